@@ -1,0 +1,3 @@
+"""The service: network, database and clock live here and nowhere else."""
+
+__version__ = "0.1.0"

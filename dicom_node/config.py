@@ -1,0 +1,179 @@
+"""The only reader of config.yaml and of the environment. Unknown key: an error that names its path."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dicom_node.domain import Destination, Peer, ResultKind
+from dicom_node.errors import ConfigError
+
+ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
+DEFAULT_FILE = Path("config.yaml")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _ae_title(value: str) -> str:
+    """PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, not only spaces."""
+    title = value.strip(" ")
+    if not title or len(title) > 16:
+        raise ValueError("an AE title has 1 to 16 characters")
+    if any(ord(c) < 32 or ord(c) > 126 or c == "\\" for c in title):
+        raise ValueError("an AE title holds printable ASCII without backslash")
+    return title
+
+
+class NodeSection(Section):
+    ae_title: str = Field("FETALHC", description="our AE title; the called AE title of every association must match it")
+    host: str = Field("0.0.0.0", description="address to listen on; 127.0.0.1 keeps the node to this machine")  # noqa: S104
+    port: Port = Field(11112, description="DICOM port")
+    data_dir: Path = Field(Path("./data"), description="folder for objects, spool and the SQLite database")
+    maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
+    minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
+
+    _check_ae = field_validator("ae_title")(_ae_title)
+
+
+class DatabaseSection(Section):
+    url: str | None = Field(None, description="SQLAlchemy URL; null means SQLite in data_dir")
+
+
+class PeerEntry(Section):
+    ae_title: str = Field(description="AE title of a scanner that may send to us")
+    hosts: tuple[str, ...] = Field((), description="addresses or CIDR blocks it may come from; empty means any")
+
+    _check_ae = field_validator("ae_title")(_ae_title)
+
+    @field_validator("hosts")
+    @classmethod
+    def _networks(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            ipaddress.ip_network(host, strict=False)
+        return hosts
+
+
+class DestinationEntry(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="short name, used in logs and by the CLI")
+    ae_title: str = Field(description="AE title of the PACS")
+    host: str = Field(description="host name or address of the PACS")
+    port: Port = Field(description="DICOM port of the PACS")
+    objects: tuple[ResultKind, ...] = Field(tuple(ResultKind), description="which result objects it gets")
+
+    _check_ae = field_validator("ae_title")(_ae_title)
+
+
+class InferenceSection(Section):
+    model: str = Field("efficientnet-lite0-unet", description="name of a model in weights/manifest.json")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the network runs")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 only on a CPU that has it")
+    threads: int = Field(2, ge=1, le=256, description="CPU threads of one worker")
+    cine_frames: int = Field(16, ge=1, le=512, description="frames of a cine that are examined, evenly spread")
+    equation: Literal["hadlock-1984", "reference-system"] = Field("hadlock-1984", description="HC to GA")
+
+
+class ResultsSection(Section):
+    series_number: int = Field(901, ge=1, le=9999, description="first series number of our results")
+    identity_corrections: Literal["hold", "accept"] = Field(
+        "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"
+    )
+
+
+class QueueSection(Section):
+    lease_s: float = Field(60.0, gt=0, description="a job whose worker was silent this long goes to another worker")
+    poll_s: float = Field(0.1, gt=0, description="how often an idle worker or courier looks for work")
+    maximum_attempts: int = Field(8, ge=1, description="attempts before a job or delivery is put aside as dead")
+    backoff_first_s: float = Field(2.0, gt=0, description="wait after the first failure; doubles each time")
+    backoff_cap_s: float = Field(900.0, gt=0, description="longest wait between attempts")
+
+
+class DeliverySection(Section):
+    connect_timeout_s: float = Field(10.0, gt=0, description="TCP connection and association")
+    response_timeout_s: float = Field(60.0, gt=0, description="answer to one C-STORE")
+    deadline_h: float = Field(168.0, gt=0, description="after this long an undelivered object is put aside as dead")
+
+
+class LoggingSection(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is written")
+    format: Literal["json", "text"] = Field("json", description="json lines for machines, text for people")
+
+
+class Config(Section):
+    """The whole configuration with every default."""
+
+    node: NodeSection = NodeSection()
+    database: DatabaseSection = DatabaseSection()
+    peers: tuple[PeerEntry, ...] = ()
+    destinations: tuple[DestinationEntry, ...] = ()
+    inference: InferenceSection = InferenceSection()
+    results: ResultsSection = ResultsSection()
+    queue: QueueSection = QueueSection()
+    delivery: DeliverySection = DeliverySection()
+    logging: LoggingSection = LoggingSection()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Config:
+        names = [d.name for d in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("destination names must be unique")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url is not None:
+            return self.database.url
+        return f"sqlite:///{(self.node.data_dir / 'node.sqlite3').resolve()}"
+
+    def peer_list(self) -> tuple[Peer, ...]:
+        return tuple(Peer(p.ae_title, p.hosts) for p in self.peers)
+
+    def destination_list(self) -> tuple[Destination, ...]:
+        return tuple(Destination(d.name, d.ae_title, d.host, d.port, d.objects) for d in self.destinations)
+
+
+def find_config(explicit: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """`--config` > DICOM_NODE_CONFIG > ./config.yaml > None (built-in defaults)."""
+    if explicit is not None:
+        return explicit
+    if environment.get(ENVIRONMENT_VARIABLE):
+        return Path(environment[ENVIRONMENT_VARIABLE])
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def load_config(path: Path | None) -> Config:
+    """Read and check the configuration.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or says something invalid; the message names file and key.
+    """
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        raw: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}:{where} is not valid YAML") from error
+    if not isinstance(raw, dict | None):
+        raise ConfigError(f"{path}: the top level must be a mapping")
+    try:
+        return Config.model_validate(raw or {})
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(lines)) from error

@@ -1,0 +1,206 @@
+"""The nouns of the service and the two state machines, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dicom_node.errors import Refused
+
+
+class ResultKind(StrEnum):
+    """The objects that a measurement becomes."""
+
+    TID1500 = "tid1500"
+    PDF = "pdf"
+    OVERLAY = "overlay"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who may talk to us: AE title, and the addresses or CIDR blocks it may come from (empty: any)."""
+
+    ae_title: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results go."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    objects: tuple[ResultKind, ...]
+
+
+class Relation(StrEnum):
+    """How a stored version of an object relates to the first one with its SOP Instance UID."""
+
+    FIRST = "first"
+    UNEXAMINED = "unexamined"  # same UID, other bytes; a worker will compare
+    DUPLICATE = "duplicate"  # same decoded content
+    CORRECTION = "correction"  # same pixels, other identity
+    CONFLICT = "conflict"  # other pixels: kept aside, never measured
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """A stored object. `path` is relative to the data folder; `revision` counts the versions of one UID from 0."""
+
+    id: int
+    sop_instance_uid: str
+    revision: int
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    path: str
+    size_bytes: int
+    sha256: str
+    relation: Relation
+    calling_ae: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    path: str
+    size_bytes: int
+    sha256: str
+    calling_ae: str
+    called_ae: str
+    peer_host: str
+    measurable: bool
+
+
+class Registered(StrEnum):
+    """What the commit made of a received object."""
+
+    NEW = "new"
+    SAME = "same"  # byte for byte known; the new file may go
+    VERSION = "version"  # same UID, other bytes; kept as a new revision
+
+
+class JobKind(StrEnum):
+    MEASURE = "measure"
+    RECONCILE = "reconcile"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    HELD = "held"
+    CANCELLED = "cancelled"
+
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.DONE, JobState.QUEUED, JobState.DEAD}),
+    JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.DEAD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.DONE: frozenset(),
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),
+}
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    DEAD = "dead"
+    HELD = "held"
+    CANCELLED = "cancelled"
+
+
+DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.CANCELLED}),
+    DeliveryState.SENDING: frozenset({DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD}),
+    DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.SENT: frozenset(),
+    DeliveryState.CANCELLED: frozenset(),
+}
+
+
+class IllegalTransition(Refused):
+    """The state does not allow that."""
+
+
+def check_job_transition(before: JobState, after: JobState) -> None:
+    """Raises IllegalTransition unless the table allows it."""
+    if after not in JOB_TRANSITIONS[before]:
+        raise IllegalTransition(f"a job that is {before} cannot become {after}")
+
+
+def check_delivery_transition(before: DeliveryState, after: DeliveryState) -> None:
+    """Raises IllegalTransition unless the table allows it."""
+    if after not in DELIVERY_TRANSITIONS[before]:
+        raise IllegalTransition(f"a delivery that is {before} cannot become {after}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed or listed job. `token` grows with every claim: a worker with an old token is fenced off."""
+
+    id: int
+    kind: JobKind
+    instance_id: int
+    state: JobState
+    attempts: int
+    token: int
+    available_at: datetime
+    lease_until: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewObject:
+    """A result object that was built and written, not yet committed. `path` is relative to the data folder."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """The answer for one instance. `fingerprint` hashes all that determines it; `document` is the measure JSON."""
+
+    fingerprint: str
+    status: str
+    reason: str | None
+    document: str
+    objects: tuple[NewObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One object on its way to one destination. `status_word` is the DIMSE status of the last answer, if any."""
+
+    id: int
+    object_id: int
+    destination: str
+    state: DeliveryState
+    attempts: int
+    token: int
+    available_at: datetime
+    status_word: int | None
+    comment: str | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    kind: ResultKind

@@ -1,0 +1,70 @@
+"""One tree of errors. The class says what to do next, its docstring is the default message.
+
+NodeError
+├── Refused                 the thing asked for is wrong; asking again will not help
+│   ├── ConfigError         configuration does not say a valid thing
+│   ├── InstanceRefused     an object cannot be looked at (carries a Reason)
+│   └── ModelRefused        weights are missing, altered or of another kind
+├── Transient               may work later, unchanged
+│   ├── DiskFull            the spool has no room
+│   ├── DestinationUnreachable
+│   └── LeaseLost           another worker owns the job now
+└── Permanent               will not work by waiting; a person must look
+    └── DestinationRefused
+"""
+
+from __future__ import annotations
+
+from inference.domain import REASON_TEXT, Reason
+
+
+class NodeError(Exception):
+    """Something went wrong in the node."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class Refused(NodeError):
+    """The request is wrong and was refused."""
+
+
+class ConfigError(Refused):
+    """The configuration is not valid."""
+
+
+class InstanceRefused(Refused):
+    """The object cannot be measured."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{REASON_TEXT[reason]} {detail}".strip())
+        self.reason = reason
+        self.detail = detail
+
+
+class ModelRefused(Refused):
+    """The model file is missing, altered or of another kind."""
+
+
+class Transient(NodeError):
+    """The action failed and may succeed later."""
+
+
+class DiskFull(Transient):
+    """There is no room left on the storage file system."""
+
+
+class DestinationUnreachable(Transient):
+    """The destination did not answer."""
+
+
+class LeaseLost(Transient):
+    """Another worker has taken over the job."""
+
+
+class Permanent(NodeError):
+    """The action failed and will not succeed by waiting."""
+
+
+class DestinationRefused(Permanent):
+    """The destination refused the object."""

@@ -1,0 +1,1 @@
+"""Pixels in, numbers out. Nothing here knows a network peer, a database or a clock."""

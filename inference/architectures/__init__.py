@@ -1,0 +1,1 @@
+"""One module per network; `inference.checkpoint` names them for the manifest."""

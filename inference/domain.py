@@ -1,0 +1,284 @@
+"""The nouns of the measurement: frames with a scale, ellipses, and what can be said about a head.
+
+Two coordinate systems, never mixed:
+
+* pixels: column to the right, row downwards, the centre of the first pixel at (0, 0);
+* millimetres: the same axes scaled by the pixel spacing, origin at the centre of the first pixel.
+
+Angles run from +column toward +row, in degrees, in [0, 180).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Luminance = NDArray[np.uint8]
+"""Grey image, uint8 [rows, columns]."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSpacingMm:
+    """Distance between the centres of neighbouring rows and of neighbouring columns, as in PS3.3 10.7.1.3."""
+
+    row: float
+    column: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("row", self.row), ("column", self.column)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"pixel spacing ({name}) must be finite and positive, not {value!r}")
+
+
+class CalibrationSource(StrEnum):
+    """Which attribute gave the millimetres."""
+
+    ULTRASOUND_REGION = "ultrasound_region"  # PS3.3 C.8.5.5.1, (0018,6011)
+    PIXEL_SPACING = "pixel_spacing"  # (0028,0030)
+    GIVEN = "given"  # by the user, for a file that is not DICOM
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPx:
+    """A rectangle of the frame, bounds inclusive, in pixels of the whole frame."""
+
+    min_column: int
+    min_row: int
+    max_column: int
+    max_row: int
+
+    @property
+    def columns(self) -> int:
+        return self.max_column - self.min_column + 1
+
+    @property
+    def rows(self) -> int:
+        return self.max_row - self.min_row + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the frame that shows one 2-D image, with its scale; `spacing_mm` is None when not calibrated."""
+
+    box: RegionPx
+    spacing_mm: PixelSpacingMm | None
+    calibration_source: CalibrationSource
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as the network sees it. `number` is 1-based; `luminance` is uint8 [rows, columns]."""
+
+    number: int
+    luminance: Luminance
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EllipsePx:
+    """An ellipse in source pixels. Lengths in pixels are only meaningful where row and column spacing agree."""
+
+    center_col_px: float
+    center_row_px: float
+    semi_major_px: float
+    semi_minor_px: float
+    angle_deg: float
+
+
+@dataclass(frozen=True, slots=True)
+class EllipseMm:
+    """The same ellipse in millimetres; its axes are the ones that OFD, BPD and HC are read from."""
+
+    center_x_mm: float
+    center_y_mm: float
+    semi_major_mm: float
+    semi_minor_mm: float
+    angle_deg: float
+
+
+class Status(StrEnum):
+    """What became of one look at one image."""
+
+    MEASURED = "measured"
+    ABSTAINED = "abstained"  # looked, and will not say
+    REFUSED = "refused"  # cannot be looked at
+
+
+class Reason(StrEnum):
+    """Why there is no number (or no part of one). The only vocabulary of reasons in the product."""
+
+    # cannot be looked at
+    NOT_DICOM = "not_dicom"
+    EMPTY_FILE = "empty_file"
+    TRUNCATED = "truncated"
+    NO_PIXEL_DATA = "no_pixel_data"
+    BAD_PIXEL_DESCRIPTION = "bad_pixel_description"
+    UNSUPPORTED_SOP_CLASS = "unsupported_sop_class"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric"
+    PIXELS_UNDECODABLE = "pixels_undecodable"
+    OWN_RESULT = "own_result"
+    # looked, and will not say
+    NOT_CALIBRATED = "not_calibrated"
+    CALIBRATION_CONFLICT = "calibration_conflict"
+    IMPLAUSIBLE_SPACING = "implausible_spacing"
+    NO_TWO_DIMENSIONAL_REGION = "no_two_dimensional_region"
+    NO_HEAD_FOUND = "no_head_found"
+    HEAD_CUT_BY_BORDER = "head_cut_by_border"
+    POOR_ELLIPSE_FIT = "poor_ellipse_fit"
+    IMPLAUSIBLE_SIZE = "implausible_size"
+    IMPLAUSIBLE_SHAPE = "implausible_shape"
+    # no gestational age, no interval
+    OUTSIDE_EQUATION_RANGE = "outside_equation_range"
+    NOT_CALIBRATED_YET = "not_calibrated_yet"
+
+
+REASON_TEXT: dict[Reason, str] = {
+    Reason.NOT_DICOM: "The file is not a DICOM object.",
+    Reason.EMPTY_FILE: "The file is empty.",
+    Reason.TRUNCATED: "The object ends before its pixel data does; send it again.",
+    Reason.NO_PIXEL_DATA: "The object carries no pixel data.",
+    Reason.BAD_PIXEL_DESCRIPTION: "Rows, columns, bits or samples do not describe a readable image.",
+    Reason.UNSUPPORTED_SOP_CLASS: "Only ultrasound images and ultrasound multi-frame images are measured.",
+    Reason.UNSUPPORTED_TRANSFER_SYNTAX: "The transfer syntax cannot be decoded here.",
+    Reason.UNSUPPORTED_PHOTOMETRIC: "The photometric interpretation cannot be shown as grey.",
+    Reason.PIXELS_UNDECODABLE: "The pixel data could not be decoded.",
+    Reason.OWN_RESULT: "The object is a result of this node; results are never measured.",
+    Reason.NOT_CALIBRATED: "The image carries no millimetre scale; the outline is shown without HC and GA.",
+    Reason.CALIBRATION_CONFLICT: "Region calibration and pixel spacing disagree; neither is used.",
+    Reason.IMPLAUSIBLE_SPACING: "The pixel spacing is outside 0.02 to 1.0 mm.",
+    Reason.NO_TWO_DIMENSIONAL_REGION: "The image shows no two-dimensional region (M-mode, Doppler or graphics only).",
+    Reason.NO_HEAD_FOUND: "No fetal head was found.",
+    Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
+    Reason.POOR_ELLIPSE_FIT: "The outline is not an ellipse; the plane or the image is unsuitable.",
+    Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
+    Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside what a fetal head can show.",
+    Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside the range for which the equation was published.",
+    Reason.NOT_CALIBRATED_YET: "This model has no calibrated interval.",
+}
+
+
+class Trimester(StrEnum):
+    """GA < 14 weeks, 14 to < 28 weeks, 28 weeks and later."""
+
+    FIRST = "first"
+    SECOND = "second"
+    THIRD = "third"
+
+
+class Warning(StrEnum):  # noqa: A001  the JSON contract's word
+    """Remarks that travel with a measurement."""
+
+    DO_NOT_REDATE = "do_not_redate_from_hc_alone"
+    PLANE_NOT_VERIFIED = "standard_plane_not_verified"
+    CRL_PREFERRED = "crl_preferred_before_14_weeks"
+    INTERVAL_NOT_CALIBRATED = "interval_not_calibrated"
+    REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
+
+
+WARNING_TEXT: dict[Warning, str] = {
+    Warning.DO_NOT_REDATE: "Do not redate a pregnancy from head circumference alone.",
+    Warning.PLANE_NOT_VERIFIED: "The standard plane was not verified.",
+    Warning.CRL_PREFERRED: "Below 14 weeks crown-rump length is preferred for dating.",
+    Warning.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
+    Warning.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalMm:
+    """Closed interval in millimetres, rounded outward to 0.1 mm."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalDays:
+    """Closed interval in whole days."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class GestationalAge:
+    """Age in whole days by one equation, or `reason` and no days.
+
+    `equation_band` is the equation's own +/- 2 SD; `interval` joins it with HC's interval (root sum square) and is None
+    where HC has no interval.
+    """
+
+    equation: str
+    days: int | None
+    equation_band: IntervalDays | None
+    interval: IntervalDays | None
+    trimester: Trimester | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which weights spoke."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Everything that SR, PDF, overlay and JSON say about one head; rounded here and nowhere else.
+
+    Lengths in mm to 0.1, the cephalic index in percent to 0.1, `quality` in 0..1 (overlap of mask and ellipse, Dice).
+    """
+
+    frame: int
+    region: RegionPx
+    spacing_mm: PixelSpacingMm
+    calibration_source: CalibrationSource
+    ellipse: EllipsePx
+    hc_mm: float
+    hc_interval: IntervalMm | None
+    bpd_mm: float
+    ofd_mm: float
+    cephalic_index_percent: float
+    age: GestationalAge
+    quality: float
+    warnings: tuple[Warning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """A look without a number: the reason, what was seen, and the outline if there was one."""
+
+    frame: int
+    region: RegionPx | None
+    spacing_mm: PixelSpacingMm | None
+    calibration_source: CalibrationSource
+    reason: Reason
+    detail: str
+    ellipse: EllipsePx | None
+    quality: float | None
+
+
+Finding = Measurement | Abstention
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All findings of one object, one per examined region and frame; `chosen` indexes the one that speaks for it."""
+
+    findings: tuple[Finding, ...]
+    chosen: int
+    frames_used: tuple[int, ...]
+    model: ModelIdentity
+    seconds: float
+
+    @property
+    def finding(self) -> Finding:
+        return self.findings[self.chosen]

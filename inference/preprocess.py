@@ -1,0 +1,81 @@
+"""From a region of the frame to the network's grid and back: the one place where pixels are resampled.
+
+Training, evaluation and the node call the same two functions, so a half-pixel slip cannot hide between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.domain import Luminance, PixelSpacingMm
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Size of the network's input in pixels."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Affine map between region pixels and grid pixels, by pixel centres: grid = (region + 0.5) * scale - 0.5 + pad."""
+
+    column_scale: float
+    row_scale: float
+    column_pad: int
+    row_pad: int
+
+    def to_region(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Grid points [n, 2] (column, row) to region pixels."""
+        scale = np.array([self.column_scale, self.row_scale])
+        pad = np.array([self.column_pad, self.row_pad], dtype=np.float64)
+        mapped: NDArray[np.float64] = (points - pad + 0.5) / scale - 0.5
+        return mapped
+
+    def to_grid(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Region points [n, 2] (column, row) to grid pixels."""
+        scale = np.array([self.column_scale, self.row_scale])
+        pad = np.array([self.column_pad, self.row_pad], dtype=np.float64)
+        mapped: NDArray[np.float64] = (points + 0.5) * scale - 0.5 + pad
+        return mapped
+
+
+def plan(rows: int, columns: int, spacing: PixelSpacingMm | None, grid: Grid) -> Letterbox:
+    """The largest centred fit of a region into the grid that keeps millimetres square (pixels, where no scale is known)."""
+    aspect = 1.0 if spacing is None else spacing.row / spacing.column
+    per_column = min(grid.columns / columns, grid.rows / (rows * aspect))
+    new_columns = min(grid.columns, max(1, round(columns * per_column)))
+    new_rows = min(grid.rows, max(1, round(rows * aspect * per_column)))
+    return Letterbox(
+        new_columns / columns, new_rows / rows, (grid.columns - new_columns) // 2, (grid.rows - new_rows) // 2
+    )
+
+
+def to_grid(luminance: Luminance, letterbox: Letterbox, grid: Grid) -> NDArray[np.float32]:
+    """Resample a region, uint8 [rows, columns], onto the grid: float32 [grid.rows, grid.columns], normalised."""
+    rows, columns = luminance.shape
+    size = (round(columns * letterbox.column_scale), round(rows * letterbox.row_scale))
+    shrinking = size[0] < columns or size[1] < rows
+    resized = cv2.resize(luminance, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    canvas = np.zeros((grid.rows, grid.columns), np.float32)
+    top, left = letterbox.row_pad, letterbox.column_pad
+    canvas[top : top + size[1], left : left + size[0]] = resized
+    return normalise(canvas)
+
+
+GREY_MEAN = 0.18
+GREY_STANDARD_DEVIATION = 0.20
+
+
+def normalise(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey levels 0..255 to the network's range; fixed constants, so that gain stays information."""
+    scaled: NDArray[np.float32] = (grey / np.float32(255.0) - np.float32(GREY_MEAN)) / np.float32(
+        GREY_STANDARD_DEVIATION
+    )
+    return scaled

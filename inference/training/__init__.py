@@ -1,0 +1,1 @@
+"""Data, losses, training and evaluation; nothing at run time imports this package."""
