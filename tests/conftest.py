@@ -1,0 +1,42 @@
+"""Markers of the whole suite.
+
+`@pytest.mark.peer("storescu", "Orthanc")`: needs these programs. Absent, the test skips with the line that installs
+them; with CI=true it fails instead, so that a green run never hides a peer that was not there.
+
+`@pytest.mark.slow`: the full count of a test that is cheap to run in small; only with `--run-slow` (`make soak`).
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.peers import missing_peers, use_outside_path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure() -> None:
+    use_outside_path()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--run-slow") or "slow" in (config.getoption("markexpr") or ""):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs = [str(program) for marker in item.iter_markers("peer") for program in marker.args]
+    reason = missing_peers(programs)
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

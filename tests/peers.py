@@ -1,0 +1,56 @@
+"""Programs that are not ours: where they are, and how to get the ones that are missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DEBIAN_PACKAGE = {
+    "storescu": "dcmtk",
+    "storescp": "dcmtk",
+    "dcmsend": "dcmtk",
+    "echoscu": "dcmtk",
+    "findscu": "dcmtk",
+    "dsrdump": "dcmtk",
+    "dcmdump": "dcmtk",
+    "dcmcjpeg": "dcmtk",
+    "dcmdjpeg": "dcmtk",
+    "dcmcjpls": "dcmtk",
+    "dcmcrle": "dcmtk",
+    "dcmconv": "dcmtk",
+    "dciodvfy": "dicom3tools",
+    "Orthanc": "orthanc orthanc-dicomweb",
+    "strace": "strace",
+    "pdftoppm": "poppler-utils",
+    "pdftotext": "poppler-utils",
+    "psql": "postgresql",
+    "chromium": "chromium",
+}
+
+
+def outside_path(path: str, venv_bin: Path) -> str:
+    """PATH without the virtual environment: pynetdicom installs a `storescu` of its own there, which is not the peer.
+
+    /usr/sbin is added because Debian keeps Orthanc there and an ordinary user's PATH leaves it out.
+    """
+    folders = [folder for folder in path.split(os.pathsep) if folder and Path(folder) != venv_bin]
+    if "/usr/sbin" not in folders:
+        folders.append("/usr/sbin")
+    return os.pathsep.join(folders)
+
+
+def use_outside_path() -> None:
+    """Make the bare name of a peer mean the peer, in this process and those it starts."""
+    os.environ["PATH"] = outside_path(os.environ.get("PATH", os.defpath), Path(sys.prefix) / "bin")
+
+
+def missing_peers(programs: Sequence[str]) -> str | None:
+    """Why a test cannot run and the line that helps, or None when every program is there."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing:
+        return None
+    packages = dict.fromkeys(DEBIAN_PACKAGE.get(program, program) for program in missing)
+    return f"{', '.join(missing)} not installed: sudo apt-get install {' '.join(packages)}"
