@@ -189,7 +189,10 @@ class NewResult:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One object on its way to one destination. `status_word` is the DIMSE status of the last answer, if any."""
+    """One object on its way to one destination. `status_word` is the DIMSE status of the last answer, if any.
+
+    `waiting_since` is where the delivery deadline counts from: creation, release or an operator's retry.
+    """
 
     id: int
     object_id: int
@@ -204,3 +207,43 @@ class Delivery:
     sop_instance_uid: str
     path: str
     kind: ResultKind
+    waiting_since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The committed answer for one instance; see NewResult."""
+
+    id: int
+    instance_id: int
+    fingerprint: str
+    status: str
+    reason: str | None
+    document: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A committed result object. `path` is relative to the data folder."""
+
+    id: int
+    result_id: int
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """An association that was refused, and what would let it in."""
+
+    id: int
+    calling_ae: str
+    called_ae: str
+    host: str
+    reason: str
+    advice: str
+    refused_at: datetime

@@ -4,9 +4,12 @@ NodeError
 ├── Refused                 the thing asked for is wrong; asking again will not help
 │   ├── ConfigError         configuration does not say a valid thing
 │   ├── InstanceRefused     an object cannot be looked at (carries a Reason)
-│   └── ModelRefused        weights are missing, altered or of another kind
+│   ├── ModelRefused        weights are missing, altered or of another kind
+│   └── DatabaseRefused     the database is not one that this software can use
 ├── Transient               may work later, unchanged
 │   ├── DiskFull            the spool has no room
+│   ├── StorageUnavailable  the file system does not let us write
+│   ├── DatabaseUnavailable the database is locked or cannot be reached
 │   ├── DestinationUnreachable
 │   └── LeaseLost           another worker owns the job now
 └── Permanent               will not work by waiting; a person must look
@@ -46,12 +49,24 @@ class ModelRefused(Refused):
     """The model file is missing, altered or of another kind."""
 
 
+class DatabaseRefused(Refused):
+    """The database is not one that this software can use."""
+
+
 class Transient(NodeError):
     """The action failed and may succeed later."""
 
 
 class DiskFull(Transient):
     """There is no room left on the storage file system."""
+
+
+class StorageUnavailable(Transient):
+    """The file system does not let us write."""
+
+
+class DatabaseUnavailable(Transient):
+    """The database is locked or cannot be reached."""
 
 
 class DestinationUnreachable(Transient):
