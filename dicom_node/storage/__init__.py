@@ -1,0 +1,1 @@
+"""What the node remembers: object files, and the rows that know them."""

@@ -1,0 +1,183 @@
+"""Object files: whole and on the disk, or not there at all.
+
+A file is first written under a name that nothing looks for, synced, renamed, and then its directory is synced, so that
+a power cut leaves either the whole file or none (the order of rename(2) and fsync(2): the name is durable only once the
+directory is). Names are random: no UID and no patient data ever becomes a path.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from dicom_node.errors import DiskFull, NodeError, StorageUnavailable
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+SPOOL = "spool"
+OBJECTS = "objects"
+RESULTS = "results"
+
+PART_SUFFIX = ".part"
+OBJECT_SUFFIX = ".dcm"
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ROWS_AT_ONCE = 500
+
+_names_synced: set[Path] = set()
+
+KnownPaths = Callable[[Sequence[str]], set[str]]
+"""Which of these paths, relative to the data folder, have a row."""
+
+
+@contextmanager
+def named_disk_errors() -> Iterator[None]:
+    """Raises DiskFull (no room, quota, file-size limit) or StorageUnavailable instead of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+def disk_error(error: OSError) -> NodeError:
+    """The node's name for what the file system said; paths are left out of the message."""
+    if error.errno in _NO_ROOM:
+        return DiskFull()
+    return StorageUnavailable(f"The file system does not let us write ({error.strerror or type(error).__name__}).")
+
+
+def random_path(folder: Path, suffix: str = OBJECT_SUFFIX) -> Path:
+    """A name nothing has yet: `folder`/ab/<32 hex digits><suffix>, spread over 256 folders. Creates nothing."""
+    name = uuid.uuid4().hex
+    return folder / name[:2] / f"{name}{suffix}"
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its missing parents, 0700, each durable in its own parent.
+
+    Raises:
+        DiskFull, StorageUnavailable: it cannot be created.
+    """
+    with named_disk_errors():
+        _make_folder(folder)
+
+
+def open_part(folder: Path) -> tuple[int, Path]:
+    """Open a new `.part` file (0600) in `folder` for writing; the caller owns the descriptor.
+
+    Raises:
+        DiskFull, StorageUnavailable: it cannot be created.
+    """
+    with named_disk_errors():
+        _make_folder(folder)
+        part = folder / f"{uuid.uuid4().hex}{PART_SUFFIX}"
+        return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), part
+
+
+def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Path:
+    """Write `data` under a random name below `folder`; when this returns, a power cut cannot take it away.
+
+    Raises:
+        DiskFull, StorageUnavailable: nothing was written, and no half file is left.
+    """
+    final = random_path(folder, suffix)
+    descriptor, part = open_part(final.parent)
+    try:
+        with named_disk_errors(), os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        durable_rename(part, final)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        final.unlink(missing_ok=True)
+        raise
+    return final
+
+
+def durable_rename(part: Path, final: Path) -> None:
+    """Move a written file to its place: fsync the file, rename it, fsync the directory that now names it.
+
+    Missing folders of `final` are created (0700) and synced. Nothing is ever overwritten.
+
+    Raises:
+        DiskFull, StorageUnavailable: the file may lie under either name; without a row it is an orphan.
+    """
+    with named_disk_errors():
+        _sync(part)
+        _make_folder(final.parent)
+        _sync_name_once(final.parent)
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(part, final)  # noqa: PTH104  one system call of this name is what the durability test looks for
+        _sync(final.parent)
+
+
+def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tuple[Path, ...]:
+    """Files that no row knows and that were last written before `older_than` (aware): what a crash left behind.
+
+    A `.part` file never has a row; any other file below objects/ and results/ is asked for in `known_paths`, after it
+    was seen, so that a commit in between is noticed.
+    """
+    limit = older_than.timestamp()
+    parts = [path for path in _files(data_dir) if path.suffix == PART_SUFFIX and _age(path) < limit]
+    whole = [path for path in _files(data_dir) if path.suffix != PART_SUFFIX and _age(path) < limit]
+    return (*parts, *_without_row(data_dir, whole, known_paths))
+
+
+def sweep_orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> int:
+    """Delete the orphans; returns how many there were."""
+    found = orphans(data_dir, known_paths, older_than)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths) -> Iterator[Path]:
+    for start in range(0, len(files), _ROWS_AT_ONCE):
+        names = {path.relative_to(data_dir).as_posix(): path for path in files[start : start + _ROWS_AT_ONCE]}
+        known = known_paths(tuple(names))
+        yield from (path for name, path in names.items() if name not in known)
+
+
+def _files(data_dir: Path) -> Iterator[Path]:
+    for name in (SPOOL, OBJECTS, RESULTS):
+        for folder, _, files in os.walk(data_dir / name):
+            yield from (Path(folder) / file for file in sorted(files))
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # renamed or deleted while we walked: not ours
+        return float("inf")
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    _sync(folder.parent)
+
+
+def _sync_name_once(folder: Path) -> None:
+    """Another thread or process may have made `folder` and not come to its sync yet, so each process syncs once."""
+    if folder not in _names_synced:
+        _sync(folder.parent)
+        _names_synced.add(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
