@@ -1,0 +1,101 @@
+"""Whatever is logged, patient data does not come out."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_node.logs import FIELDS, FOREIGN_EVENT, EventFormatter, configure, log_event
+
+PERSON = "Doe^Jane"
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    configure("DEBUG", "json", stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def last(stream: io.StringIO) -> dict[str, object]:
+    record: dict[str, object] = json.loads(stream.getvalue().splitlines()[-1])
+    return record
+
+
+def test_event_with_fields(stream: io.StringIO) -> None:
+    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "deliver.sent", sop_instance_uid="2.25.7", attempts=2)
+    assert last(stream).items() >= {"event": "deliver.sent", "sop_instance_uid": "2.25.7", "attempts": 2}.items()
+    assert str(last(stream)["time"]).endswith("Z")
+
+
+def test_status_word_is_hexadecimal(stream: io.StringIO) -> None:
+    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "deliver.failed", status_word=0xA700)
+    assert last(stream)["status_word"] == "0xA700"
+
+
+def test_field_that_is_not_listed_is_withheld_and_its_name_told(stream: io.StringIO) -> None:
+    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "receive.stored", patient_name=PERSON)
+    assert PERSON not in stream.getvalue()
+    assert last(stream)["withheld"] == "patient_name"
+
+
+AE_TITLES = {"ae_title", "calling_ae", "called_ae"}  # free text by the standard, but they name a machine
+
+
+@pytest.mark.parametrize("field", sorted(set(FIELDS) - AE_TITLES))
+def test_no_listed_field_lets_a_person_name_pass(stream: io.StringIO, field: str) -> None:
+    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "receive.stored", **{field: PERSON})
+    assert PERSON not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "arguments"),
+    [
+        ("dicom_node.x", f"stored object of {PERSON}", ()),
+        ("dicom_node.x", "stored.%s", (PERSON,)),
+        ("pynetdicom.acse", f"(0010,0010) PN [{PERSON}]", ()),
+        ("pydicom.value", "invalid.%s", (PERSON,)),
+    ],
+)
+def test_sentences_and_libraries_are_reduced_to_their_place(
+    stream: io.StringIO, logger: str, message: str, arguments: tuple[str, ...]
+) -> None:
+    logging.getLogger(logger).error(message, *arguments)
+    assert PERSON not in stream.getvalue()
+    assert last(stream)["event"] == FOREIGN_EVENT
+    assert last(stream)["logger"] == logger
+
+
+def test_exception_is_told_by_type_and_place_only(stream: io.StringIO) -> None:
+    try:
+        raise ValueError(PERSON)
+    except ValueError:
+        logging.getLogger("dicom_node.x").exception("worker.failed")
+    assert PERSON not in stream.getvalue()
+    assert last(stream)["exception"] == "ValueError"
+    assert "test_logs.py:" in str(last(stream)["where"])
+
+
+def test_text_form_is_one_line() -> None:
+    record = logging.makeLogRecord({"name": "dicom_node", "msg": "worker.ready", "pid": 7, "levelname": "INFO"})
+    line = EventFormatter("text").format(record)
+    assert line.endswith("INFO    worker.ready pid=7")
+    assert "\n" not in line
+
+
+@given(st.text(min_size=1), st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(), max_size=4))
+def test_every_record_is_one_json_line(message: str, fields: dict[str, str]) -> None:
+    record = logging.makeLogRecord({"name": "dicom_node.y", "msg": message, **fields})
+    line = EventFormatter("json").format(record)
+    assert "\n" not in line
+    assert json.loads(line)["level"] == record.levelname
