@@ -18,7 +18,7 @@ Points = NDArray[np.float64]
 """Points [n, 2], (x, y): column first."""
 
 
-class DegenerateFit(ValueError):
+class DegenerateFitError(ValueError):
     """The points do not determine an ellipse."""
 
 
@@ -41,14 +41,14 @@ def fit_ellipse_mm(points_mm: Points) -> EllipseMm:
     on points centred and scaled to unit spread.
 
     Raises:
-        DegenerateFit: fewer than 6 points, or points on a line.
+        DegenerateFitError: fewer than 6 points, or points on a line.
     """
     if points_mm.ndim != 2 or points_mm.shape[1] != 2 or len(points_mm) < 6:
-        raise DegenerateFit("an ellipse needs at least six points [n, 2]")
+        raise DegenerateFitError("an ellipse needs at least six points [n, 2]")
     centre = points_mm.mean(axis=0)
     scale = float(np.sqrt(((points_mm - centre) ** 2).sum(axis=1).mean()))
     if not math.isfinite(scale) or scale <= 0:
-        raise DegenerateFit("the points coincide")
+        raise DegenerateFitError("the points coincide")
     x, y = ((points_mm - centre) / scale).T
     quadratic = np.stack([x * x, x * y, y * y], axis=1)  # [n, 3]
     linear = np.stack([x, y, np.ones_like(x)], axis=1)  # [n, 3]
@@ -56,14 +56,14 @@ def fit_ellipse_mm(points_mm: Points) -> EllipseMm:
     try:
         reduce = -np.linalg.solve(s3, s2.T)
     except np.linalg.LinAlgError as error:
-        raise DegenerateFit("the points lie on a line") from error
+        raise DegenerateFitError("the points lie on a line") from error
     m = s1 + s2 @ reduce
     constrained = np.stack([m[2] / 2.0, -m[1], m[0] / 2.0])
     _, vectors = np.linalg.eig(constrained)
     vectors = np.real(vectors)
     condition = 4.0 * vectors[0] * vectors[2] - vectors[1] ** 2
     if not np.any(condition > 0):
-        raise DegenerateFit("no ellipse fits the points")
+        raise DegenerateFitError("no ellipse fits the points")
     v = vectors[:, int(np.argmax(condition))]
     w = reduce @ v
     unit = _ellipse_of(_Conic(*map(float, (*v, *w))))
@@ -83,7 +83,7 @@ def _ellipse_of(conic: _Conic) -> EllipseMm:
     level = float(centre @ form @ centre - conic.f)
     values, vectors = np.linalg.eigh(form / level)
     if not np.all(np.isfinite(values)) or np.any(values <= 0):
-        raise DegenerateFit("no ellipse fits the points")
+        raise DegenerateFitError("no ellipse fits the points")
     semi = 1.0 / np.sqrt(values)  # ascending eigenvalues: descending semi-axes
     angle = math.degrees(math.atan2(vectors[1, 0], vectors[0, 0])) % 180.0
     return EllipseMm(float(centre[0]), float(centre[1]), float(semi[0]), float(semi[1]), angle)

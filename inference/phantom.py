@@ -63,7 +63,7 @@ def render(
 ) -> PhantomImage:
     """Render one phantom of `shape` (rows, columns). `head_mm`: outer border of the skull, or None for no head."""
     rng = np.random.default_rng(seed)
-    rows, columns = shape
+    rows = shape[0]
     echo = _tissue(family, rng, shape, spacing)
     ellipse = None if head_mm is None else to_pixels(head_mm, spacing)
     shadow = np.zeros(shape, np.float32)
@@ -112,7 +112,7 @@ def _head(
     rim = rng.uniform(*family.fluid_rim_mm) * (1.0 + 0.5 * _smooth_noise(rng, shape, 25.0 / mm))
     fluid = np.clip((inside_mm + rim) / 0.8, 0.0, 1.0)
     fluid_echo = rng.uniform(*family.fluid_echo_db)
-    echo = echo * (1 - fluid) + fluid_echo * fluid
+    echo = (echo * (1 - fluid) + fluid_echo * fluid).astype(np.float32)
     scalp_mm = rng.uniform(*family.scalp_mm)
     scalp = np.clip((inside_mm + scalp_mm) / 0.4, 0, 1) * np.clip(-inside_mm / 0.4, 0, 1)
     echo = echo * (1 - scalp) + rng.uniform(*family.tissue_echo_db) * scalp - 3.0 * scalp
@@ -148,9 +148,7 @@ def _midline(rng: np.random.Generator, ellipse: EllipsePx, echo: Map, inside_mm:
     return np.where(cavum, echo - 12.0, echo).astype(np.float32)
 
 
-def _beam_incidence(
-    family: PhantomFamily, ellipse: EllipsePx, shape: tuple[int, int], spacing: PixelSpacingMm
-) -> Map:
+def _beam_incidence(family: PhantomFamily, ellipse: EllipsePx, shape: tuple[int, int], spacing: PixelSpacingMm) -> Map:
     """|cos| of the angle between beam and outline normal, [rows, columns]: lateral walls reflect less."""
     apex_row = -sum(family.apex_above_mm) / 2.0 / spacing.row
     row, column = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
@@ -162,7 +160,8 @@ def _beam_incidence(
     normal_x = u * math.cos(turn) - v * math.sin(turn)
     normal_y = u * math.sin(turn) + v * math.cos(turn)
     scale = np.hypot(beam_x, beam_y) * np.maximum(np.hypot(normal_x, normal_y), 1e-12)
-    return np.abs((beam_x * normal_x + beam_y * normal_y) / np.maximum(scale, 1e-12)).astype(np.float32)
+    facing: Map = np.abs((beam_x * normal_x + beam_y * normal_y) / np.maximum(scale, 1e-12)).astype(np.float32)
+    return facing
 
 
 def _speckle(family: PhantomFamily, rng: np.random.Generator, echo_db: Map, spacing: PixelSpacingMm) -> Map:
@@ -193,5 +192,6 @@ def _sector(family: PhantomFamily, rng: np.random.Generator, shape: tuple[int, i
     angle = np.abs(np.arctan2(x_mm, y_mm))
     radius = np.hypot(x_mm, y_mm)
     far = depth_mm + above_mm
-    fan = (angle < max(half, math.atan2(width_mm * 0.42, far))) & (radius > above_mm * 1.02) & (radius < far * 1.0)
-    return fan.astype(np.float32)
+    fan = (angle < max(half, math.atan2(width_mm * 0.42, far))) & (radius > above_mm * 1.02) & (radius < far)
+    inside: Map = fan.astype(np.float32)
+    return inside

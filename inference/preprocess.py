@@ -47,7 +47,7 @@ class Letterbox:
 
 
 def plan(rows: int, columns: int, spacing: PixelSpacingMm | None, grid: Grid) -> Letterbox:
-    """The largest centred fit of a region into the grid that keeps millimetres square (pixels, where no scale is known)."""
+    """The largest centred fit of a region into the grid that keeps millimetres square (pixels, without a scale)."""
     aspect = 1.0 if spacing is None else spacing.row / spacing.column
     per_column = min(grid.columns / columns, grid.rows / (rows * aspect))
     new_columns = min(grid.columns, max(1, round(columns * per_column)))
@@ -57,8 +57,23 @@ def plan(rows: int, columns: int, spacing: PixelSpacingMm | None, grid: Grid) ->
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Grey levels 0..1 to the network's range. Fixed constants, not per image: gain is information."""
+
+    mean: float
+    standard_deviation: float
+
+    def apply(self, grey: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Grey levels 0..255, float32 of any shape."""
+        scaled: NDArray[np.float32] = (grey / np.float32(255.0) - np.float32(self.mean)) / np.float32(
+            self.standard_deviation
+        )
+        return scaled
+
+
 def to_grid(luminance: Luminance, letterbox: Letterbox, grid: Grid) -> NDArray[np.float32]:
-    """Resample a region, uint8 [rows, columns], onto the grid: float32 [grid.rows, grid.columns], normalised."""
+    """Resample a region, uint8 [rows, columns], onto the grid: grey 0..255, float32 [grid.rows, grid.columns]."""
     rows, columns = luminance.shape
     size = (round(columns * letterbox.column_scale), round(rows * letterbox.row_scale))
     shrinking = size[0] < columns or size[1] < rows
@@ -66,16 +81,4 @@ def to_grid(luminance: Luminance, letterbox: Letterbox, grid: Grid) -> NDArray[n
     canvas = np.zeros((grid.rows, grid.columns), np.float32)
     top, left = letterbox.row_pad, letterbox.column_pad
     canvas[top : top + size[1], left : left + size[0]] = resized
-    return normalise(canvas)
-
-
-GREY_MEAN = 0.18
-GREY_STANDARD_DEVIATION = 0.20
-
-
-def normalise(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey levels 0..255 to the network's range; fixed constants, so that gain stays information."""
-    scaled: NDArray[np.float32] = (grey / np.float32(255.0) - np.float32(GREY_MEAN)) / np.float32(
-        GREY_STANDARD_DEVIATION
-    )
-    return scaled
+    return canvas

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from inference.domain import EllipseMm, EllipsePx, Luminance
 from inference.measure import fit_ellipse_mm, inside_distance_px, outline_px
-from inference.preprocess import Grid, normalise, plan
+from inference.preprocess import Grid, plan
 
 OUTLINE_POINTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Network input and targets, float32 [rows, columns] each: grey, head 0..1, weight of the outline."""
+    """Picture and targets, float32 [rows, columns] each: grey 0..255, head 0..1, weight of the outline."""
 
     grey: NDArray[np.float32]
     target: NDArray[np.float32]
@@ -45,9 +45,9 @@ def view(image: Luminance, ellipse: EllipsePx | None, grid: Grid, rng: np.random
     grey = _degrade(warped.astype(np.float32), rng)
     if ellipse is None:
         nothing = np.zeros((grid.rows, grid.columns), np.float32)
-        return Sample(normalise(grey), nothing, np.ones_like(nothing))
+        return Sample(grey, nothing, np.ones_like(nothing))
     moved = map_ellipse(ellipse, matrix)
-    return Sample(normalise(grey), *targets(moved, grid))
+    return Sample(grey, *targets(moved, grid))
 
 
 def targets(ellipse: EllipsePx, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -120,7 +120,7 @@ def _degrade(grey: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
         real += sigma * rng.standard_normal(unit.shape, np.float32)
         unit = np.hypot(real, sigma * rng.standard_normal(unit.shape, np.float32))
     if rng.random() < 0.3:
-        unit = cv2.GaussianBlur(unit, (0, 0), float(rng.uniform(0.4, 1.3)))
+        unit = np.asarray(cv2.GaussianBlur(unit, (0, 0), float(rng.uniform(0.4, 1.3))), np.float32)
     if rng.random() < 0.3:
         unit = _boxes(unit, rng)
     clipped: NDArray[np.float32] = np.clip(unit * 255.0, 0.0, 255.0).astype(np.float32)

@@ -12,29 +12,40 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet, load_imagenet_encoder
+from inference.checkpoint import channels_last
 from inference.domain import EllipsePx, Luminance
-from inference.preprocess import Grid
-from inference.training.augmentation import Sample, view
+from inference.preprocess import Grid, Normalisation
+from inference.training.augmentation import view
 from inference.training.challenge import Split, read_challenge, split_of
 from inference.training.losses import outline_loss
 from inference.training.phantoms import training_phantom
 
 log = logging.getLogger(__name__)
 Example = tuple[Luminance, EllipsePx | None]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+COARSE_GRID = Grid(160, 256)
+GRID = Grid(256, 384)
+NORMALISATION = Normalisation(0.18, 0.20)
+LAST = "last.pt"
+AVERAGE = "average.pt"
+GRADIENT_NORM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides what comes out; written beside the checkpoint."""
 
-    coarse_grid: Grid = Grid(160, 256)
-    grid: Grid = Grid(256, 384)
+    coarse_grid: Grid = COARSE_GRID
+    grid: Grid = GRID
+    normalisation: Normalisation = NORMALISATION
     coarse_epochs: int = 24
     fine_epochs: int = 16
     batch: int = 8
@@ -72,94 +83,121 @@ def imagenet_state() -> dict[str, Tensor]:
     return state
 
 
-def _batches(examples: list[Example], grid: Grid, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(examples: list[Example], grid: Grid, recipe: Recipe, epoch: int) -> Iterator[Batch]:
     """Shuffled batches of one epoch: grey, target, weight, each [batch, 1, rows, columns]."""
     rng = np.random.default_rng([recipe.seed, epoch])
     order = rng.permutation(len(examples))
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
-        samples: list[Sample] = [view(*examples[i], grid, rng) for i in order[start : start + recipe.batch]]
+        chosen = [examples[i] for i in order[start : start + recipe.batch]]
+        samples = [view(image, ellipse, grid, rng) for image, ellipse in chosen]
+        grey = recipe.normalisation.apply(np.stack([s.grey for s in samples]))
         yield (
-            torch.from_numpy(np.stack([s.grey for s in samples])[:, None]),
+            torch.from_numpy(grey[:, None]),
             torch.from_numpy(np.stack([s.target for s in samples])[:, None]),
             torch.from_numpy(np.stack([s.weight for s in samples])[:, None]),
         )
 
 
-def _freeze_statistics(network: EfficientNetLiteUNet) -> None:
-    for module in network.encoder.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+class Run:
+    """One training run: network, optimiser, schedule and moving average, saved together after every epoch."""
 
+    def __init__(self, recipe: Recipe, steps_per_epoch: int, out: Path) -> None:
+        self._recipe = recipe
+        self._out = out
+        self.network = EfficientNetLiteUNet()
+        channels_last(self.network)
+        load_imagenet_encoder(self.network, imagenet_state())
+        decoder = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
+        rates = [recipe.encoder_rate, recipe.decoder_rate]
+        groups = [
+            {"params": list(self.network.encoder.parameters()), "lr": rates[0]},
+            {"params": decoder, "lr": rates[1]},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, rates, total_steps=recipe.epochs * steps_per_epoch, pct_start=0.2
+        )
+        self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.next_epoch = 0
 
-def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and statistics, in place."""
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[name].lerp_(value, 1.0 - decay)
-            else:
-                average[name].copy_(value)
+    def resume(self) -> None:
+        """Go on from the last finished epoch, if there is one."""
+        if not (self._out / LAST).is_file():
+            return
+        state: dict[str, Any] = torch.load(self._out / LAST, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.average, self.next_epoch = state["average"], state["epoch"] + 1
+
+    def save(self, epoch: int) -> None:
+        """Write the checkpoint beside the old one, then replace it."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "average": self.average,
+            "epoch": epoch,
+        }
+        part = self._out / f"{LAST}.part"
+        torch.save(state, part)
+        part.replace(self._out / LAST)
+
+    def epoch(self, examples: list[Example], epoch: int) -> float:
+        """One pass over the examples; returns the mean loss."""
+        coarse = epoch < self._recipe.coarse_epochs
+        self.network.train()
+        if not coarse:
+            self._freeze_statistics()
+        grid = self._recipe.coarse_grid if coarse else self._recipe.grid
+        return float(np.mean([self._step(batch) for batch in batches(examples, grid, self._recipe, epoch)]))
+
+    def _step(self, batch: Batch) -> float:
+        grey, target, weight = batch
+        logits = self.network(grey.contiguous(memory_format=torch.channels_last))
+        loss = outline_loss(logits, target, weight)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self._optimizer.step()
+        self._schedule.step()
+        self._follow()
+        return float(loss.detach())
+
+    def _freeze_statistics(self) -> None:
+        for module in self.network.encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    def _follow(self) -> None:
+        """Exponential moving average of weights and statistics, in place."""
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.dtype.is_floating_point:
+                    self.average[name].lerp_(value, 1.0 - self._recipe.average_decay)
+                else:
+                    self.average[name].copy_(value)
 
 
 def train(data: Path, out: Path, recipe: Recipe) -> Path:
     """Train and return the path of the averaged weights (a state dict, `average.pt`) inside `out`.
 
-    A run that was cut off goes on from `out/last.pt`.
+    A run that was cut off goes on from `out/last.pt`; `out/history.jsonl` holds one line per epoch.
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     examples = load_examples(data, recipe)
-    network = EfficientNetLiteUNet().to(memory_format=torch.channels_last)
-    load_imagenet_encoder(network, imagenet_state())
-    decoder = [p for n, p in network.named_parameters() if not n.startswith("encoder.")]
-    optimizer = torch.optim.AdamW(
-        [{"params": network.encoder.parameters(), "lr": recipe.encoder_rate}, {"params": decoder, "lr": recipe.decoder_rate}],
-        weight_decay=recipe.weight_decay,
-    )
-    steps = recipe.epochs * (len(examples) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [recipe.encoder_rate, recipe.decoder_rate], total_steps=steps, pct_start=0.2
-    )
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    first = 0
-    if (out / "last.pt").is_file():
-        state = torch.load(out / "last.pt", map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        average, first = state["average"], state["epoch"] + 1
-    for epoch in range(first, recipe.epochs):
+    run = Run(recipe, len(examples) // recipe.batch, out)
+    run.resume()
+    for epoch in range(run.next_epoch, recipe.epochs):
         began = time.monotonic()
-        coarse = epoch < recipe.coarse_epochs
-        network.train()
-        if not coarse:
-            _freeze_statistics(network)
-        losses: list[float] = []
-        grid = recipe.coarse_grid if coarse else recipe.grid
-        for grey, target, weight in _batches(examples, grid, recipe, epoch):
-            logits = network(grey.contiguous(memory_format=torch.channels_last))
-            loss = outline_loss(logits, target, weight)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimizer.step()
-            schedule.step()
-            _average(average, network, recipe.average_decay)
-            losses.append(float(loss))
-        state = {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "average": average,
-            "epoch": epoch,
-        }
-        torch.save(state, out / "last.pt.part")
-        (out / "last.pt.part").replace(out / "last.pt")
-        row = {"epoch": epoch, "loss": float(np.mean(losses)), "seconds": time.monotonic() - began}
+        loss = run.epoch(examples, epoch)
+        run.save(epoch)
+        row = {"epoch": epoch, "loss": loss, "seconds": round(time.monotonic() - began, 1)}
         with (out / "history.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        log.info("epoch %d loss %.4f in %.0f s", epoch, row["loss"], row["seconds"])
-    torch.save(average, out / "average.pt")
-    return out / "average.pt"
+        log.info("train.epoch", extra=row)
+    torch.save(run.average, out / AVERAGE)
+    return out / AVERAGE

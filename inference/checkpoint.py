@@ -1,0 +1,41 @@
+"""Manifest -> sha256 -> safetensors -> network. Weights are never unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.models import ModelEntry, ModelError
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {"efficientnet-lite0-unet": EfficientNetLiteUNet}
+
+
+def load_network(weights: Path, entry: ModelEntry) -> nn.Module:
+    """The network of a manifest entry, in evaluation mode.
+
+    Raises:
+        ModelError: unknown architecture, missing file, wrong sha256, or parameters that do not fit.
+    """
+    if entry.architecture not in ARCHITECTURES:
+        raise ModelError(f"model {entry.name}: architecture {entry.architecture!r} is not known to this version")
+    entry.verify(weights)
+    network = ARCHITECTURES[entry.architecture]()
+    try:
+        network.load_state_dict(load_file(weights / entry.file))
+    except RuntimeError as error:
+        raise ModelError(f"model {entry.name}: the weights do not fit the architecture") from error
+    network.eval()
+    channels_last(network)
+    return network
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay convolution weights out as CPU kernels like them, in place."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

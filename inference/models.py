@@ -1,0 +1,111 @@
+"""The manifest of weights: what each file is, how it must be used, and what it was measured to do. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.domain import ModelIdentity
+from inference.preprocess import Grid, Normalisation
+from inference.quality import Gate
+from inference.uncertainty import SizeInterval
+
+MANIFEST = "manifest.json"
+CHUNK = 1 << 20
+
+
+class ModelError(ValueError):
+    """The manifest or a weight file is missing, altered or of another kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One weight file. `probability` is the level of the outline; `figures` are shown, never used."""
+
+    name: str
+    architecture: str
+    file: str
+    sha256: str
+    parameters: int
+    grid: Grid
+    normalisation: Normalisation
+    probability: float
+    flip_average: bool
+    gate: Gate
+    interval: SizeInterval | None
+    figures: dict[str, Any]
+    data: str
+    card: str
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity(self.name, self.sha256)
+
+    def verified(self, weights: Path) -> bool:
+        """Whether the file is there and is the one that was measured."""
+        path = weights / self.file
+        return path.is_file() and sha256_of(path) == self.sha256
+
+    def verify(self, weights: Path) -> None:
+        """Raises ModelError unless the file is there and its sha256 is the manifest's."""
+        if not (weights / self.file).is_file():
+            raise ModelError(f"model {self.name}: {self.file} is missing from the weights folder")
+        if not self.verified(weights):
+            raise ModelError(f"model {self.name}: {self.file} is not the file that was measured (sha256 differs)")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_manifest(weights: Path) -> tuple[ModelEntry, ...]:
+    """All entries of `weights/manifest.json`.
+
+    Raises:
+        ModelError: the manifest is missing, is not JSON, or lacks something.
+    """
+    path = weights / MANIFEST
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(_entry(row) for row in raw["models"])
+    except OSError as error:
+        raise ModelError(f"{MANIFEST} is missing from the weights folder") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{MANIFEST} is not a valid manifest ({type(error).__name__}: {error})") from error
+
+
+def find_model(weights: Path, name: str) -> ModelEntry:
+    """The entry called `name`; raises ModelError that lists the known names."""
+    entries = read_manifest(weights)
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    raise ModelError(f"no model {name!r} in {MANIFEST}; known: {', '.join(e.name for e in entries) or 'none'}")
+
+
+def _entry(row: dict[str, Any]) -> ModelEntry:
+    interval = row["interval"]
+    return ModelEntry(
+        name=row["name"],
+        architecture=row["architecture"],
+        file=row["file"],
+        sha256=row["sha256"],
+        parameters=int(row["parameters"]),
+        grid=Grid(**row["grid"]),
+        normalisation=Normalisation(**row["normalisation"]),
+        probability=float(row["probability"]),
+        flip_average=bool(row["flip_average"]),
+        gate=Gate(**row["gate"]),
+        interval=None if interval is None else SizeInterval.from_json(interval),
+        figures=dict(row["figures"]),
+        data=str(row["data"]),
+        card=str(row["card"]),
+    )

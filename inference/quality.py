@@ -1,0 +1,72 @@
+"""First refusals: what must hold before an outline may become a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm, Reason, RegionPx
+from inference.measure import circumference_mm, outline_px
+
+LOWEST_SPACING_MM = 0.02
+HIGHEST_SPACING_MM = 1.0
+OUTLINE_POINTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Limits of one model, set on its validation exams; they travel in the manifest.
+
+    `lowest_overlap` is the Dice overlap of mask and fitted ellipse, `highest_outside` the share of the outline beyond
+    the image, `lowest_area` the mask's share of the region below which nothing was found.
+    """
+
+    lowest_overlap: float
+    highest_outside: float
+    lowest_area: float
+    lowest_hc_mm: float
+    highest_hc_mm: float
+    lowest_cephalic_index: float
+    highest_cephalic_index: float
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why an outline does not become a number."""
+
+    reason: Reason
+    detail: str
+
+
+def object_to_outline(gate: Gate, overlap: float, ellipse: EllipsePx, region: RegionPx) -> Objection | None:
+    """Objections that need no scale: a bad fit, or a head that leaves the region. `ellipse` in region pixels."""
+    outside = share_outside(ellipse, region)
+    if outside > gate.highest_outside:
+        return Objection(Reason.HEAD_CUT_BY_BORDER, f"{outside:.0%} of the outline lies beyond the image.")
+    if overlap < gate.lowest_overlap:
+        return Objection(Reason.POOR_ELLIPSE_FIT, f"Mask and ellipse overlap by {overlap:.1%}.")
+    return None
+
+
+def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:
+    """Objections that need millimetres."""
+    hc = circumference_mm(ellipse)
+    if not gate.lowest_hc_mm <= hc <= gate.highest_hc_mm:
+        return Objection(Reason.IMPLAUSIBLE_SIZE, f"The outline measures {hc:.0f} mm around.")
+    index = 100.0 * ellipse.semi_minor_mm / ellipse.semi_major_mm
+    if not gate.lowest_cephalic_index <= index <= gate.highest_cephalic_index:
+        return Objection(Reason.IMPLAUSIBLE_SHAPE, f"The cephalic index would be {index:.0f} %.")
+    return None
+
+
+def plausible_spacing(spacing: PixelSpacingMm) -> bool:
+    """Whether ultrasound can have this many millimetres a pixel."""
+    return all(LOWEST_SPACING_MM <= value <= HIGHEST_SPACING_MM for value in (spacing.row, spacing.column))
+
+
+def share_outside(ellipse: EllipsePx, region: RegionPx) -> float:
+    """Share of the outline that lies beyond the region's pixels; `ellipse` in region pixels."""
+    column, row = outline_px(ellipse, OUTLINE_POINTS).T
+    inside = (column >= -0.5) & (column <= region.columns - 0.5) & (row >= -0.5) & (row <= region.rows - 0.5)
+    return float(1.0 - np.mean(inside))
