@@ -85,7 +85,7 @@ def make_environment() -> None:
         say(f"creating .venv with Python {sys.version.split()[0]}")
         venv.EnvBuilder(with_pip=False, clear=VENV.exists(), symlinks=True).create(VENV)
     if hashlib.sha256(PIP_WHEEL.read_bytes()).hexdigest() != PIP_SHA256:
-        raise BootstrapError(f"{PIP_WHEEL.name} is not the file that was committed (sha256 differs); check it out again")
+        raise BootstrapError(f"{PIP_WHEEL.name} is not the committed file (sha256 differs); check it out again")
     run_pip("install", "--no-index", "--find-links", str(PIP_WHEEL.parent), f"pip=={PIP_WHEEL.name.split('-')[1]}")
 
 
@@ -123,14 +123,19 @@ def run_pip(*arguments: str) -> None:
     """
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment |= {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    environment |= {
+        "PIP_USER": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
     command = [PYTHON, PIP_WHEEL / "pip", *arguments[:1], *quiet, *arguments[1:]]
     if subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode:
         raise BootstrapError("pip failed (see above); run the same command again, it goes on where it stopped")
 
 
 def say(text: str) -> None:
-    print(f"bootstrap: {text}", file=sys.stderr, flush=True)  # noqa: T201  a script's progress
+    print(f"bootstrap: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Write requirements.lock from what is installed in this environment: `make lock`.
 
-Only what the project and its extras need (walked from pyproject.toml), so that a package tried out by hand does not slip
-in. Local version labels (torch 2.13.0+cpu) are dropped: which build of torch a machine gets is its own affair.
+Only what the project and its extras need (walked from pyproject.toml), so that a package tried out by hand does not
+slip in. Local version labels (torch 2.13.0+cpu) are dropped: which build of torch a machine gets is its own affair.
 """
 
 from __future__ import annotations
