@@ -1,0 +1,119 @@
+"""One answer for one file: the JSON of `measure`, of the stored result and of the API. Keys may be added, never renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dicom_node.errors import InstanceRefused
+from inference.domain import (
+    REASON_TEXT,
+    Abstention,
+    EllipsePx,
+    Examination,
+    Finding,
+    IntervalMm,
+    Measurement,
+    ModelIdentity,
+    PixelSpacingMm,
+    Reason,
+    Status,
+)
+
+Answer = dict[str, Any]
+PIXEL_DECIMALS = 3
+
+
+def examined(file: str | None, sop_instance_uid: str | None, examination: Examination) -> Answer:
+    """The answer for an object that was looked at; the chosen finding at the top, all of them in `measurements`."""
+    return {
+        "sop_instance_uid": sop_instance_uid,
+        "file": file,
+        **finding_facts(examination.finding),
+        "frames_used": list(examination.frames_used),
+        **_model_facts(examination.model),
+        "seconds": round(examination.seconds, 3),
+        "measurements": [finding_facts(finding) for finding in examination.findings],
+    }
+
+
+def refused(
+    file: str | None, sop_instance_uid: str | None, refusal: InstanceRefused, model: ModelIdentity, seconds: float
+) -> Answer:
+    """The answer for an object that cannot be looked at."""
+    return {
+        "sop_instance_uid": sop_instance_uid,
+        "file": file,
+        **_nothing(Status.REFUSED, refusal.reason, refusal.detail),
+        "frames_used": [],
+        **_model_facts(model),
+        "seconds": round(seconds, 3),
+        "measurements": [],
+    }
+
+
+def finding_facts(finding: Finding) -> Answer:
+    """The keys that every finding has; those without a value are null."""
+    if isinstance(finding, Abstention):
+        return {
+            **_nothing(Status.ABSTAINED, finding.reason, finding.detail),
+            "frame": finding.frame,
+            "calibration_source": str(finding.calibration_source),
+            "pixel_spacing_mm": _spacing(finding.spacing_mm),
+            "ellipse": _ellipse(finding.ellipse),
+            "quality": finding.quality,
+        }
+    return {**_nothing(Status.MEASURED, None, ""), **_measurement_facts(finding)}
+
+
+def _measurement_facts(measurement: Measurement) -> Answer:
+    interval: IntervalMm | None = measurement.hc_interval
+    age = measurement.age
+    return {
+        "frame": measurement.frame,
+        "hc_mm": measurement.hc_mm,
+        "hc_low_mm": None if interval is None else interval.low,
+        "hc_high_mm": None if interval is None else interval.high,
+        "hc_interval_reason": None if interval is not None else str(Reason.NOT_CALIBRATED_YET),
+        "bpd_mm": measurement.bpd_mm,
+        "ofd_mm": measurement.ofd_mm,
+        "cephalic_index_percent": measurement.cephalic_index_percent,
+        "ga_days": age.days,
+        "ga_low_days": None if age.interval is None else age.interval.low,
+        "ga_high_days": None if age.interval is None else age.interval.high,
+        "ga_equation": age.equation,
+        "ga_reason": None if age.reason is None else str(age.reason),
+        "trimester": None if age.trimester is None else str(age.trimester),
+        "calibration_source": str(measurement.calibration_source),
+        "pixel_spacing_mm": _spacing(measurement.spacing_mm),
+        "ellipse": _ellipse(measurement.ellipse),
+        "quality": measurement.quality,
+        "warnings": [str(w) for w in measurement.warnings],
+    }
+
+
+def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
+    numbers: Sequence[str] = (
+        "frame hc_mm hc_low_mm hc_high_mm hc_interval_reason bpd_mm ofd_mm cephalic_index_percent ga_days ga_low_days "
+        "ga_high_days ga_equation ga_reason trimester calibration_source pixel_spacing_mm ellipse quality"
+    ).split()
+    return {
+        "status": str(status),
+        "reason": None if reason is None else str(reason),
+        "reason_text": None if reason is None else f"{REASON_TEXT[reason]} {detail}".strip(),
+        **dict.fromkeys(numbers),
+        "warnings": [],
+    }
+
+
+def _spacing(spacing: PixelSpacingMm | None) -> list[float] | None:
+    return None if spacing is None else [spacing.row, spacing.column]
+
+
+def _ellipse(ellipse: EllipsePx | None) -> dict[str, float] | None:
+    return None if ellipse is None else {k: round(v, PIXEL_DECIMALS) for k, v in asdict(ellipse).items()}
+
+
+def _model_facts(model: ModelIdentity) -> Answer:
+    return {"model": model.name, "model_sha256": model.sha256}
