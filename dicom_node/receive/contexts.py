@@ -1,0 +1,76 @@
+"""What we offer in association negotiation: every storage class of an ultrasound send job, in every transfer syntax.
+
+Ultrasound machines send their own reports, captures, key objects and presentation states along with the images. One
+refused presentation context makes many of them fail the whole job, so all of these are taken; only images are measured.
+"""
+
+from __future__ import annotations
+
+from pynetdicom import ALL_TRANSFER_SYNTAXES
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import register_uid, uid_to_service_class
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
+US_MULTIFRAME_IMAGE = "1.2.840.10008.5.1.4.1.1.3.1"
+US_IMAGE_RETIRED = "1.2.840.10008.5.1.4.1.1.6"
+US_MULTIFRAME_IMAGE_RETIRED = "1.2.840.10008.5.1.4.1.1.3"
+
+MEASURED_CLASSES = (US_IMAGE, US_MULTIFRAME_IMAGE, US_IMAGE_RETIRED, US_MULTIFRAME_IMAGE_RETIRED)
+"""PS3.4 B.5 (current) and the two of PS3.4-1993 that older machines still send."""
+
+KEPT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.6.2",  # Enhanced US Volume
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.1",  # Multi-frame Single Bit Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.4",  # Multi-frame True Color Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.11.2",  # Color Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.11.3",  # Pseudo-color Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.11.4",  # Blending Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.11.8",  # Advanced Blending Presentation State
+    "1.2.840.10008.5.1.4.1.1.66",  # Raw Data: volumes of some machines
+    "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.88.35",  # Extensible SR
+    "1.2.840.10008.5.1.4.1.1.88.40",  # Procedure Log
+    "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection Document
+    "1.2.840.10008.5.1.4.1.1.88.71",  # Acquisition Context SR
+    "1.2.840.10008.5.1.4.1.1.88.72",  # Simplified Adult Echo SR
+    "1.2.840.10008.5.1.4.1.1.104.1",  # Encapsulated PDF
+)
+
+_RETIRED_KEYWORDS = {
+    US_IMAGE_RETIRED: "UltrasoundImageStorageRetired",
+    US_MULTIFRAME_IMAGE_RETIRED: "UltrasoundMultiFrameImageStorageRetired",
+}
+
+
+def measurable(sop_class_uid: str) -> bool:
+    """Whether objects of this SOP class are ultrasound images, which alone are measured."""
+    return sop_class_uid in MEASURED_CLASSES
+
+
+def verification_context() -> PresentationContext:
+    """C-ECHO (PS3.4 annex A)."""
+    return build_context(VERIFICATION)
+
+
+def supported_contexts() -> list[PresentationContext]:
+    """Verification and every storage class above with all transfer syntaxes; the sender's first choice is taken."""
+    _register_retired_classes()
+    storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
+    return [verification_context(), *storage]
+
+
+def _register_retired_classes() -> None:
+    """pynetdicom looks up the service of a SOP class in its own table, which does not have the retired ones."""
+    for uid, keyword in _RETIRED_KEYWORDS.items():
+        if uid_to_service_class(uid) is not StorageServiceClass:
+            register_uid(uid, keyword, StorageServiceClass)

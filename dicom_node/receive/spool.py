@@ -1,0 +1,186 @@
+"""Where a data set lies while it comes in: a `.part` file, written and hashed piece by piece, never held in memory.
+
+pynetdicom writes an incoming C-STORE data set through a file object that it makes itself. `Spool.open_part` takes the
+place of its file factory (see toolkit.py). Such a file must not raise: an exception while a data set streams in aborts
+the association, and the sender learns nothing. It remembers the error instead, gives its disk space back at once and
+swallows the rest, so that the C-STORE handler can answer with a status.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dicom_node.errors import DiskFull, NodeError
+from dicom_node.storage.files import PART_SUFFIX, disk_error, open_part
+
+_log = logging.getLogger(__name__)
+
+_META_START = 128 + 4
+_GROUP_LENGTH_ELEMENT = 12
+_FREE_SPACE_STRIDE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Free space that incoming objects must leave on the file system, for the database and for results."""
+
+    folder: Path
+    free_bytes: int
+
+    def check(self) -> None:
+        """Raises DiskFull when less than the reserve is free."""
+        if self.free_bytes and shutil.disk_usage(self.folder).free < self.free_bytes:
+            raise DiskFull
+
+
+class SpoolFile:
+    """One incoming object in the DICOM file format (PS3.10 7.1); `error` says why it is not whole, if so.
+
+    `sha256` covers the data set only, not the file meta information, which names the receiving software.
+    """
+
+    def __init__(self, folder: Path, reserve: Reserve) -> None:
+        self.error: NodeError | None = None
+        self.size_bytes = 0
+        self.dataset_offset = 0
+        self._reserve = reserve
+        self._next_check = _FREE_SPACE_STRIDE
+        self._meta = bytearray()
+        self._sha256 = hashlib.sha256()
+        self._path = folder / f"unopened{PART_SUFFIX}"
+        self._descriptor: _Descriptor | None = None
+        try:
+            reserve.check()
+            descriptor, self._path = open_part(folder)
+        except (NodeError, OSError) as error:
+            self._fail(error)
+            return
+        self._descriptor = _Descriptor(descriptor)
+        self._cleanup = weakref.finalize(self, _abandon, self._descriptor, self._path)
+
+    @property
+    def name(self) -> str:
+        """The path as text, as in tempfile."""
+        return str(self._path)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def file(self) -> SpoolFile:
+        """pynetdicom flushes `.file`, as tempfile has it."""
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the data set written so far."""
+        return self._sha256.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """Append; after an error the data is dropped. Always claims to have written everything."""
+        if self._descriptor is not None:
+            try:
+                self._append(memoryview(data))
+            except (NodeError, OSError) as error:
+                self._fail(error)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> None:
+        """Close the descriptor; the file stays."""
+        if self._descriptor is not None:
+            try:
+                self._descriptor.close()
+            except OSError as error:
+                self._fail(error)
+            self._descriptor = None
+
+    def discard(self) -> None:
+        """Close and delete; harmless when the file was moved to its place or is gone."""
+        self._descriptor = None
+        if hasattr(self, "_cleanup"):
+            self._cleanup()
+
+    def _append(self, data: memoryview) -> None:
+        if self._descriptor is None:
+            return
+        self._hash(data)
+        while data:
+            written = os.write(self._descriptor.number, data)
+            self.size_bytes += written
+            data = data[written:]
+        if self.size_bytes >= self._next_check:
+            self._next_check = self.size_bytes + _FREE_SPACE_STRIDE
+            self._reserve.check()
+
+    def _hash(self, data: memoryview) -> None:
+        """Skip preamble and file meta information, whose length stands in its first element (PS3.10 7.1)."""
+        if self.dataset_offset:
+            self._sha256.update(data)
+            return
+        self._meta += data
+        length_known = _META_START + _GROUP_LENGTH_ELEMENT
+        if len(self._meta) < length_known:
+            return
+        offset = length_known + int.from_bytes(self._meta[length_known - 4 : length_known], "little")
+        if len(self._meta) >= offset:
+            self.dataset_offset = offset
+            self._sha256.update(self._meta[offset:])
+            self._meta.clear()
+
+    def _fail(self, error: NodeError | OSError) -> None:
+        self.error = disk_error(error) if isinstance(error, OSError) else error
+        self.discard()
+
+
+class Spool:
+    """The folder of incoming objects."""
+
+    def __init__(self, folder: Path, minimum_free_bytes: int) -> None:
+        self._folder = folder
+        self._reserve = Reserve(folder, minimum_free_bytes)
+
+    def open_part(self, *_: Any, **__: Any) -> SpoolFile:
+        """A new file; takes and ignores what tempfile.NamedTemporaryFile takes. Never raises on disk trouble."""
+        return SpoolFile(self._folder, self._reserve)
+
+    def sweep(self) -> int:
+        """Delete what an earlier process left half received; nothing of it was ever acknowledged."""
+        parts = list(self._folder.glob(f"*{PART_SUFFIX}"))
+        for part in parts:
+            part.unlink(missing_ok=True)
+        if parts:
+            _log.warning("spool.swept", extra={"parts": len(parts)})
+        return len(parts)
+
+
+class _Descriptor:
+    """A file descriptor that is closed once, by whoever comes first."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._open = True
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self.number)
+
+
+def _abandon(descriptor: _Descriptor, path: Path) -> None:
+    """Also runs when a SpoolFile is garbage: pynetdicom forgets a file whose association broke in the middle."""
+    with suppress(OSError):
+        descriptor.close()
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,203 @@
+"""C-STORE: from the spool to its place, into the repository, and only then an answer.
+
+The order that makes an acknowledgement true: file synced, renamed, directory synced, ONE commit of instance and job,
+then Success. The handler runs in the association's own thread; its time is the sender's waiting time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, cast
+
+from pydicom import Dataset
+from pydicom.uid import UID
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContextTuple
+
+from dicom_node.domain import NewInstance, Registered
+from dicom_node.errors import NodeError, Refused
+from dicom_node.receive.admission import caller_of, log_fields
+from dicom_node.receive.authorisation import Caller
+from dicom_node.receive.contexts import measurable
+from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
+from dicom_node.receive.spool import SpoolFile
+from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random_path
+
+_log = logging.getLogger(__name__)
+
+SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+OUT_OF_RESOURCES = 0xA700
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+"""Statuses of C-STORE (PS3.4 B.2.3, PS3.7 9.1.1.1.9)."""
+
+_COMMENT_LENGTH = 64
+
+
+class Register(Protocol):
+    """The end of the repository that objects go into."""
+
+    def register(self, new: NewInstance, now: datetime) -> Registered: ...
+
+    def known_paths(self, paths: Sequence[str]) -> set[str]: ...
+
+
+class NotStored(Refused):
+    """The object was not stored; the sender gets `status` and the message as its Error Comment."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Takes one object after the other from the spool to its place and into the repository."""
+
+    data_dir: Path
+    register: Register
+
+    def on_c_store(self, event: Event) -> Dataset:
+        """EVT_C_STORE: the C-STORE response. Nothing of an object that was not stored stays behind."""
+        part = cast(SpoolFile | None, event.request._dataset_file)
+        caller = caller_of(event.assoc)
+        try:
+            new = self._store(event, part, caller)
+        except NotStored as refusal:
+            fields = {"status": f"0x{refusal.status:04X}", "reason": str(refusal)}
+            _log.warning("receive.not_stored", extra={**log_fields(caller), **fields})
+            return _answer(refusal.status, str(refusal))
+        except Exception:  # noqa: BLE001  a fault of ours costs this object, not the association
+            _log.exception("receive.failed", extra=log_fields(caller))
+            return _answer(PROCESSING_FAILURE, "The node failed; its log says why.")
+        finally:
+            if part is not None:
+                part.discard()
+        uids = {"sop_class_uid": new.sop_class_uid, "sop_instance_uid": new.sop_instance_uid}
+        _log.info("receive.stored", extra={**log_fields(caller), **uids, "size_bytes": new.size_bytes})
+        return _answer(SUCCESS)
+
+    def _store(self, event: Event, part: SpoolFile | None, caller: Caller) -> NewInstance:
+        part = _received(part)
+        header = _checked_header(event, part)
+        final = random_path(self.data_dir / OBJECTS)
+        new = NewInstance(
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            study_instance_uid=header.study_instance_uid,
+            series_instance_uid=header.series_instance_uid,
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            path=final.relative_to(self.data_dir).as_posix(),
+            size_bytes=part.size_bytes,
+            sha256=part.sha256,
+            calling_ae=caller.calling_ae,
+            called_ae=caller.called_ae,
+            peer_host=caller.host,
+            measurable=measurable(header.sop_class_uid) and not header.is_own,
+        )
+        self._place(part, final)
+        if self._register(new, final) is Registered.SAME:
+            final.unlink(missing_ok=True)
+        return new
+
+    def _place(self, part: SpoolFile, final: Path) -> None:
+        try:
+            durable_rename(part.path, final)
+        except NodeError as error:
+            final.unlink(missing_ok=True)
+            raise NotStored(OUT_OF_RESOURCES, str(error)) from error
+
+    def _register(self, new: NewInstance, final: Path) -> Registered:
+        try:
+            return self.register.register(new, datetime.now(UTC))
+        except NodeError as error:
+            self._withdraw(new.path, final)
+            raise NotStored(OUT_OF_RESOURCES, str(error)) from error
+
+    def _withdraw(self, path: str, final: Path) -> None:
+        """A failed commit may still have happened: the file goes only if the database answers that no row has it.
+
+        What stays for want of an answer is an orphan, and swept.
+        """
+        try:
+            if path not in self.register.known_paths([path]):
+                final.unlink(missing_ok=True)
+        except NodeError:
+            _log.warning("receive.orphan_left", extra={"path": path})
+
+
+def on_connection_closed(event: Event) -> None:
+    """EVT_CONN_CLOSE: delete what was half received, and what nobody waits for an answer to any more."""
+    dimse = event.assoc.dimse
+    unfinished = [dimse.message._data_set_file] if dimse.message is not None else []
+    while (waiting := dimse.get_msg(block=False)) != (None, None):
+        unfinished.append(getattr(waiting[1], "_dataset_file", None))
+    for part in unfinished:
+        if isinstance(part, SpoolFile):
+            part.discard()
+            _log.warning("receive.broken_off", extra={"size_bytes": part.size_bytes})
+
+
+def _received(part: SpoolFile | None) -> SpoolFile:
+    """The closed spool file. Raises NotStored when there is no data set or it could not be written."""
+    if part is None:
+        raise NotStored(CANNOT_UNDERSTAND, "The request carries no data set.")
+    part.close()
+    if part.error is not None:
+        raise NotStored(OUT_OF_RESOURCES, str(part.error))
+    return part
+
+
+def _checked_header(event: Event, part: SpoolFile) -> ObjectHeader:
+    """The header, when it is that of the object which the command and the presentation context announce.
+
+    Raises:
+        NotStored: 0x0122, 0xA900 or 0xC000 (PS3.4 B.2.3).
+    """
+    context: PresentationContextTuple = event.context
+    command = cast(C_STORE, event.request)
+    sop_class_uid = _padding_removed(command.AffectedSOPClassUID)
+    sop_instance_uid = _padding_removed(command.AffectedSOPInstanceUID)
+    if sop_class_uid != context.abstract_syntax:
+        raise NotStored(SOP_CLASS_NOT_SUPPORTED, "The SOP class is not that of the presentation context.")
+    if not is_uid(sop_instance_uid):
+        raise NotStored(CANNOT_UNDERSTAND, "Affected SOP Instance UID is not a UID.")
+    header = _header(part, UID(context.transfer_syntax))
+    if header.sop_class_uid != sop_class_uid:
+        raise NotStored(DATA_SET_DOES_NOT_MATCH, "SOP Class UID of data set and command differ.")
+    if header.sop_instance_uid != sop_instance_uid:
+        raise NotStored(DATA_SET_DOES_NOT_MATCH, "SOP Instance UID of data set and command differ.")
+    if not header.study_instance_uid:
+        raise NotStored(CANNOT_UNDERSTAND, "Study Instance UID is missing.")
+    if not header.series_instance_uid:
+        raise NotStored(CANNOT_UNDERSTAND, "Series Instance UID is missing.")
+    return header
+
+
+def _header(part: SpoolFile, transfer_syntax: UID) -> ObjectHeader:
+    try:
+        return read_header(part.path, part.dataset_offset, transfer_syntax)
+    except HeaderUnreadable as error:
+        raise NotStored(CANNOT_UNDERSTAND, str(error)) from error
+    except OSError as error:
+        raise NotStored(OUT_OF_RESOURCES, str(disk_error(error))) from error
+
+
+def _padding_removed(uid: str | None) -> str:
+    return str(uid or "").rstrip("\0 ")
+
+
+def _answer(status: int, comment: str = "") -> Dataset:
+    """The status of a C-STORE response with Error Comment (0000,0902), LO: 64 characters (PS3.7 annex C)."""
+    answer = Dataset()
+    answer.Status = status
+    if comment:
+        answer.ErrorComment = comment[:_COMMENT_LENGTH]
+    return answer

@@ -1,0 +1,113 @@
+"""Everything that this process changes inside pynetdicom 3.0 and pydicom 3.0, in one place, undone on leaving.
+
+All of it is process-wide, one reason why the receiver is a process of its own:
+
+* incoming data sets go through `Spool.open_part` in place of a temporary file elsewhere on the machine;
+* AE titles are decoded leniently; by default a NUL, a blank or a non-ASCII title aborts the association where a
+  rejection with its reason would tell the administrator what to do;
+* UIDs longer than 64 characters reach the handler, which refuses them by name; the default aborts the association;
+* a PDU longer than `LARGEST_PDU` closes the connection: its length is taken at its word, before anyone is authorised;
+* the default event log is off (our own handlers log), and pydicom does not warn about values: a warning quotes them.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
+
+import pydicom.config
+from pynetdicom import _config, dimse_messages, dul, transport
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from dicom_node.receive.authorisation import decode_ae_title
+from dicom_node.receive.spool import Spool
+
+LARGEST_PDU = 1024 * 1024
+"""We announce less; an A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes stays below half of it."""
+
+_ASSOCIATE_RQ_TYPE = b"\x01"
+_PLACEHOLDER = "UNDECODED"
+
+
+class LenientAssociateRQ(A_ASSOCIATE_RQ):
+    """A received A-ASSOCIATE-RQ whose AE titles may be anything; authorisation judges them."""
+
+    @property
+    def called_ae_title(self) -> str:
+        return self._called_aet
+
+    @called_ae_title.setter
+    def called_ae_title(self, value: str | bytes | None) -> None:
+        self._called_aet = _decoded(value)
+
+    @property
+    def calling_ae_title(self) -> str:
+        return self._calling_aet
+
+    @calling_ae_title.setter
+    def calling_ae_title(self, value: str | bytes | None) -> None:
+        self._calling_aet = _decoded(value)
+
+    def to_primitive(self) -> A_ASSOCIATE:
+        """The primitive checks titles that are set through its properties, so ours are put behind them."""
+        calling, called = self._calling_aet, self._called_aet
+        self._calling_aet = self._called_aet = _PLACEHOLDER
+        primitive = super().to_primitive()
+        primitive._calling_ae_title = self._calling_aet = calling
+        primitive._called_ae_title = self._called_aet = called
+        return primitive
+
+
+class BoundedSocket(transport.AssociationSocket):
+    """A socket that reads a PDU in as few calls as the network allows and refuses one of absurd length."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """`nr_bytes` from the peer, fewer if it closes the connection.
+
+        Raises:
+            OSError: the connection broke, or the PDU is longer than LARGEST_PDU.
+        """
+        if nr_bytes > LARGEST_PDU:
+            raise OSError(errno.EMSGSIZE, "PDU too long")
+        data, received = bytearray(nr_bytes), 0
+        connection = cast(socket.socket, self.socket)
+        with memoryview(data) as view:
+            while received < nr_bytes and (count := connection.recv_into(view[received:])):
+                received += count
+        return data if received == nr_bytes else data[:received]
+
+
+@contextmanager
+def adapted(spool: Spool) -> Iterator[None]:
+    """Make the changes above for the duration of the block."""
+    with ExitStack() as changes:
+        change = _changer(changes)
+        change(_config, "STORE_RECV_CHUNKED_DATASET", True)
+        change(_config, "LOG_HANDLER_LEVEL", "none")
+        change(_config, "VALIDATORS", {**_config.VALIDATORS, "UI": _any_uid})
+        change(dimse_messages, "NamedTemporaryFile", spool.open_part)
+        change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})
+        change(transport, "AssociationSocket", BoundedSocket)
+        change(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
+        change(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
+        yield
+
+
+def _changer(changes: ExitStack) -> Callable[[Any, str, object], None]:
+    def change(owner: Any, name: str, value: object) -> None:
+        changes.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
+
+    return change
+
+
+def _decoded(value: str | bytes | None) -> str:
+    return decode_ae_title(value) if isinstance(value, bytes) else value or ""
+
+
+def _any_uid(_value: object) -> tuple[bool, str]:
+    return True, ""
