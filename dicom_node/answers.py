@@ -1,4 +1,4 @@
-"""One answer for one file: the JSON of `measure`, of the stored result and of the API. Keys may be added, never renamed."""
+"""One answer per file: the JSON of `measure`, of the stored result and of the API. Keys may be added, never renamed."""
 
 from __future__ import annotations
 
@@ -94,10 +94,26 @@ def _measurement_facts(measurement: Measurement) -> Answer:
 
 
 def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
-    numbers: Sequence[str] = (
-        "frame hc_mm hc_low_mm hc_high_mm hc_interval_reason bpd_mm ofd_mm cephalic_index_percent ga_days ga_low_days "
-        "ga_high_days ga_equation ga_reason trimester calibration_source pixel_spacing_mm ellipse quality"
-    ).split()
+    numbers: Sequence[str] = [
+        "frame",
+        "hc_mm",
+        "hc_low_mm",
+        "hc_high_mm",
+        "hc_interval_reason",
+        "bpd_mm",
+        "ofd_mm",
+        "cephalic_index_percent",
+        "ga_days",
+        "ga_low_days",
+        "ga_high_days",
+        "ga_equation",
+        "ga_reason",
+        "trimester",
+        "calibration_source",
+        "pixel_spacing_mm",
+        "ellipse",
+        "quality",
+    ]
     return {
         "status": str(status),
         "reason": None if reason is None else str(reason),

@@ -77,7 +77,7 @@ class DestinationEntry(Section):
 
 class InferenceSection(Section):
     model: str = Field("efficientnet-lite0-unet", description="name of a model in weights/manifest.json")
-    weights_dir: Path | None = Field(None, description="folder of manifest.json; null means weights/ beside the software")
+    weights_dir: Path | None = Field(None, description="folder of manifest.json; null: weights/ beside the software")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the network runs")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 only on a CPU that has it")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of one worker")

@@ -1,0 +1,82 @@
+"""From a probability map to outline points, with a network whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from inference.domain import EllipsePx, PixelSpacingMm
+from inference.measure import circumference_mm, fit_ellipse_mm, inside_distance_px
+from inference.preprocess import Grid, Normalisation
+from inference.segment import Segmenter, largest_component, outline_points
+
+NORMALISATION = Normalisation(0.18, 0.2)
+
+
+class BrightIsHead(nn.Module):
+    """Logit 0 at grey 127.5: the 0.5 contour lies where the picture is half bright."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * 0.2 + 0.18 - 0.5) * 8.0
+
+
+def soft(ellipse: EllipsePx, rows: int, columns: int) -> np.ndarray:
+    return np.clip(0.5 + inside_distance_px(ellipse, rows, columns), 0, 1).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(45, 95), st.floats(0.65, 0.95), st.floats(0, 180), st.floats(-8, 8), st.floats(-8, 8))
+def test_circumference_from_a_soft_mask_to_a_thousandth(
+    major: float, ratio: float, angle: float, right: float, down: float
+) -> None:
+    ellipse = EllipsePx(192 + right, 128 + down, major, major * ratio, angle)
+    probability = soft(ellipse, 256, 384)
+    points = outline_points(probability, largest_component(probability, 0.5), 0.5)
+    fitted = fit_ellipse_mm(points)
+    expected = fit_ellipse_mm(points).__class__(0, 0, major, major * ratio, angle)
+    assert circumference_mm(fitted) == pytest.approx(circumference_mm(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("spacing", [PixelSpacingMm(0.15, 0.15), PixelSpacingMm(0.1, 0.2), PixelSpacingMm(0.21, 0.13)])
+def test_segmenter_finds_the_ellipse_in_unequal_pixels(spacing: PixelSpacingMm) -> None:
+    truth = EllipsePx(400.3, 260.8, 200, 150, 25)
+    picture = (soft(truth, 540, 800) * 255).astype(np.uint8)
+    segmentation = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=False)(picture, spacing)
+    component = largest_component(segmentation.probability, 0.5)
+    points = segmentation.letterbox.to_region(outline_points(segmentation.probability, component, 0.5))
+    fitted = fit_ellipse_mm(points)
+    assert fitted.center_x_mm == pytest.approx(400.3, abs=0.25)
+    assert fitted.center_y_mm == pytest.approx(260.8, abs=0.25)
+    assert fitted.semi_major_mm == pytest.approx(200, rel=3e-3)
+    assert fitted.semi_minor_mm == pytest.approx(150, rel=3e-3)
+
+
+def test_flip_average_agrees_with_a_network_that_has_no_side() -> None:
+    picture = (soft(EllipsePx(300, 260, 180, 140, 60), 540, 800) * 255).astype(np.uint8)
+    plain = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=False)(picture, None)
+    flipped = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=True)(picture, None)
+    assert flipped.probability == pytest.approx(plain.probability, abs=1e-6)
+
+
+def test_only_the_largest_component_is_outlined() -> None:
+    probability = np.maximum(
+        soft(EllipsePx(120, 120, 60, 50, 0), 256, 384), soft(EllipsePx(300, 60, 30, 20, 0), 256, 384)
+    )
+    points = outline_points(probability, largest_component(probability, 0.5), 0.5)
+    assert points[:, 0].max() < 200
+
+
+def test_an_empty_map_has_no_component_and_no_points() -> None:
+    empty = np.zeros((256, 384), np.float32)
+    component = largest_component(empty, 0.5)
+    assert not component.any()
+    assert outline_points(empty, component, 0.5).shape == (0, 2)
+
+
+def test_a_head_at_the_edge_still_has_a_closed_outline() -> None:
+    probability = soft(EllipsePx(10, 128, 80, 60, 0), 256, 384)
+    points = outline_points(probability, largest_component(probability, 0.5), 0.5)
+    assert points[:, 0].min() >= -1.0
+    assert len(points) > 100
