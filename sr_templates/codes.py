@@ -1,0 +1,77 @@
+"""Every code triple of our objects, in one place; a test holds each against the dictionaries of pydicom.
+
+Meanings are those of PS3.16 2025, LOINC as DICOM prints it, and UCUM.
+"""
+
+from __future__ import annotations
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from sr_templates.uids import UID_ROOT
+
+PRIVATE_SCHEME = "99FETALHC"
+"""Our own coding scheme (PS3.16 8.2: private designators begin with 99)."""
+
+PRIVATE_SCHEME_UID = f"{UID_ROOT}.2"
+
+# Document
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")  # CID 7021
+ULTRASOUND_OB_GYN_REPORT = Code("11525-3", "LN", "Ultrasound Obstetric and Gyn Report")  # CID 7000
+OBSTETRIC_US_SCAN = Code("268445003", "SCT", "Obstetric US scan")  # CID 12024
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+
+# Observer and subject
+DEVICE = Code("121007", "DCM", "Device")  # CID 270
+FETUS = Code("121026", "DCM", "Fetus")  # CID 271
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+
+# Findings
+HEAD = Code("69536005", "SCT", "Head")  # CID 4
+OUTLINE = Code("111041", "DCM", "Outline")  # CID 219
+COMMENT = Code("121106", "DCM", "Comment")
+
+# Measurements
+HEAD_CIRCUMFERENCE = Code("11984-2", "LN", "Head Circumference")  # CID 12005
+BIPARIETAL_DIAMETER = Code("11820-8", "LN", "Biparietal Diameter")  # CID 12005
+OCCIPITAL_FRONTAL_DIAMETER = Code("11851-3", "LN", "Occipital-Frontal Diameter")  # CID 12005
+CEPHALIC_INDEX = Code("11823-2", "LN", "Cephalic Index")  # CID 12004
+GESTATIONAL_AGE = Code("18185-9", "LN", "Gestational Age")  # TID 5008 row 3
+
+# What qualifies a measurement
+UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement uncertainty")  # CID 225
+LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")  # CID 225
+TWO_SIGMA_LOWER = Code("371918003", "SCT", "2 Sigma Lower Value of population")  # CID 226
+TWO_SIGMA_UPPER = Code("371920000", "SCT", "2 Sigma Upper Value of population")  # CID 226
+EQUATION = Code("121420", "DCM", "Equation")  # CID 228
+EQUATION_CITATION = Code("121421", "DCM", "Equation Citation")  # CID 228
+HC_HADLOCK_1984 = Code("11932-1", "LN", "HC, Hadlock 1984")  # CID 12013
+HC_REFERENCE_SYSTEM = Code("HC-GA-REFERENCE", PRIVATE_SCHEME, "HC, polynomial of the reference system")
+
+EQUATION_CODES: dict[str, Code] = {"hadlock-1984": HC_HADLOCK_1984, "reference-system": HC_REFERENCE_SYSTEM}
+"""Equation name of `inference.dating` to its code; only what CID 12013 lists may use a LOINC code."""
+
+# Units, UCUM
+MILLIMETRE = Code("mm", "UCUM", "mm")
+DAY = Code("d", "UCUM", "days")
+PERCENT = Code("%", "UCUM", "Percent")
+
+# Purposes of reference
+ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")  # CID 7005
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
+
+
+def code_item(code: Code) -> Dataset:
+    """Code Sequence Macro (PS3.3 8.8) without optional attributes."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
+
+
+def private_scheme_item() -> Dataset:
+    """Item of Coding Scheme Identification Sequence (0008,0110) for our own scheme (PS3.3 C.12.1.1.1)."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeUID = PRIVATE_SCHEME_UID
+    item.CodingSchemeName = "Fetal HC Node private codes"
+    return item

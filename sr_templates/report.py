@@ -1,0 +1,56 @@
+"""What every builder is given: the facts of one measurement, where they came from, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from inference.domain import Measurement, ModelIdentity
+from sr_templates.uids import Equipment, ResultUids
+
+Picture = NDArray[np.uint8]
+"""The frame as a person sees it, RGB uint8 [rows, columns, 3], at the source's own geometry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """An earlier object of ours that a new one replaces; the four UIDs of PS3.3 C.17.2.1's reference."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+    @classmethod
+    def of(cls, header: Dataset) -> Predecessor:
+        """From the header of the stored object."""
+        return cls(header.SOPClassUID, header.SOPInstanceUID, header.StudyInstanceUID, header.SeriesInstanceUID)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInput:
+    """One measurement on its way into objects.
+
+    `source` is the header of the image (no pixel data needed); `created` is aware and stands in the objects in the
+    source's own time zone where the source names one, else as given; `predecessors` has "tid1500", "pdf", "overlay"
+    as keys; `series_number` is the first of three; `interval_coverage` is what HC's interval promises (0..1).
+    """
+
+    source: Dataset
+    measurement: Measurement
+    model: ModelIdentity
+    equipment: Equipment
+    uids: ResultUids
+    created: datetime
+    series_number: int = 901
+    predecessors: Mapping[str, Predecessor] = field(default_factory=dict)
+    interval_coverage: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.created.tzinfo is None:
+            raise ValueError("`created` needs a time zone")

@@ -1,0 +1,225 @@
+"""The part of a result object that its source decides: patient, study, request, scanner; and the shell around it.
+
+Text is copied as the bytes it arrived in, with the source's Specific Character Set (0008,0005), so that an archive
+that compares identities byte by byte sees no difference. Therefore all text of our own in data elements is ASCII,
+which every character set of PS3.3 C.12.1.1.2 contains.
+"""
+
+from __future__ import annotations
+
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from sr_templates import codes
+from sr_templates.report import ReportInput
+from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Equipment, ObjectUids
+
+PATIENT_AND_STUDY_TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Must be there, may be empty (PS3.3 C.7.1.1, C.7.2.1); a source that lacks one gets it empty."""
+
+PATIENT_AND_STUDY_OPTIONAL = (
+    "SpecificCharacterSet",
+    "TimezoneOffsetFromUTC",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "TypeOfPatientID",
+    "PatientBirthTime",
+    "OtherPatientIDs",
+    "OtherPatientIDsSequence",
+    "OtherPatientNames",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "StudyDescription",
+    "IssuerOfAccessionNumberSequence",
+    "ProcedureCodeSequence",
+    "PhysiciansOfRecord",
+    "ReferencedStudySequence",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+)
+"""Patient, General Study, Patient Study, Clinical Trial and SOP Common attributes that travel where present."""
+
+SCANNER = (
+    "Manufacturer",
+    "InstitutionName",
+    "InstitutionAddress",
+    "StationName",
+    "InstitutionalDepartmentName",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "SoftwareVersions",
+)
+"""What Contributing Equipment Sequence says about the scanner (PS3.3 C.12.1, type 3 except Manufacturer)."""
+
+_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"})
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What sets one kind of object apart before its content: `order` counts series numbers and kinds."""
+
+    kind: str
+    sop_class_uid: UID
+    modality: str
+    series_description: str
+    order: int
+
+
+def begin(report: ReportInput, shell: Shell) -> FileDataset:
+    """A result object without content: patient, study, series, equipment, SOP common, file meta information."""
+    uids: ObjectUids = getattr(report.uids, shell.kind)
+    made = FileDataset("", {}, file_meta=_file_meta(shell.sop_class_uid, uids.sop_instance_uid), preamble=b"\0" * 128)
+    _copy_patient_and_study(report.source, made)
+    made.SOPClassUID = shell.sop_class_uid
+    made.SOPInstanceUID = uids.sop_instance_uid
+    made.SeriesInstanceUID = uids.series_instance_uid
+    made.SeriesNumber = report.series_number + shell.order
+    made.SeriesDescription = shell.series_description
+    made.Modality = shell.modality
+    made.InstanceNumber = _instance_number(report.source)
+    _equipment(made, report.equipment)
+    _contributing_equipment(report.source, made)
+    created = local_time(report.source, report.created)
+    made.InstanceCreationDate = made.ContentDate = created.strftime("%Y%m%d")
+    made.InstanceCreationTime = made.ContentTime = created.strftime("%H%M%S.%f")
+    return made
+
+
+def copy_request(source: Dataset, target: Dataset) -> None:
+    """Request Attributes Sequence (0040,0275), for objects whose series module has it; an SR has `request_items`."""
+    copy_element(source, target, "RequestAttributesSequence")
+
+
+def request_items(source: Dataset) -> list[Dataset]:
+    """Items of Referenced Request Sequence (0040,A370) of an SR (PS3.3 C.17.2), from the source's request attributes.
+
+    Empty unless the source names a requested procedure.
+    """
+    items = []
+    for request in source.get("RequestAttributesSequence") or ():
+        item = Dataset()
+        copy_element(source, item, "StudyInstanceUID")
+        item.ReferencedStudySequence = []
+        copy_element(source, item, "AccessionNumber", required=True)
+        item.PlacerOrderNumberImagingServiceRequest = item.FillerOrderNumberImagingServiceRequest = ""
+        copy_element(request, item, "AccessionNumber")
+        copy_element(request, item, "RequestedProcedureID", required=True)
+        copy_element(request, item, "RequestedProcedureDescription", required=True)
+        copy_element(request, item, "RequestedProcedureCodeSequence", required=True)
+        items.append(item)
+    return items
+
+
+def source_reference(report: ReportInput) -> Dataset:
+    """SOP Instance Reference Macro (PS3.3 10.8) for the source image, with the frame where it has several."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = report.source.SOPClassUID
+    item.ReferencedSOPInstanceUID = report.source.SOPInstanceUID
+    if is_multi_frame(report.source):
+        item.ReferencedFrameNumber = report.measurement.frame
+    return item
+
+
+def is_multi_frame(source: Dataset) -> bool:
+    """Whether a reference to the image needs a frame number: the object counts frames, even if only one."""
+    return "NumberOfFrames" in source and bool(source.NumberOfFrames)
+
+
+def local_time(source: Dataset, moment: datetime) -> datetime:
+    """The moment in the time zone that the source's other times are in (0008,0201); unchanged where it names none."""
+    match = _OFFSET.fullmatch(str(source.get("TimezoneOffsetFromUTC", "")).strip())
+    if match is None:
+        return moment
+    sign, hours, minutes = match.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    return moment.astimezone(timezone(-offset if sign == "-" else offset)) if offset < timedelta(hours=24) else moment
+
+
+def copy_element(source: Dataset, target: Dataset, keyword: str, required: bool = False) -> None:
+    """Copy one element, text as the bytes it arrived in; `required` puts it in empty where the source has none."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None  # noqa: S101  our own tables
+    if tag not in source:
+        if required:
+            setattr(target, keyword, [] if dictionary_VR(tag) == "SQ" else "")
+        return
+    element = source.get_item(tag)
+    vr = dictionary_VR(tag)
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and vr in _TEXT_VRS:
+        target[tag] = element._replace(VR=vr, is_implicit_VR=False, is_little_endian=True)
+    else:
+        target[tag] = deepcopy(source[tag])
+
+
+def _copy_patient_and_study(source: Dataset, target: Dataset) -> None:
+    for keyword in PATIENT_AND_STUDY_OPTIONAL:
+        copy_element(source, target, keyword)
+    for keyword in PATIENT_AND_STUDY_TYPE_2:
+        copy_element(source, target, keyword, required=True)
+    copy_element(source, target, "StudyInstanceUID")
+
+
+def _equipment(target: Dataset, equipment: Equipment) -> None:
+    target.Manufacturer = equipment.manufacturer
+    target.ManufacturerModelName = equipment.model_name
+    target.DeviceSerialNumber = equipment.serial
+    target.SoftwareVersions = equipment.software_version
+    target.DeviceUID = equipment.device_uid
+
+
+def _contributing_equipment(source: Dataset, target: Dataset) -> None:
+    """The source's own list, then the scanner itself; a scanner without a name cannot be listed (type 1)."""
+    copy_element(source, target, "ContributingEquipmentSequence")
+    if not str(source.get("Manufacturer") or "").strip():
+        return
+    scanner = Dataset()
+    for keyword in SCANNER:
+        copy_element(source, scanner, keyword)
+    scanner.PurposeOfReferenceCodeSequence = [codes.code_item(codes.ACQUISITION_EQUIPMENT)]
+    earlier = list(target.get("ContributingEquipmentSequence") or ())
+    target.ContributingEquipmentSequence = [*earlier, scanner]
+
+
+def _instance_number(source: Dataset) -> str:
+    """The source's own, so that results sort like their images; 1 where it has none."""
+    number = str(source.get("InstanceNumber") or "").strip()
+    return number if re.fullmatch(r"[+-]?\d{1,11}", number) else "1"
+
+
+def _file_meta(sop_class_uid: UID, sop_instance_uid: str) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = sop_class_uid
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return meta
