@@ -90,7 +90,7 @@ def us_palette(
 
 def us_phantom(seed: int = 1, head: bool = True, **attributes: Any) -> FileDataset:
     """A full screen with interface text around a calibrated region that shows one test phantom."""
-    from tests.phantoms import screen, head_phantom
+    from tests.phantoms import head_phantom, screen
 
     phantom = head_phantom(seed, with_head=head)
     pixels, box = screen(phantom.luminance)
