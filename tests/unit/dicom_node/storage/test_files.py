@@ -44,7 +44,7 @@ def test_rename_syncs_file_then_renames_then_syncs_directory(tmp_path: Path, mon
     real_sync, real_rename = os.fsync, os.rename
 
     def fsync(descriptor: int) -> None:
-        calls.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        calls.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
         real_sync(descriptor)
 
     def rename(source: Path, target: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_folder_made_by_another_process_is_synced_once(tmp_path: Path, monkeyp
     folder = tmp_path / "objects" / "ab"
     folder.mkdir(parents=True)
     synced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink())))
     for name in ("one", "two"):
         (tmp_path / f"{name}.part").write_bytes(b"")
         files.durable_rename(tmp_path / f"{name}.part", folder / f"{name}.dcm")

@@ -1,0 +1,85 @@
+"""One rule: what may happen to the deliveries of an image once a corrected version of it has come.
+
+While a correction waits for a person, or for its own measurement, what was not yet sent of the earlier versions is
+held. Once the correction has its result, it is cancelled. When the correction is cancelled, it is released. The rule is
+computed from the jobs of the later versions, so every event just asks for it to be applied again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, check_delivery_transition
+from dicom_node.storage.rows import DeliveryRow, InstanceRow, JobRow, ObjectRow, ResultRow
+
+
+def lock_versions(session: Session, sop_instance_uid: str) -> None:
+    """Let one transaction at a time decide about the versions of one UID (a no-op on SQLite: one writer anyway)."""
+    versions = select(InstanceRow.id).where(InstanceRow.sop_instance_uid == sop_instance_uid).order_by(InstanceRow.id)
+    session.execute(versions.with_for_update()).all()
+
+
+def permitted(session: Session, instance: InstanceRow) -> DeliveryState:
+    """What an unsent delivery of this version must be now: PENDING, HELD or CANCELLED."""
+    later = (
+        select(JobRow.state)
+        .join(InstanceRow, JobRow.instance_id == InstanceRow.id)
+        .where(
+            InstanceRow.sop_instance_uid == instance.sop_instance_uid,
+            InstanceRow.revision > instance.revision,
+            InstanceRow.relation == Relation.CORRECTION,
+            JobRow.kind == JobKind.MEASURE,
+        )
+    )
+    states = set(session.scalars(later))
+    if JobState.DONE in states:
+        return DeliveryState.CANCELLED
+    if states - {JobState.CANCELLED}:
+        return DeliveryState.HELD
+    return DeliveryState.PENDING
+
+
+def apply_to_earlier(session: Session, correction: InstanceRow, now: datetime) -> None:
+    """Apply the rule to every version before `correction`."""
+    earlier = select(InstanceRow).where(
+        InstanceRow.sop_instance_uid == correction.sop_instance_uid, InstanceRow.revision < correction.revision
+    )
+    for instance in session.scalars(earlier).all():
+        apply(session, instance, now)
+
+
+def apply(session: Session, instance: InstanceRow, now: datetime) -> None:
+    """Bring the waiting deliveries of one version in line with the rule; those being sent or sent stay as they are."""
+    wanted = permitted(session, instance)
+    waiting = (
+        select(DeliveryRow)
+        .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
+        .join(ResultRow, ObjectRow.result_id == ResultRow.id)
+        .where(
+            ResultRow.instance_id == instance.id,
+            DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)),
+            DeliveryRow.state != wanted,
+        )
+        .order_by(DeliveryRow.id)
+        .with_for_update(of=DeliveryRow)
+    )
+    for delivery in session.scalars(waiting).all():
+        change(delivery, wanted, now)
+        if wanted is DeliveryState.PENDING:  # time spent waiting for a person is not the destination's
+            delivery.available_at = delivery.waiting_since = now
+
+
+def change(delivery: DeliveryRow, after: DeliveryState, now: datetime) -> None:
+    """One step of the delivery's state machine.
+
+    Raises:
+        IllegalTransition: the table does not allow it.
+    """
+    check_delivery_transition(delivery.state, after)
+    delivery.state = after
+    delivery.updated_at = now
+    if after is not DeliveryState.SENDING:
+        delivery.lease_until = None

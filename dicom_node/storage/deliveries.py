@@ -1,0 +1,212 @@
+"""The outbox, as statements inside a transaction that repository.py owns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from dicom_node.domain import Delivery, DeliveryState, IllegalTransition
+from dicom_node.errors import LeaseLost, Refused
+from dicom_node.storage import corrections
+from dicom_node.storage.corrections import change
+from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who claims, how many at most, and until when."""
+
+    courier: str
+    until: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a destination said: the DIMSE status (None: nothing) and a remark without patient data."""
+
+    status_word: int | None
+    comment: str | None
+
+
+def expired(now: datetime) -> Select[DeliveryRow]:
+    """Deliveries whose courier was silent for too long."""
+    return (
+        select(DeliveryRow)
+        .where(DeliveryRow.state == DeliveryState.SENDING, DeliveryRow.lease_until <= now)
+        .order_by(DeliveryRow.available_at, DeliveryRow.id)
+    )
+
+
+def due(now: datetime) -> Select[DeliveryRow]:
+    """Waiting deliveries whose time has come, oldest first."""
+    return (
+        select(DeliveryRow)
+        .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.available_at <= now)
+        .order_by(DeliveryRow.available_at, DeliveryRow.id)
+    )
+
+
+def any_claimable(session: Session, now: datetime) -> bool:
+    """A look without a lock, so that an idle courier does not disturb those who write."""
+    return any(session.scalars(query.limit(1)).first() is not None for query in (expired(now), due(now)))
+
+
+def count_claimable(session: Session, now: datetime) -> int:
+    return sum(
+        session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
+        for query in (expired(now), due(now))
+    )
+
+
+def claim(session: Session, lease: Lease, now: datetime) -> list[DeliveryRow]:
+    """A batch for the destination that was served the longest ago among those with something to send."""
+    for destination in _destinations(session, now):
+        batch = _claim_of(session, destination, lease, now)
+        if batch:
+            return batch
+    return []
+
+
+def owned(session: Session, delivery: Delivery) -> DeliveryRow:
+    """The row, locked, if `delivery` is still the newest claim of it.
+
+    Raises:
+        LeaseLost: somebody else claimed it since, or it is no longer being sent.
+    """
+    row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery.id).with_for_update()).first()
+    if row is None or row.state is not DeliveryState.SENDING or row.token != delivery.token:
+        raise LeaseLost(f"delivery {delivery.id} belongs to another courier now (token {delivery.token} is old)")
+    return row
+
+
+def finish(session: Session, delivery: Delivery, after: DeliveryState, answer: Answer, now: datetime) -> None:
+    """SENT or DEAD."""
+    row = owned(session, delivery)
+    change(row, after, now)
+    row.status_word, row.comment = answer.status_word, answer.comment
+
+
+def postpone(session: Session, delivery: Delivery, answer: Answer, available_at: datetime, now: datetime) -> None:
+    """Back to PENDING, or on to where a correction that came meanwhile wants it."""
+    instance = _instance_of(session, delivery.object_id)
+    corrections.lock_versions(session, instance.sop_instance_uid)
+    row = owned(session, delivery)
+    change(row, DeliveryState.PENDING, now)
+    row.available_at = available_at
+    row.status_word, row.comment = answer.status_word, answer.comment
+    session.flush()
+    corrections.apply(session, instance, now)
+
+
+def renew(session: Session, delivery: Delivery, lease: timedelta, now: datetime) -> None:
+    row = owned(session, delivery)
+    row.lease_until = now + lease
+    row.updated_at = now
+
+
+def retry(session: Session, delivery_id: int, now: datetime) -> None:
+    """DEAD becomes PENDING with attempts and deadline forgotten; one that waits for a retry is due now."""
+    object_id = session.scalar(select(DeliveryRow.object_id).where(DeliveryRow.id == delivery_id))
+    if object_id is None:
+        raise Refused(f"no delivery {delivery_id}")
+    instance = _instance_of(session, object_id)
+    corrections.lock_versions(session, instance.sop_instance_uid)
+    row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
+    if row.state in (DeliveryState.HELD, DeliveryState.SENDING):
+        raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
+    if row.state is not DeliveryState.PENDING:
+        change(row, DeliveryState.PENDING, now)
+    row.attempts = 0
+    row.available_at = row.waiting_since = now
+    session.flush()
+    corrections.apply(session, instance, now)
+
+
+def listing(session: Session, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
+    """Newest first; no states means all."""
+    query = select(DeliveryRow).order_by(DeliveryRow.id.desc()).limit(limit)
+    return references(session, session.scalars(query.where(DeliveryRow.state.in_(states)) if states else query).all())
+
+
+def counts(session: Session) -> dict[DeliveryState, int]:
+    rows = session.execute(select(DeliveryRow.state, func.count().label("number")).group_by(DeliveryRow.state))
+    return {row.state: row.number for row in rows}
+
+
+def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery, ...]:
+    """With what the courier must know of each object."""
+    ids = {row.object_id for row in rows}
+    objects = {o.id: o for o in session.scalars(select(ObjectRow).where(ObjectRow.id.in_(ids)))}
+    return tuple(_reference(row, objects[row.object_id]) for row in rows)
+
+
+def _destinations(session: Session, now: datetime) -> list[str]:
+    names: set[str] = set()
+    for query in (expired(now), due(now)):
+        names.update(session.scalars(query.with_only_columns(DeliveryRow.destination).order_by(None).distinct()))
+    return sorted(names, key=lambda name: (_last_served(session, name), name))
+
+
+def _last_served(session: Session, destination: str) -> datetime:
+    served = select(func.max(DeliveryRow.claimed_at)).where(DeliveryRow.destination == destination)
+    return session.scalar(served) or _NEVER
+
+
+def _claim_of(session: Session, destination: str, lease: Lease, now: datetime) -> list[DeliveryRow]:
+    batch: list[DeliveryRow] = []
+    for query in (expired(now), due(now)):
+        wanted = query.where(DeliveryRow.destination == destination).limit(lease.limit - len(batch))
+        rows = session.scalars(wanted.with_for_update(skip_locked=True)).all()
+        batch += [row for row in rows if _take(session, row, lease, now)]
+    return batch
+
+
+def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
+    if row.state is DeliveryState.SENDING:
+        change(row, DeliveryState.PENDING, now)
+        permitted = corrections.permitted(session, _instance_of(session, row.object_id))
+        if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent
+            change(row, permitted, now)
+            return False
+    change(row, DeliveryState.SENDING, now)
+    row.attempts += 1
+    row.token += 1
+    row.courier = lease.courier
+    row.claimed_at = now
+    row.lease_until = lease.until
+    return True
+
+
+def _instance_of(session: Session, object_id: int) -> InstanceRow:
+    return session.scalars(
+        select(InstanceRow)
+        .join(ResultRow, ResultRow.instance_id == InstanceRow.id)
+        .join(ObjectRow, ObjectRow.result_id == ResultRow.id)
+        .where(ObjectRow.id == object_id)
+    ).one()
+
+
+def _reference(row: DeliveryRow, stored: ObjectRow) -> Delivery:
+    return Delivery(
+        id=row.id,
+        object_id=row.object_id,
+        destination=row.destination,
+        state=row.state,
+        attempts=row.attempts,
+        token=row.token,
+        available_at=row.available_at,
+        status_word=row.status_word,
+        comment=row.comment,
+        sop_class_uid=stored.sop_class_uid,
+        sop_instance_uid=stored.sop_instance_uid,
+        path=stored.path,
+        kind=stored.kind,
+        waiting_since=row.waiting_since,
+    )

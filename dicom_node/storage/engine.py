@@ -1,0 +1,182 @@
+"""The door to the database: engine, transactions, and the node's names for what goes wrong there.
+
+One difference between the engines lives here: SQLite has one writer, so a writing transaction takes the write lock at
+its BEGIN (a read lock that is upgraded later fails at once when another writer was quicker). PostgreSQL locks rows.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError
+from dicom_node.storage.files import FILE_MODE, make_folder
+
+BUSY_TIMEOUT_S = 30.0
+WRITES = {"writes": True}
+"""Execution options of a transaction that writes."""
+
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+_POOL = 5
+_OVERFLOW = 64  # one for each association thread of a busy receiver
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql+psycopg://...`; SQLite files are created, private to the user.
+
+    Raises:
+        ConfigError: the URL cannot be used; its password is never part of the message.
+        DiskFull, StorageUnavailable: the SQLite file cannot be created.
+    """
+    parsed = _parse(url)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            return _open_sqlite(parsed)
+        return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_size=_POOL, max_overflow=_OVERFLOW)
+    except ImportError as error:
+        raise ConfigError(f"database.url: the driver for {masked(parsed)} is not installed ({error.name})") from error
+
+
+def masked(url: URL) -> str:
+    """The URL without its password and without its query, which may hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def named_errors(url: URL) -> Iterator[None]:
+    """Raises DatabaseUnavailable, DiskFull or DatabaseRefused instead of what SQLAlchemy and the driver raise.
+
+    A violated constraint passes through: the caller knows what it means.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        named = _named(error, url)
+        if named is None:
+            raise
+        raise named from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(f"The database {masked(url)} has no free connection.") from error
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise ConfigError("database.url is not a database URL") from None  # the cause would quote the password
+    if backend not in _DRIVERS:
+        raise ConfigError(f"database.url: {backend} is not supported; use {' or '.join(_DRIVERS.values())}")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError("database.url: a database in memory would forget what was acknowledged; name a file")
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _open_sqlite(url: URL) -> Engine:
+    _create_private(Path(str(url.database)))
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        pool_size=_POOL,
+        max_overflow=_OVERFLOW,
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _create_private(path: Path) -> None:
+    """Make the file before SQLite does: its -wal and -shm files inherit the mode."""
+    make_folder(path.parent)
+    if not path.exists():
+        path.touch(mode=FILE_MODE)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    """Settings of each connection; transactions are begun by us, not guessed by the driver."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """The switch is remembered by the file; SQLite does not wait for its lock, so we do."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return _sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _sqlite_code(error: sqlite3.Error) -> int:
+    """The primary result code; errors of the Python module itself carry none and count as SQLITE_ERROR."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
+def _named(error: DBAPIError, url: URL) -> NodeError | None:
+    """The node's error, or None where the statement or its values are to blame."""
+    if isinstance(error.orig, sqlite3.Error):
+        return _named_sqlite(error.orig, url)
+    return _named_postgresql(error, url)
+
+
+def _named_sqlite(error: sqlite3.Error, url: URL) -> NodeError | None:
+    code = _sqlite_code(error)
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
+        return _without_schema(url)
+    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH):
+        return None
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull()
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return DatabaseRefused(f"{masked(url)} is not an SQLite database, or is damaged.")
+    if _is_busy(error):
+        return DatabaseUnavailable(f"The database {masked(url)} is locked by another process.")
+    return DatabaseUnavailable(f"The database {masked(url)} failed ({error.sqlite_errorname}).")
+
+
+def _named_postgresql(error: DBAPIError, url: URL) -> NodeError | None:
+    """By SQLSTATE (PostgreSQL manual, appendix A); no state means that no connection came about."""
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if state in ("42P01", "42703"):
+        return _without_schema(url)
+    if state.startswith(("22", "23", "42")):
+        return None
+    if state == "53100":
+        return DiskFull()
+    return DatabaseUnavailable(f"The database {masked(url)} cannot be used now (SQLSTATE {state or 'none'}).")
+
+
+def _without_schema(url: URL) -> DatabaseRefused:
+    return DatabaseRefused(f"The tables of {masked(url)} are not those of this software; migrate it.")

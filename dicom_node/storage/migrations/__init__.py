@@ -1,0 +1,1 @@
+"""alembic's environment; schema.py runs it."""

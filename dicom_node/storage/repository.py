@@ -1,0 +1,297 @@
+"""The only owner of database sessions: each method is one transaction.
+
+Every time is an aware datetime that the caller gives; the repository has no clock. Every method may raise
+DatabaseUnavailable (locked or unreachable), DiskFull, or DatabaseRefused (tables missing). Methods that take a claimed
+job or delivery are fenced: where a newer claim exists they raise LeaseLost and change nothing. Those that take an id
+raise Refused where there is none, and IllegalTransition where the state does not allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dicom_node.domain import (
+    Delivery,
+    DeliveryState,
+    Destination,
+    InstanceRef,
+    Job,
+    JobState,
+    NewInstance,
+    NewResult,
+    RefusalRecord,
+    Registered,
+    Relation,
+    StoredObject,
+    StoredResult,
+)
+from dicom_node.errors import DatabaseUnavailable
+from dicom_node.storage import deliveries, instances, jobs, results, schema
+from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
+from dicom_node.storage.rows import RefusalRow
+
+_REGISTER_TRIES = 5
+_REMARK_CHARACTERS = 1000
+
+
+class Repository:
+    """What the node remembers. Threads may share it; a forked child must open its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**WRITES)
+
+    @classmethod
+    def open(cls, url: str) -> Repository:
+        """Open `sqlite:///path` (created if missing) or `postgresql+psycopg://...`; connects at the first use.
+
+        Raises:
+            ConfigError: the URL cannot be used.
+        """
+        return cls(open_engine(url))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def migrate(self) -> None:
+        """Bring the tables to this software's; safe when several processes start at once.
+
+        Raises:
+            DatabaseRefused: a newer version of the software made this database.
+        """
+        with named_errors(self._engine.url):
+            schema.migrate(self._engine)
+
+    # Received objects
+
+    def register(self, new: NewInstance, now: datetime) -> Registered:
+        """Commit instance and job in one; after this returns, Success may be said.
+
+        NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE.
+        SAME (known UID, known bytes): nothing is inserted, and the new file may go.
+        """
+        for _ in range(_REGISTER_TRIES):
+            try:
+                with self._write() as session:
+                    return instances.register(session, new, now)
+            except IntegrityError:  # a twin was quicker: look again
+                continue
+        raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
+
+    def instance(self, instance_id: int) -> InstanceRef:
+        with self._read() as session:
+            return instances.reference(instances.get(session, instance_id))
+
+    def versions(self, sop_instance_uid: str) -> tuple[InstanceRef, ...]:
+        """All revisions of a UID, first one first; empty where the UID is unknown."""
+        with self._read() as session:
+            return tuple(map(instances.reference, instances.versions(session, sop_instance_uid)))
+
+    def known_paths(self, paths: Sequence[str]) -> set[str]:
+        """Those of `paths` (relative to the data folder) that a row knows."""
+        with self._read() as session:
+            return instances.known_paths(session, paths)
+
+    def record_refusal(  # noqa: PLR0913, PLR0917  what an association request is made of
+        self, calling_ae: str, called_ae: str, host: str, reason: str, advice: str, now: datetime
+    ) -> None:
+        """Remember a refused association; the last 200 are kept."""
+        remarks = (_remark(text) for text in (calling_ae, called_ae, host, reason, advice))
+        fields = ("calling_ae", "called_ae", "host", "reason", "advice")
+        with self._write() as session:
+            instances.record_refusal(session, RefusalRow(**dict(zip(fields, remarks, strict=True)), refused_at=now))
+
+    def refusals(self, limit: int) -> tuple[RefusalRecord, ...]:
+        """Newest first."""
+        with self._read() as session:
+            return instances.refusals(session, limit)
+
+    # Jobs, for workers
+
+    def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None:
+        """Lease the job that waits the longest; those whose worker fell silent come first. None: nothing is due."""
+        with self._read() as session:
+            if not jobs.any_claimable(session, now):
+                return None
+        with self._write() as session:
+            row = jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
+            return None if row is None else jobs.reference(row)
+
+    def renew_job(self, job: Job, lease_s: float, now: datetime) -> None:
+        """Raises LeaseLost."""
+        with self._write() as session:
+            jobs.renew(session, job, timedelta(seconds=lease_s), now)
+
+    def commit_result(self, job: Job, result: NewResult, destinations: Sequence[Destination], now: datetime) -> None:
+        """Commit result, objects, one delivery for each object and destination that wants it, and job DONE, in one.
+
+        A result with that fingerprint for the instance: the stored one wins and the job is DONE. Held deliveries of
+        earlier revisions are cancelled; where a later correction stands, the new deliveries are held or cancelled.
+
+        Raises:
+            LeaseLost: another worker owns the job; nothing was stored.
+            Permanent: an object with that UID is stored for another result.
+        """
+        with self._write() as session:
+            results.commit(session, job, result, destinations, now)
+
+    def reconcile(self, job: Job, relation: Relation, accept: bool, now: datetime) -> None:
+        """Say what a version is; its RECONCILE job is DONE.
+
+        CORRECTION (of a measurable object): a MEASURE job, HELD, or QUEUED if `accept`; waiting deliveries of earlier
+        revisions are HELD. DUPLICATE and CONFLICT: nothing is measured.
+
+        Raises:
+            LeaseLost: another worker owns the job.
+        """
+        with self._write() as session:
+            jobs.reconcile(session, job, (relation, accept), now)
+
+    def finish_job(self, job: Job, now: datetime) -> None:
+        """DONE without a result. Raises LeaseLost."""
+        with self._write() as session:
+            row = jobs.owned(session, job)
+            jobs.change(row, JobState.DONE, now)
+            row.error = None
+
+    def postpone_job(self, job: Job, error: str, available_at: datetime, now: datetime) -> None:
+        """Back to QUEUED, due at `available_at`. Raises LeaseLost."""
+        with self._write() as session:
+            row = jobs.owned(session, job)
+            jobs.change(row, JobState.QUEUED, now)
+            row.available_at = available_at
+            row.error = _remark(error)
+
+    def bury_job(self, job: Job, error: str, now: datetime) -> None:
+        """DEAD, until a person retries or cancels it. Raises LeaseLost."""
+        with self._write() as session:
+            row = jobs.owned(session, job)
+            jobs.change(row, JobState.DEAD, now)
+            row.error = _remark(error)
+
+    # Jobs, for operators
+
+    def jobs(self, states: Sequence[JobState], limit: int) -> tuple[Job, ...]:
+        """Newest first; no states means all."""
+        with self._read() as session:
+            return tuple(map(jobs.reference, jobs.listing(session, states, limit)))
+
+    def retry_job(self, job_id: int, now: datetime) -> None:
+        """A DEAD or CANCELLED job starts afresh; a QUEUED one that waits is due now. Raises Refused."""
+        with self._write() as session:
+            jobs.retry(session, job_id, now)
+
+    def cancel_job(self, job_id: int, now: datetime) -> None:
+        """Cancelling a correction releases what it held of earlier revisions. Raises Refused."""
+        with self._write() as session:
+            jobs.cancel(session, job_id, now)
+
+    def confirm_job(self, job_id: int, now: datetime) -> None:
+        """A HELD correction is measured; its result cancels what it held of earlier revisions. Raises Refused."""
+        with self._write() as session:
+            jobs.confirm(session, job_id, now)
+
+    # Results
+
+    def result_of(self, instance_id: int) -> StoredResult | None:
+        """The newest result of an instance."""
+        with self._read() as session:
+            return results.latest(session, instance_id)
+
+    def objects_of(self, instance_id: int) -> tuple[StoredObject, ...]:
+        """The objects of the newest result of an instance."""
+        with self._read() as session:
+            return results.objects_of(session, instance_id)
+
+    def predecessor_objects(self, instance: InstanceRef) -> tuple[StoredObject, ...]:
+        """The objects of the latest earlier revision that has any."""
+        with self._read() as session:
+            return results.predecessor_objects(session, instance)
+
+    # Deliveries
+
+    def claim_deliveries(self, courier: str, lease_s: float, limit: int, now: datetime) -> tuple[Delivery, ...]:
+        """Lease a batch for one destination, oldest first; destinations with something to send take turns."""
+        with self._read() as session:
+            if not deliveries.any_claimable(session, now):
+                return ()
+        lease = deliveries.Lease(courier, now + timedelta(seconds=lease_s), limit)
+        with self._write() as session:
+            return deliveries.references(session, deliveries.claim(session, lease, now))
+
+    def renew_delivery(self, delivery: Delivery, lease_s: float, now: datetime) -> None:
+        """Raises LeaseLost."""
+        with self._write() as session:
+            deliveries.renew(session, delivery, timedelta(seconds=lease_s), now)
+
+    def mark_sent(self, delivery: Delivery, status_word: int, comment: str | None, now: datetime) -> None:
+        """The destination said Success (or a warning that means stored). Raises LeaseLost."""
+        with self._write() as session:
+            answer = deliveries.Answer(status_word, _remark(comment))
+            deliveries.finish(session, delivery, DeliveryState.SENT, answer, now)
+
+    def postpone_delivery(
+        self, delivery: Delivery, status_word: int | None, comment: str | None, available_at: datetime, now: datetime
+    ) -> None:
+        """To be sent again at `available_at`, unless a correction came meanwhile. Raises LeaseLost."""
+        with self._write() as session:
+            answer = deliveries.Answer(status_word, _remark(comment))
+            deliveries.postpone(session, delivery, answer, available_at, now)
+
+    def bury_delivery(self, delivery: Delivery, status_word: int | None, comment: str | None, now: datetime) -> None:
+        """DEAD, until a person retries it. Raises LeaseLost."""
+        with self._write() as session:
+            answer = deliveries.Answer(status_word, _remark(comment))
+            deliveries.finish(session, delivery, DeliveryState.DEAD, answer, now)
+
+    def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
+        """Newest first; no states means all."""
+        with self._read() as session:
+            return deliveries.listing(session, states, limit)
+
+    def retry_delivery(self, delivery_id: int, now: datetime) -> None:
+        """A DEAD delivery starts afresh; a PENDING one that waits is due now. Raises Refused."""
+        with self._write() as session:
+            deliveries.retry(session, delivery_id, now)
+
+    # Progress
+
+    def counts(self, now: datetime) -> dict[str, int]:
+        """`instances`, `results`, `objects`, `jobs_<state>`, `deliveries_<state>`, `jobs_due`, `deliveries_due`.
+
+        "Due" is what a claim at `now` could take.
+        """
+        with self._read() as session:
+            number_of_results, number_of_objects = results.counts(session)
+            by_job, by_delivery = jobs.counts(session), deliveries.counts(session)
+            return {
+                "instances": instances.count(session),
+                "results": number_of_results,
+                "objects": number_of_objects,
+                **{f"jobs_{state}": by_job.get(state, 0) for state in JobState},
+                **{f"deliveries_{state}": by_delivery.get(state, 0) for state in DeliveryState},
+                "jobs_due": jobs.count_claimable(session, now),
+                "deliveries_due": deliveries.count_claimable(session, now),
+            }
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with named_errors(self._engine.url), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with named_errors(self._engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _remark(text: str | None) -> str | None:
+    """Text from elsewhere, cut, and without NUL, which PostgreSQL does not store."""
+    return None if text is None else text.replace("\x00", "")[:_REMARK_CHARACTERS]

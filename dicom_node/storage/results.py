@@ -1,0 +1,154 @@
+"""Results, their objects and the outbox entries that come with them, in a transaction that repository.py owns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dicom_node.domain import (
+    DeliveryState,
+    Destination,
+    InstanceRef,
+    Job,
+    JobState,
+    NewObject,
+    NewResult,
+    StoredObject,
+    StoredResult,
+)
+from dicom_node.errors import Permanent
+from dicom_node.storage import corrections, instances, jobs
+from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
+
+
+def commit(session: Session, job: Job, result: NewResult, destinations: Sequence[Destination], now: datetime) -> None:
+    """See Repository.commit_result."""
+    instance = instances.get(session, job.instance_id)
+    corrections.lock_versions(session, instance.sop_instance_uid)
+    row = jobs.owned(session, job)
+    if not _is_stored(session, job.instance_id, result.fingerprint):
+        _store(session, instance, result, destinations, now)
+    jobs.change(row, JobState.DONE, now)
+    row.error = None
+    session.flush()
+    corrections.apply(session, instance, now)
+    corrections.apply_to_earlier(session, instance, now)
+
+
+def latest(session: Session, instance_id: int) -> StoredResult | None:
+    row = session.scalars(
+        select(ResultRow).where(ResultRow.instance_id == instance_id).order_by(ResultRow.id.desc()).limit(1)
+    ).first()
+    return None if row is None else _reference(row)
+
+
+def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
+    """The objects of the newest result, in the order in which they were committed."""
+    result = latest(session, instance_id)
+    if result is None:
+        return ()
+    rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result.id).order_by(ObjectRow.id))
+    return tuple(_object_reference(row) for row in rows)
+
+
+def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[StoredObject, ...]:
+    """The objects of the latest earlier revision that has any."""
+    earlier = (
+        select(InstanceRow.id)
+        .where(InstanceRow.sop_instance_uid == instance.sop_instance_uid, InstanceRow.revision < instance.revision)
+        .order_by(InstanceRow.revision.desc())
+    )
+    for instance_id in session.scalars(earlier).all():
+        objects = objects_of(session, instance_id)
+        if objects:
+            return objects
+    return ()
+
+
+def counts(session: Session) -> tuple[int, int]:
+    """Results and objects."""
+    results = session.scalar(select(func.count()).select_from(ResultRow)) or 0
+    return results, session.scalar(select(func.count()).select_from(ObjectRow)) or 0
+
+
+def _is_stored(session: Session, instance_id: int, fingerprint: str) -> bool:
+    stored = select(ResultRow.id).where(ResultRow.instance_id == instance_id, ResultRow.fingerprint == fingerprint)
+    return session.scalar(stored) is not None
+
+
+def _store(
+    session: Session, instance: InstanceRow, result: NewResult, destinations: Sequence[Destination], now: datetime
+) -> None:
+    row = ResultRow(
+        instance_id=instance.id,
+        fingerprint=result.fingerprint,
+        status=result.status,
+        reason=result.reason,
+        document=result.document,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    for new in result.objects:
+        stored = _store_object(session, row.id, new)
+        session.add_all(_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
+    session.flush()
+
+
+def _store_object(session: Session, result_id: int, new: NewObject) -> ObjectRow:
+    row = ObjectRow(
+        result_id=result_id,
+        kind=new.kind,
+        sop_class_uid=new.sop_class_uid,
+        sop_instance_uid=new.sop_instance_uid,
+        path=new.path,
+        sha256=new.sha256,
+    )
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Permanent(f"a result object with the UID or path of this {new.kind} is stored already") from error
+    return row
+
+
+def _delivery(object_id: int, destination: str, now: datetime) -> DeliveryRow:
+    return DeliveryRow(
+        object_id=object_id,
+        destination=destination,
+        state=DeliveryState.PENDING,
+        attempts=0,
+        token=0,
+        available_at=now,
+        waiting_since=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _reference(row: ResultRow) -> StoredResult:
+    return StoredResult(
+        id=row.id,
+        instance_id=row.instance_id,
+        fingerprint=row.fingerprint,
+        status=row.status,
+        reason=row.reason,
+        document=row.document,
+        created_at=row.created_at,
+    )
+
+
+def _object_reference(row: ObjectRow) -> StoredObject:
+    return StoredObject(
+        id=row.id,
+        result_id=row.result_id,
+        kind=row.kind,
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        path=row.path,
+        sha256=row.sha256,
+    )

@@ -1,0 +1,179 @@
+"""The tables. Constraints do the guarding: what must not exist twice is unique here, not only checked in code.
+
+Text columns have no length: what a peer sends is checked at the door, and must not fail on one engine only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, ResultKind
+
+_WORD = 16
+"""Longest word of the enumerations below."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, UTC in the database and on the way out, on every engine."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("times are stored as UTC: give an aware datetime")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _words(enumeration: type[StrEnum]) -> Enum:
+    """A plain text column holding the values (not the names) of an enumeration."""
+    return Enum(enumeration, native_enum=False, length=_WORD, values_callable=lambda words: [w.value for w in words])
+
+
+class Row(DeclarativeBase):
+    """Base of all tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class InstanceRow(Row):
+    """One stored version of one received object."""
+
+    __tablename__ = "instance"
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "revision"),
+        UniqueConstraint("sop_instance_uid", "sha256"),
+        Index(None, "study_instance_uid"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str]
+    revision: Mapped[int]
+    sop_class_uid: Mapped[str]
+    study_instance_uid: Mapped[str]
+    series_instance_uid: Mapped[str]
+    transfer_syntax_uid: Mapped[str]
+    path: Mapped[str] = mapped_column(String, unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    relation: Mapped[Relation] = mapped_column(_words(Relation))
+    measurable: Mapped[bool]
+    calling_ae: Mapped[str]
+    called_ae: Mapped[str]
+    peer_host: Mapped[str]
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class JobRow(Row):
+    """Work to be done for one instance. `token` grows with every claim and fences off those who held it before."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("instance_id", "kind"),
+        Index(None, "state", "available_at", "id"),
+        Index(None, "state", "lease_until"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(_words(JobKind))
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    state: Mapped[JobState] = mapped_column(_words(JobState))
+    attempts: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ResultRow(Row):
+    """The answer for one instance. The first commit of a fingerprint wins."""
+
+    __tablename__ = "result"
+    __table_args__ = (UniqueConstraint("instance_id", "fingerprint"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    fingerprint: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    document: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ObjectRow(Row):
+    """One DICOM object that a result became."""
+
+    __tablename__ = "result_object"
+    __table_args__ = (UniqueConstraint("result_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+    kind: Mapped[ResultKind] = mapped_column(_words(ResultKind))
+    sop_class_uid: Mapped[str]
+    sop_instance_uid: Mapped[str] = mapped_column(String, unique=True)
+    path: Mapped[str] = mapped_column(String, unique=True)
+    sha256: Mapped[str]
+
+
+class DeliveryRow(Row):
+    """The outbox: one object on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("object_id", "destination"),
+        Index(None, "state", "destination", "available_at", "id"),
+        Index(None, "state", "lease_until"),
+        Index(None, "destination", "claimed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    object_id: Mapped[int] = mapped_column(ForeignKey("result_object.id"))
+    destination: Mapped[str]
+    state: Mapped[DeliveryState] = mapped_column(_words(DeliveryState))
+    attempts: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(default=0)
+    courier: Mapped[str | None]
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    claimed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    status_word: Mapped[int | None]
+    comment: Mapped[str | None] = mapped_column(Text)
+    waiting_since: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RefusalRow(Row):
+    """An association that was refused; only the last ones are kept."""
+
+    __tablename__ = "refusal"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    calling_ae: Mapped[str]
+    called_ae: Mapped[str]
+    host: Mapped[str]
+    reason: Mapped[str]
+    advice: Mapped[str]
+    refused_at: Mapped[datetime] = mapped_column(UtcDateTime)

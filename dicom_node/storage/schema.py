@@ -1,0 +1,57 @@
+"""Bring the database to the tables of this software, with the migrations that travel in the package."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from dicom_node.errors import DatabaseRefused
+from dicom_node.storage.engine import WRITES, masked
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_ADVISORY_LOCK = 0x48434E  # any number that nothing else in the database uses
+_one_at_a_time = threading.Lock()  # alembic keeps the migration it runs in a module-wide proxy
+
+
+def migrate(engine: Engine) -> None:
+    """Upgrade to the newest schema; several processes may do so at once, the first one does the work.
+
+    Raises:
+        DatabaseRefused: the database was made by a newer version of the software.
+    """
+    config = alembic_config()
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        if _is_newest(connection, scripts):
+            return
+    with _one_at_a_time, engine.execution_options(**WRITES).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def alembic_config() -> Config:
+    """alembic's settings without an alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _is_newest(connection: Connection, scripts: ScriptDirectory) -> bool:
+    known = {script.revision for script in scripts.walk_revisions()}
+    heads = set(MigrationContext.configure(connection).get_current_heads())
+    unknown = heads - known
+    if unknown:
+        raise DatabaseRefused(
+            f"The database {masked(connection.engine.url)} has schema {', '.join(sorted(unknown))}, which this version"
+            " does not know; it was made by a newer one. Install that version, or use another database."
+        )
+    return heads == set(scripts.get_heads())
