@@ -63,11 +63,15 @@ class RegionPx:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of the frame that shows one 2-D image, with its scale; `spacing_mm` is None when not calibrated."""
+    """A part of the frame that shows one 2-D image, with its scale.
+
+    `spacing_mm` is None where the scale is absent or not to be trusted; `reason` then says why.
+    """
 
     box: RegionPx
     spacing_mm: PixelSpacingMm | None
     calibration_source: CalibrationSource
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Reason(StrEnum):
     NOT_DICOM = "not_dicom"
     EMPTY_FILE = "empty_file"
     TRUNCATED = "truncated"
+    UNREADABLE = "unreadable"
     NO_PIXEL_DATA = "no_pixel_data"
     BAD_PIXEL_DESCRIPTION = "bad_pixel_description"
     UNSUPPORTED_SOP_CLASS = "unsupported_sop_class"
@@ -128,6 +133,7 @@ class Reason(StrEnum):
     CALIBRATION_CONFLICT = "calibration_conflict"
     IMPLAUSIBLE_SPACING = "implausible_spacing"
     NO_TWO_DIMENSIONAL_REGION = "no_two_dimensional_region"
+    OVERLAPPING_REGION = "overlapping_region"
     NO_HEAD_FOUND = "no_head_found"
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
@@ -142,6 +148,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NOT_DICOM: "The file is not a DICOM object.",
     Reason.EMPTY_FILE: "The file is empty.",
     Reason.TRUNCATED: "The object ends before its pixel data does; send it again.",
+    Reason.UNREADABLE: "The object cannot be parsed; it is damaged or was written wrongly.",
     Reason.NO_PIXEL_DATA: "The object carries no pixel data.",
     Reason.BAD_PIXEL_DESCRIPTION: "Rows, columns, bits or samples do not describe a readable image.",
     Reason.UNSUPPORTED_SOP_CLASS: "Only ultrasound images and ultrasound multi-frame images are measured.",
@@ -153,6 +160,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.CALIBRATION_CONFLICT: "Region calibration and pixel spacing disagree; neither is used.",
     Reason.IMPLAUSIBLE_SPACING: "The pixel spacing is outside 0.02 to 1.0 mm.",
     Reason.NO_TWO_DIMENSIONAL_REGION: "The image shows no two-dimensional region (M-mode, Doppler or graphics only).",
+    Reason.OVERLAPPING_REGION: "Another region with another scale lies over the image.",
     Reason.NO_HEAD_FOUND: "No fetal head was found.",
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
     Reason.POOR_ELLIPSE_FIT: "The outline is not an ellipse; the plane or the image is unsuitable.",

@@ -1,0 +1,228 @@
+"""A DICOM file (PS3.10) as untrusted bytes: its header, and where its pixel data lies. Nothing is decoded here.
+
+Every refusal has a Reason. Messages name attributes and exception types, never values: a value may name a patient.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pydicom
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import dcmread, read_dataset, read_file_meta_info
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from dicom_node.errors import InstanceRefused
+from inference.domain import Reason
+
+PREAMBLE_BYTES = 132
+MAXIMUM_INFLATED_BYTES = 1 << 30
+"""A deflated data set that grows beyond this is refused instead of filling the memory."""
+
+PIXEL_DATA = Tag(0x7FE0, 0x0010)
+PIXEL_DATA_GROUP = 0x7FE0
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelElement:
+    """Pixel Data (7FE0,0010): where its value starts in the stream, and its length (None: undefined, encapsulated)."""
+
+    offset: int
+    length: int | None
+    vr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part10File:
+    """A parsed file. `header` holds every attribute before Pixel Data; the stream is inflated where it was deflated."""
+
+    path: Path
+    transfer_syntax: UID
+    header: Dataset
+    pixel_element: PixelElement | None
+    stream_size: int
+    inflated: bytes | None
+
+    def open(self) -> BinaryIO:
+        """The stream that `pixel_element.offset` counts in; the caller closes it."""
+        return self.path.open("rb") if self.inflated is None else io.BytesIO(self.inflated)
+
+
+@contextmanager
+def untrusted(reason: Reason, what: str) -> Iterator[None]:
+    """Run a third-party parser or decoder over bytes from elsewhere: whatever it raises becomes a named refusal.
+
+    Its warnings are counted and its log is held back, as both quote values. Reading validation is the library's WARN:
+    an odd value is kept, not refused. Errors of the file system and of memory are not the object's fault and pass.
+    """
+    settings, library_log = pydicom.config.settings, logging.getLogger("pydicom")
+    mode, propagate = settings.reading_validation_mode, library_log.propagate
+    settings.reading_validation_mode, library_log.propagate = pydicom.config.WARN, False
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        if caught:
+            _log.debug("decode.warnings", extra={"what": what, "count": len(caught)})
+    except (InstanceRefused, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        # the cause is cut off: its message may quote the value that could not be read
+        raise InstanceRefused(reason, f"({what}: {type(error).__name__})") from None
+    finally:
+        settings.reading_validation_mode, library_log.propagate = mode, propagate
+
+
+def read_part10(path: Path) -> Part10File:
+    """Parse everything before Pixel Data.
+
+    Raises:
+        InstanceRefused: EMPTY_FILE, NOT_DICOM, TRUNCATED or UNREADABLE.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise InstanceRefused(Reason.EMPTY_FILE)
+    with path.open("rb") as file:
+        if file.read(PREAMBLE_BYTES)[128:] != b"DICM":
+            raise InstanceRefused(Reason.NOT_DICOM)
+    meta = _file_meta(path, size)
+    syntax = UID(str(meta.TransferSyntaxUID))
+    if syntax != DeflatedExplicitVRLittleEndian:
+        with path.open("rb") as file:
+            header, element = _read_header(_Watched(file, size), None)
+        return Part10File(path, syntax, header, element, size, None)
+    data = _inflate(path, _end_of_meta(meta))
+    header, element = _read_header(_Watched(io.BytesIO(data), len(data)), meta)
+    return Part10File(path, syntax, header, element, len(data), data)
+
+
+class _Watched(io.RawIOBase):
+    """A stream that never asks for more than there is, and remembers that it was asked.
+
+    pydicom takes a value that is shorter than its length as it comes; a length of 4 GB would be allocated first.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        super().__init__()
+        self._stream, self._size = stream, size
+        self.ended_early = False
+
+    def read(self, count: int = -1) -> bytes:
+        left = self._size - self._stream.tell()
+        if count > left and (left > 0 or count > 8):  # asking for the 8 bytes of a next element is how the end is found
+            self.ended_early = True
+        return self._stream.read(left if count < 0 else min(count, left))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _file_meta(path: Path, size: int) -> FileMetaDataset:
+    """File Meta Information (PS3.10 7.1) with a Transfer Syntax UID."""
+    with untrusted(Reason.TRUNCATED if size < 2 * PREAMBLE_BYTES else Reason.UNREADABLE, "file meta information"):
+        meta: FileMetaDataset = read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") and _end_of_meta(meta) < size:
+            return meta
+        short = not len(meta) or _end_of_meta(meta) >= size
+        raise InstanceRefused(Reason.TRUNCATED if short else Reason.UNREADABLE, "(no Transfer Syntax UID)")
+
+
+def _end_of_meta(meta: Dataset) -> int:
+    group_length_element = 12
+    return PREAMBLE_BYTES + group_length_element + int(meta.get("FileMetaInformationGroupLength") or 0)
+
+
+def _inflate(path: Path, offset: int) -> bytes:
+    """The data set of a Deflated Explicit VR Little Endian file (PS3.5 A.5), within bounds."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    with untrusted(Reason.UNREADABLE, "deflated data set"):
+        data = inflater.decompress(path.read_bytes()[offset:], MAXIMUM_INFLATED_BYTES)
+    if inflater.unconsumed_tail:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 1 GiB)")
+    if not inflater.eof:
+        raise InstanceRefused(Reason.TRUNCATED)
+    return data
+
+
+def _read_header(stream: _Watched, meta: FileMetaDataset | None) -> tuple[Dataset, PixelElement | None]:
+    """`meta` is None where the stream is a whole file, and the file meta where it is an inflated data set."""
+    try:
+        with untrusted(Reason.UNREADABLE, "data set"):
+            parsed = dcmread(stream, stop_before_pixels=True) if meta is None else _read_inflated(stream, meta)
+            _convert(parsed)
+            element = _pixel_element(stream)
+    except InstanceRefused as refusal:
+        if stream.ended_early and refusal.reason is Reason.UNREADABLE:
+            raise InstanceRefused(Reason.TRUNCATED) from None
+        raise
+    if element is None and stream.ended_early:
+        raise InstanceRefused(Reason.TRUNCATED)
+    return without_groups(parsed, ()), element
+
+
+def without_groups(dataset: Dataset, groups: Container[int]) -> Dataset:
+    """A plain Dataset with file_meta and encoding: a FileDataset would hold on to its stream and trip when copied."""
+    kept = Dataset({tag: element for tag, element in dataset.items() if tag.group not in groups})
+    kept.file_meta = dataset.file_meta
+    implicit, little_endian = dataset.original_encoding
+    kept.set_original_encoding(implicit, little_endian, dataset.original_character_set)
+    return kept
+
+
+def _read_inflated(stream: _Watched, meta: FileMetaDataset) -> FileDataset:
+    dataset = read_dataset(cast(BinaryIO, stream), False, True, stop_when=lambda tag, _vr, _length: tag == PIXEL_DATA)
+    parsed = FileDataset("", dataset, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
+    parsed.set_original_encoding(False, True, dataset.original_character_set)
+    return parsed
+
+
+def _convert(dataset: Dataset) -> None:
+    """Convert every raw value now, in here; one that cannot be converted stays as bytes (UN), so no reader trips."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception as error:  # noqa: BLE001  a library converting a hostile value; kept as bytes and counted
+            _log.debug("decode.unconvertible", extra={"tag": str(tag), "error": type(error).__name__})
+            dataset[tag] = DataElement(tag, "UN", dataset.get_item(tag).value or b"")
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                _convert(item)
+
+
+def _pixel_element(stream: _Watched) -> PixelElement | None:
+    """Parse the element header at which pydicom stopped (PS3.5 7.1.2, 7.1.3); None at the end or for float pixels."""
+    start = stream.tell()
+    head = stream.read(8)
+    if len(head) < 8:
+        return None
+    order = "<" if head[:2] == b"\xe0\x7f" else ">"
+    if BaseTag(int.from_bytes(struct.pack(">HH", *struct.unpack(f"{order}HH", head[:4])))) != PIXEL_DATA:
+        return None
+    # an odd length is not allowed, so an implicit length can never look like one of these three
+    if head[4:] in (b"OB\0\0", b"OW\0\0", b"UN\0\0"):
+        vr, value_offset, length_bytes = head[4:6].decode(), start + 12, stream.read(4)
+    else:
+        vr, value_offset, length_bytes = "OW", start + 8, head[4:]
+    (length,) = struct.unpack(f"{order}L", length_bytes)
+    return PixelElement(value_offset, None if length == UNDEFINED_LENGTH else length, vr)

@@ -1,0 +1,227 @@
+"""Pixel Data, frame by frame: what the Image Pixel module (PS3.3 C.7.6.3) promises is checked before it is decoded."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
+
+from dicom_node.codestream import frame_size
+from dicom_node.errors import InstanceRefused
+from dicom_node.part10 import Part10File, PixelElement, untrusted
+from dicom_node.photometric import Samples
+from inference.domain import Reason
+
+MAXIMUM_FRAME_PIXELS = 40_000_000
+"""More than an 8K screen; a larger frame is damage or an attack, not ultrasound."""
+
+MAXIMUM_FRAMES = 100_000
+MAXIMUM_FRAGMENTS = 200_000
+
+SAMPLES_OF = {
+    "MONOCHROME1": 1,
+    "MONOCHROME2": 1,
+    "PALETTE COLOR": 1,
+    "RGB": 3,
+    "YBR_FULL": 3,
+    "YBR_FULL_422": 3,
+    "YBR_ICT": 3,
+    "YBR_RCT": 3,
+}
+"""Photometric interpretations that can be shown, with their Samples per Pixel (PS3.3 C.7.6.3.1.2)."""
+
+_ITEM, _SEQUENCE_DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelDescription:
+    """The Image Pixel module, checked."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    planar_configuration: int
+    bits_allocated: int
+    bits_stored: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one native frame; YBR_FULL_422 stores two chroma samples for two pixels."""
+        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
+        return self.rows * self.columns * samples * self.bits_allocated // 8
+
+
+def describe(header: Dataset) -> PixelDescription:
+    """Read and check the Image Pixel module.
+
+    Raises:
+        InstanceRefused: BAD_PIXEL_DESCRIPTION or UNSUPPORTED_PHOTOMETRIC.
+    """
+    photometric = header.get("PhotometricInterpretation")
+    if not isinstance(photometric, str) or not photometric:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(Photometric Interpretation is missing)")
+    if photometric not in SAMPLES_OF:
+        raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC)
+    samples = _integer(header, "SamplesPerPixel", 1, 3)
+    if samples != SAMPLES_OF[photometric]:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(Samples per Pixel {samples} with {photometric})")
+    rows, columns = _integer(header, "Rows", 1, 65535), _integer(header, "Columns", 1, 65535)
+    if rows * columns > MAXIMUM_FRAME_PIXELS:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({rows} rows x {columns} columns is too large)")
+    bits_allocated = _integer(header, "BitsAllocated", 8, 16)
+    if bits_allocated % 8:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(Bits Allocated {bits_allocated})")
+    # PS3.3 C.8.5.6.1: ultrasound samples are unsigned
+    _integer(header, "PixelRepresentation", 0, 0)
+    return PixelDescription(
+        rows=rows,
+        columns=columns,
+        frames=_integer(header, "NumberOfFrames", 1, MAXIMUM_FRAMES, absent=1),
+        samples=samples,
+        photometric=photometric,
+        planar_configuration=_integer(header, "PlanarConfiguration", 0, 1, absent=0),
+        bits_allocated=bits_allocated,
+        bits_stored=_integer(header, "BitsStored", 1, bits_allocated),
+    )
+
+
+def _integer(header: Dataset, keyword: str, low: int, high: int, absent: int | None = None) -> int:
+    value = header.get(keyword)
+    if value in (None, "") and absent is not None:
+        return absent
+    if not isinstance(value, int):
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({keyword} is missing or not a number)")
+    if not low <= value <= high:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({keyword} {int(value)})")
+    return int(value)
+
+
+def is_decodable(transfer_syntax: UID) -> bool:
+    """Whether an installed decoder knows the transfer syntax (video syntaxes: none does)."""
+    try:
+        return bool(get_decoder(transfer_syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """The frames of one file; nothing is decoded until asked for, and never more than one frame at a time."""
+
+    file: Part10File
+    description: PixelDescription
+    element: PixelElement
+
+    def check_extent(self) -> None:
+        """Compare what is there with what the description asks for, without decoding.
+
+        Raises:
+            InstanceRefused: TRUNCATED, UNREADABLE or BAD_PIXEL_DESCRIPTION.
+        """
+        if self.file.transfer_syntax.is_encapsulated != (self.element.length is None):
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(pixel data and transfer syntax do not match)")
+        if self.element.length is None:
+            with self.file.open() as stream:
+                fragments = _count_fragments(stream, self.element.offset, self.file.stream_size)
+            missing = fragments < self.description.frames
+        else:
+            there = self.file.stream_size - self.element.offset
+            needed = self.description.frame_bytes * self.description.frames
+            missing = there < self.element.length or self.element.length < needed
+        if missing:
+            raise InstanceRefused(Reason.TRUNCATED)
+
+    def samples(self, number: int) -> Samples:
+        """Decode frame `number` (1-based): uint8 or uint16, [rows, columns] or RGB [rows, columns, 3].
+
+        Raises:
+            InstanceRefused: BAD_PIXEL_DESCRIPTION, UNSUPPORTED_PHOTOMETRIC or PIXELS_UNDECODABLE.
+            ValueError: there is no such frame.
+        """
+        if not 1 <= number <= self.description.frames:
+            raise ValueError(f"frame {number} of {self.description.frames}")
+        decoder = get_decoder(self.file.transfer_syntax)
+        with untrusted(Reason.PIXELS_UNDECODABLE, "pixel data"), self.file.open() as stream:
+            if self.element.length is None:
+                self._check_encoded(stream, number)
+            stream.seek(self.element.offset)
+            samples, properties = decoder.as_array(stream, index=number - 1, **self._options)
+        expected = (self.description.rows, self.description.columns, 3)[: 2 if self.description.samples == 1 else 3]
+        if samples.shape != expected:
+            raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(decoded size differs)")
+        if self.description.samples == 3 and properties["photometric_interpretation"] != "RGB":
+            raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(in this transfer syntax)")
+        result: Samples = samples
+        return result
+
+    def _check_encoded(self, stream: BinaryIO, number: int) -> None:
+        """Refuse a frame whose own header names another size, or that is far longer than its pixels could need."""
+        stream.seek(self.element.offset)
+        encoded = get_frame(
+            stream,
+            number - 1,
+            number_of_frames=self.description.frames,
+            extended_offsets=self._options.get("extended_offsets"),
+        )
+        size = frame_size(encoded)
+        if size is not None and size != (self.description.rows, self.description.columns):
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame names another size)")
+        if len(encoded) > 2 * self.description.rows * self.description.columns * self.description.samples * 2 + 65536:
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame is too long)")
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        """What the decoder needs to know, from the checked description instead of the raw header."""
+        options: dict[str, Any] = {
+            "rows": self.description.rows,
+            "columns": self.description.columns,
+            "number_of_frames": self.description.frames,
+            "samples_per_pixel": self.description.samples,
+            "photometric_interpretation": self._native_photometric(),
+            "bits_allocated": self.description.bits_allocated,
+            "bits_stored": self.description.bits_stored,
+            "pixel_representation": 0,
+            "pixel_keyword": "PixelData",
+            "pixel_vr": self.element.vr,
+        }
+        if self.description.samples == 3:
+            options["planar_configuration"] = self.description.planar_configuration
+        table = (self.file.header.get("ExtendedOffsetTable"), self.file.header.get("ExtendedOffsetTableLengths"))
+        if self.element.length is None and all(isinstance(part, bytes) and part for part in table):
+            options["extended_offsets"] = table
+        return options
+
+    def _native_photometric(self) -> str:
+        """Some machines write YBR_FULL_422 over pixel data that is not subsampled; its length tells."""
+        full = math.prod((self.description.rows, self.description.columns, 3, self.description.frames))
+        if self.description.photometric == "YBR_FULL_422" and (self.element.length or 0) >= full:
+            return "YBR_FULL"
+        return self.description.photometric
+
+
+def _count_fragments(stream: BinaryIO, offset: int, size: int) -> int:
+    """Walk the items of encapsulated Pixel Data (PS3.5 A.4) up to the delimiter; the offset table is not counted."""
+    position = offset
+    for items in range(MAXIMUM_FRAGMENTS):
+        stream.seek(position)
+        head = stream.read(8)
+        if len(head) < 8:
+            raise InstanceRefused(Reason.TRUNCATED)
+        group, element, length = struct.unpack("<HHL", head)
+        if (group, element) == _SEQUENCE_DELIMITER:
+            return max(0, items - 1)
+        if (group, element) != _ITEM:
+            raise InstanceRefused(Reason.UNREADABLE, "(pixel data items)")
+        position += 8 + length
+        if position > size:
+            raise InstanceRefused(Reason.TRUNCATED)
+    raise InstanceRefused(Reason.UNREADABLE, "(pixel data has too many items)")
