@@ -15,8 +15,8 @@ from inference.models import ModelEntry, ModelError
 ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {"efficientnet-lite0-unet": EfficientNetLiteUNet}
 
 
-def load_network(weights: Path, entry: ModelEntry) -> nn.Module:
-    """The network of a manifest entry, in evaluation mode.
+def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threads: int | None = None) -> nn.Module:
+    """The network of a manifest entry, in evaluation mode; `threads` sets torch's CPU threads for the process.
 
     Raises:
         ModelError: unknown architecture, missing file, wrong sha256, or parameters that do not fit.
@@ -29,9 +29,11 @@ def load_network(weights: Path, entry: ModelEntry) -> nn.Module:
         network.load_state_dict(load_file(weights / entry.file))
     except RuntimeError as error:
         raise ModelError(f"model {entry.name}: the weights do not fit the architecture") from error
+    if threads is not None:
+        torch.set_num_threads(threads)
     network.eval()
     channels_last(network)
-    return network
+    return network.to(device)
 
 
 def channels_last(network: nn.Module) -> None:

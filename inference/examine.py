@@ -28,7 +28,7 @@ from inference.domain import (
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
-from inference.quality import Objection, object_to_outline, object_to_size, plausible_spacing
+from inference.quality import Objection, object_to_outline, object_to_size
 from inference.segment import Segmenter, largest_component, outline_points
 
 SQUARE = PixelSpacingMm(1.0, 1.0)
@@ -74,11 +74,11 @@ class Examiner:
             return _abstain(frame, region, outline, None)
         objection = object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
         if objection is None and region.spacing_mm is None:
-            objection = Objection(Reason.NOT_CALIBRATED, "")
-        elif objection is None and region.spacing_mm is not None:
-            objection = self._object_to_scale(outline, region.spacing_mm)
-        if objection is not None or region.spacing_mm is None:
-            return _abstain(frame, region, objection or Objection(Reason.NOT_CALIBRATED, ""), outline)
+            objection = Objection(region.reason or Reason.NOT_CALIBRATED, "")
+        elif objection is None:
+            objection = object_to_size(self._model.gate, outline.ellipse_mm)
+        if objection is not None:
+            return _abstain(frame, region, objection, outline)
         return self._measure(frame, region, outline)
 
     def outline(self, frame: Frame, region: Region) -> Outline | Objection:
@@ -98,12 +98,6 @@ class Examiner:
             return Objection(Reason.NO_HEAD_FOUND, "")
         ellipse = to_pixels(fitted, spacing)
         return Outline(ellipse, fitted, _overlap(component, ellipse, segmentation.letterbox))
-
-    def _object_to_scale(self, outline: Outline, spacing: PixelSpacingMm) -> Objection | None:
-        if not plausible_spacing(spacing):
-            detail = f"It is {spacing.row:.4g} mm by {spacing.column:.4g} mm."
-            return Objection(Reason.IMPLAUSIBLE_SPACING, detail)
-        return object_to_size(self._model.gate, outline.ellipse_mm)
 
     def _measure(self, frame: Frame, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""

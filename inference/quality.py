@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm, Reason, RegionPx
+from inference.domain import EllipseMm, EllipsePx, Reason, RegionPx
 from inference.measure import circumference_mm, outline_px
 
-LOWEST_SPACING_MM = 0.02
-HIGHEST_SPACING_MM = 1.0
 OUTLINE_POINTS = 256
 
 
@@ -58,11 +56,6 @@ def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:
     if not gate.lowest_cephalic_index <= index <= gate.highest_cephalic_index:
         return Objection(Reason.IMPLAUSIBLE_SHAPE, f"The cephalic index would be {index:.0f} %.")
     return None
-
-
-def plausible_spacing(spacing: PixelSpacingMm) -> bool:
-    """Whether ultrasound can have this many millimetres a pixel."""
-    return all(LOWEST_SPACING_MM <= value <= HIGHEST_SPACING_MM for value in (spacing.row, spacing.column))
 
 
 def share_outside(ellipse: EllipsePx, region: RegionPx) -> float:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from inference.domain import Luminance, PixelSpacingMm
 from inference.preprocess import Grid, Letterbox, Normalisation, plan, to_grid
@@ -29,11 +29,22 @@ class Segmentation:
 class Segmenter:
     """Runs one network on one region at a time."""
 
-    def __init__(self, network: nn.Module, grid: Grid, normalisation: Normalisation, *, flip_average: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        grid: Grid,
+        normalisation: Normalisation,
+        *,
+        flip_average: bool,
+        precise: bool = True,
+    ) -> None:
+        """`precise`: float32; otherwise bfloat16 where the network allows it, for processors that have it."""
         self._network = network
         self._grid = grid
         self._normalisation = normalisation
         self._flip_average = flip_average
+        self._precise = precise
+        self._device = next(network.parameters(), torch.empty(0)).device
 
     def __call__(self, luminance: Luminance, spacing: PixelSpacingMm | None) -> Segmentation:
         """`luminance` uint8 [rows, columns] of the region; `spacing` sets the aspect ratio only."""
@@ -43,11 +54,15 @@ class Segmenter:
         batch = torch.from_numpy(grey)[None, None]  # [1, 1, rows, columns]
         if self._flip_average:
             batch = torch.cat([batch, batch.flip(3)])  # [2, 1, rows, columns]
-        with torch.inference_mode():
-            probability = torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last)))
+        probability = self._run(batch.to(self._device).contiguous(memory_format=torch.channels_last))
         if self._flip_average:
             probability = (probability[:1] + probability[1:].flip(3)) / 2.0
-        return Segmentation(probability[0, 0].float().numpy(), letterbox)
+        return Segmentation(probability[0, 0].numpy(), letterbox)
+
+    def _run(self, batch: Tensor) -> Tensor:
+        """Probabilities [batch, 1, rows, columns], float32 on the CPU."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=not self._precise):
+            return torch.sigmoid(self._network(batch).float()).cpu()
 
 
 def largest_component(probability: Probability, level: float) -> NDArray[np.bool_]:

@@ -1,0 +1,120 @@
+"""The page to read first: the way of one stored object to its answer, its result objects and the outbox.
+
+    decode -> examine -> report -> commit
+
+Everything before the commit may be done twice: nobody sees it. The commit writes the result, its objects and one outbox
+row per object and destination in one transaction, and only for the worker that still holds the job.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from dicom_node import answers
+from dicom_node.decode import DecodedInstance, read_instance, same_content
+from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult
+from dicom_node.errors import InstanceRefused
+from dicom_node.looking import look
+from dicom_node.reporting import Evidence, Reporter
+from dicom_node.storage.repository import Repository
+from inference.domain import Examination, Measurement
+from inference.examine import Examiner
+from sr_templates.uids import UidEntropy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of looking at one object: the answer, and the evidence where there is any."""
+
+    answer: answers.Answer
+    decoded: DecodedInstance | None
+    examination: Examination | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Turns a claimed job into a committed result."""
+
+    repository: Repository
+    data_dir: Path
+    examiner: Examiner
+    reporter: Reporter
+    destinations: Sequence[Destination]
+    cine_frames: int
+    accept_corrections: bool
+    now: Callable[[], datetime]
+
+    def run(self, job: Job) -> None:
+        """Do one job.
+
+        Raises:
+            Transient: storage or database do not answer; the job may be tried again.
+        """
+        instance = self.repository.instance(job.instance_id)
+        if job.kind is JobKind.RECONCILE:
+            self._reconcile(job, instance)
+        else:
+            self._measure(job, instance)
+
+    def _measure(self, job: Job, instance: InstanceRef) -> None:
+        looked = self._look(instance)
+        frames = looked.examination.frames_used if looked.examination else ()
+        entropy = self.reporter.protocol.entropy(instance, frames)
+        result = NewResult(
+            fingerprint=entropy.fingerprint(),
+            status=looked.answer["status"],
+            reason=looked.answer["reason"],
+            document=json.dumps(looked.answer),
+            objects=(),
+        )
+        result = replace(result, objects=self._report(instance, looked, entropy))
+        self.repository.commit_result(job, result, self.destinations, self.now())
+        _log.info(
+            "pipeline.answered",
+            extra={
+                "job": job.id,
+                "sop_instance_uid": instance.sop_instance_uid,
+                "status": result.status,
+                "reason": result.reason,
+                "seconds": looked.answer["seconds"],
+            },
+        )
+
+    def _look(self, instance: InstanceRef) -> Looked:
+        """Decode and examine; a refusal is an answer too."""
+        began = time.perf_counter()
+        try:
+            decoded = read_instance(self.data_dir / instance.path)
+            examination = look(decoded, self.examiner, self.cine_frames)
+        except InstanceRefused as refusal:
+            seconds = time.perf_counter() - began
+            uid = instance.sop_instance_uid
+            return Looked(answers.refused(None, uid, refusal, self.examiner.model, seconds), None, None)
+        return Looked(answers.examined(None, instance.sop_instance_uid, examination), decoded, examination)
+
+    def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
+        """The result objects; none where there is no number to report."""
+        if looked.examination is None or looked.decoded is None:
+            return ()
+        finding = looked.examination.finding
+        if not isinstance(finding, Measurement):
+            return ()
+        evidence = Evidence(looked.decoded.header, finding, looked.decoded.display(finding.frame))
+        earlier = self.repository.predecessor_objects(instance)
+        return self.reporter.report(evidence, entropy, earlier, self.now())
+
+    def _reconcile(self, job: Job, instance: InstanceRef) -> None:
+        """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""
+        first = self.repository.versions(instance.sop_instance_uid)[0]
+        relation = same_content(self.data_dir / first.path, self.data_dir / instance.path)
+        self.repository.reconcile(job, relation, self.accept_corrections, self.now())
+        uid = instance.sop_instance_uid
+        _log.warning("pipeline.reconciled", extra={"job": job.id, "sop_instance_uid": uid, "relation": str(relation)})

@@ -1,0 +1,116 @@
+"""One measurement becomes three files on disk: built, written durably, ready to be committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from sr_templates.capture import build_overlay
+
+from dicom_node.domain import InstanceRef, NewObject, ResultKind, StoredObject
+from dicom_node.storage.files import RESULTS, durable_write
+from inference.domain import Measurement
+from inference.models import ModelEntry
+from sr_templates.pdf import build_pdf
+from sr_templates.report import Predecessor, ReportInput
+from sr_templates.tid1500 import build_tid1500
+from sr_templates.uids import Equipment, UidEntropy, result_uids
+
+Picture = NDArray[np.uint8]
+"""RGB uint8 [rows, columns, 3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A measurement, the header of its source, and the frame it was made on."""
+
+    source: Dataset
+    measurement: Measurement
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What, besides the pixels, decides a result."""
+
+    model: ModelEntry
+    backend: str
+    configuration: tuple[tuple[str, str], ...]
+    software_version: str
+
+    def entropy(self, instance: InstanceRef, frames: Sequence[int]) -> UidEntropy:
+        """The seed of the UIDs of everything that is said about `instance`."""
+        return UidEntropy(
+            study_instance_uid=instance.study_instance_uid,
+            source_sop_instance_uid=instance.sop_instance_uid,
+            revision=instance.revision,
+            frames=tuple(frames),
+            weights_sha256=self.model.sha256,
+            software_version=self.software_version,
+            backend=self.backend,
+            configuration=(*self.configuration, ("calibration", self._calibration())),
+        )
+
+    def _calibration(self) -> str:
+        """Gate, level and interval stand in the manifest, not in the weights: they have a hash of their own."""
+        model = self.model
+        interval = None if model.interval is None else model.interval.to_json()
+        facts = [asdict(model.gate), model.probability, model.flip_average, interval]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Builds the objects of one measurement and writes them below `data_dir`."""
+
+    data_dir: Path
+    equipment: Equipment
+    protocol: Protocol
+    series_number: int
+
+    def report(
+        self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
+    ) -> tuple[NewObject, ...]:
+        """SR, PDF and overlay; `earlier` are the objects that these replace."""
+        facts = ReportInput(
+            source=evidence.source,
+            measurement=evidence.measurement,
+            model=self.protocol.model.identity,
+            equipment=self.equipment,
+            uids=result_uids(entropy),
+            created=created,
+            series_number=self.series_number,
+            predecessors={str(old.kind): self._predecessor(old) for old in earlier},
+            interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
+        )
+        builders: dict[ResultKind, Callable[[], Dataset]] = {
+            ResultKind.TID1500: lambda: build_tid1500(facts),
+            ResultKind.PDF: lambda: build_pdf(facts, evidence.picture),
+            ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
+        }
+        return tuple(self._write(kind, build()) for kind, build in builders.items())
+
+    def _write(self, kind: ResultKind, dataset: Dataset) -> NewObject:
+        buffer = BytesIO()
+        pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+        content = buffer.getvalue()
+        path = durable_write(self.data_dir / RESULTS, content)
+        return NewObject(
+            kind=kind,
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            path=path.relative_to(self.data_dir).as_posix(),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+
+    def _predecessor(self, old: StoredObject) -> Predecessor:
+        return Predecessor.of(pydicom.dcmread(self.data_dir / old.path, stop_before_pixels=True))

@@ -1,0 +1,147 @@
+"""The worker process: claims a job, holds its lease while the pipeline runs, and tells the queue how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from dicom_node import __version__
+from dicom_node.config import Config
+from dicom_node.domain import Job
+from dicom_node.errors import LeaseLost, ModelRefused, NodeError
+from dicom_node.pipeline import Pipeline
+from dicom_node.queue import JobQueue, QueuePolicy, utc_now
+from dicom_node.reporting import Protocol, Reporter
+from dicom_node.retry import GiveUp
+from dicom_node.storage.repository import Repository
+from inference.checkpoint import load_network
+from inference.dating import EQUATIONS
+from inference.examine import Examiner
+from inference.models import ModelEntry, ModelError, find_model
+from inference.segment import Segmenter
+from sr_templates.uids import equipment
+
+_log = logging.getLogger(__name__)
+
+RENEWALS_PER_LEASE = 3
+
+
+def run(config: Config, repository: Repository, stop: Event) -> None:
+    """Work until `stop` is set.
+
+    Raises:
+        ModelRefused: the configured model is missing or altered.
+    """
+    pipeline = build_pipeline(config, repository)
+    queue = JobQueue(repository, QueuePolicy.of(config.queue))
+    name = f"{socket.gethostname()}/{os.getpid()}"
+    _log.info("worker.ready", extra={"model": config.inference.model})
+    while not stop.is_set():
+        if not work_once(queue, pipeline, name, config.queue.lease_s):
+            stop.wait(config.queue.poll_s)
+
+
+def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) -> bool:
+    """Claim and do one job; False when there was none or the database did not answer."""
+    try:
+        job = queue.claim(name)
+    except NodeError as error:
+        _log.warning("worker.no_database", extra={"reason": str(error)})
+        return False
+    if job is None:
+        return False
+    try:
+        with held(queue, job, lease_s):
+            pipeline.run(job)
+    except LeaseLost:
+        _log.warning("worker.lease_lost", extra={"job": job.id})
+    except Exception as error:  # noqa: BLE001  one bad object never stops the next
+        _fail(queue, job, error)
+    return True
+
+
+def _fail(queue: JobQueue, job: Job, error: Exception) -> None:
+    expected = isinstance(error, NodeError)
+    _log.warning("worker.job_failed", extra={"job": job.id, "attempt": job.attempts}, exc_info=not expected)
+    try:
+        decision = queue.fail(job, error)
+    except NodeError as second:
+        _log.warning("worker.lease_lost", extra={"job": job.id, "reason": str(second)})
+        return
+    if isinstance(decision, GiveUp):
+        _log.error("worker.job_dead", extra={"job": job.id, "reason": decision.reason})
+
+
+@contextmanager
+def held(queue: JobQueue, job: Job, lease_s: float) -> Iterator[None]:
+    """Renew the lease in the background for as long as the block runs."""
+    done = Event()
+
+    def renew() -> None:
+        while not done.wait(lease_s / RENEWALS_PER_LEASE):
+            try:
+                queue.renew(job)
+            except LeaseLost:  # the commit will find out, and is fenced
+                return
+            except NodeError as error:
+                _log.warning("worker.not_renewed", extra={"job": job.id, "reason": str(error)})
+
+    thread = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def build_pipeline(config: Config, repository: Repository) -> Pipeline:
+    """The pipeline as configured.
+
+    Raises:
+        ModelRefused: the configured model is missing or altered.
+    """
+    entry = find_entry(config)
+    inference = config.inference
+    protocol = Protocol(
+        model=entry,
+        backend=f"torch-{inference.device}/{inference.precision}",
+        configuration=(("cine_frames", str(inference.cine_frames)), ("equation", inference.equation)),
+        software_version=__version__,
+    )
+    device = equipment(__version__, config.node.ae_title)
+    return Pipeline(
+        repository=repository,
+        data_dir=config.node.data_dir,
+        examiner=build_examiner(config, entry),
+        reporter=Reporter(config.node.data_dir, device, protocol, config.results.series_number),
+        destinations=config.destination_list(),
+        cine_frames=inference.cine_frames,
+        accept_corrections=config.results.identity_corrections == "accept",
+        now=utc_now,
+    )
+
+
+def find_entry(config: Config) -> ModelEntry:
+    """The manifest entry of the configured model. Raises ModelRefused."""
+    try:
+        return find_model(config.weights, config.inference.model)
+    except ModelError as error:
+        raise ModelRefused(str(error)) from error
+
+
+def build_examiner(config: Config, entry: ModelEntry) -> Examiner:
+    """The examiner with its network loaded. Raises ModelRefused."""
+    inference = config.inference
+    try:
+        network = load_network(config.weights, entry, device=inference.device, threads=inference.threads)
+    except ModelError as error:
+        raise ModelRefused(str(error)) from error
+    precise = inference.precision == "fp32"
+    segmenter = Segmenter(network, entry.grid, entry.normalisation, flip_average=entry.flip_average, precise=precise)
+    return Examiner(segmenter, entry, EQUATIONS[inference.equation])
