@@ -107,7 +107,6 @@ def test_without_a_scale_the_outline_is_shown_and_no_number(reason: Reason | Non
     [
         (EllipsePx(400, 270, 3, 2, 0), Reason.NO_HEAD_FOUND),
         (EllipsePx(760, 270, 220, 170, 90), Reason.HEAD_CUT_BY_BORDER),
-        (EllipsePx(400, 270, 40, 33, 0), Reason.IMPLAUSIBLE_SIZE),
         (EllipsePx(400, 270, 220, 110, 0), Reason.IMPLAUSIBLE_SHAPE),
         (EllipsePx(400, 270, 170, 169, 0), Reason.IMPLAUSIBLE_SHAPE),
     ],
@@ -116,6 +115,13 @@ def test_what_cannot_be_a_whole_head_is_not_measured(head: EllipsePx, reason: Re
     result = finding(head)
     assert isinstance(result, Abstention)
     assert result.reason is reason
+
+
+def test_a_head_too_small_for_any_age_is_not_measured() -> None:
+    region = Region(WHOLE, PixelSpacingMm(0.05, 0.05), CalibrationSource.ULTRASOUND_REGION)
+    result = finding(EllipsePx(400, 270, 100, 80, 0), region)
+    assert isinstance(result, Abstention)
+    assert result.reason is Reason.IMPLAUSIBLE_SIZE
 
 
 def test_a_shape_that_is_no_ellipse_is_not_measured() -> None:
