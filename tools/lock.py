@@ -47,7 +47,7 @@ def closure() -> dict[str, str]:
     """Name to version of everything reachable from the project with all its extras."""
     versions: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    pending = [(PROJECT, frozenset({"dev", "train"})), (BUILD, frozenset())]
+    pending = [(PROJECT, frozenset({"dev"})), (BUILD, frozenset())]
     while pending:
         node = pending.pop()
         if node in seen:
