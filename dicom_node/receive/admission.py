@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 _TRANSIENT = (0x02, 0x01, 0x01)
 """A-ASSOCIATE-RJ: rejected transient, by the service user, no reason given (PS3.8 9.3.4)."""
 
+_CLASSES_LOGGED = 5
+"""Some senders propose every storage class there is."""
+
 
 class RefusalLog(Protocol):
     """The end of the repository that remembers who was refused."""
@@ -63,20 +66,20 @@ class Gate:
                 pass
 
     def _remember(self, caller: Caller, refusal: Refusal) -> None:
-        fields = {"reason": refusal.reason.value, "advice": refusal.advice}
-        _log.warning("receive.refused", extra={**log_fields(caller), **fields})
+        _log.warning("receive.refused", extra={**log_fields(caller), "reason": refusal.reason.value})
         titles = (caller.calling_ae, caller.called_ae)
         try:
             self.refusals.record_refusal(*titles, caller.host, refusal.reason.value, refusal.advice, datetime.now(UTC))
         except NodeError as error:
-            _log.warning("receive.refusal_not_recorded", extra={"error": str(error)})
+            _log.warning("receive.refusal_not_recorded", extra={"error": type(error).__name__})
 
 
 def on_accepted(event: Event) -> None:
     """EVT_ACCEPTED: name what the sender proposed and we do not take; its send job may fail for it."""
     refused = sorted({str(context.abstract_syntax) for context in event.assoc.rejected_contexts})
-    if refused:
-        _log.warning("receive.context_refused", extra={**log_fields(caller_of(event.assoc)), "sop_class_uids": refused})
+    for sop_class_uid in refused[:_CLASSES_LOGGED]:
+        fields = {"sop_class_uid": sop_class_uid, "count": len(refused)}
+        _log.info("receive.context_refused", extra={**log_fields(caller_of(event.assoc)), **fields})
 
 
 def on_rejected(event: Event) -> None:

@@ -9,6 +9,7 @@ import time
 from typing import Protocol
 
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.config import Config
@@ -70,7 +71,7 @@ def run(config: Config, repository: Inbox, stop: threading.Event) -> None:
         server = _listen(config, repository)
         spool.sweep()  # after the port is ours: no other receiver is writing there
         if not config.peers:
-            _log.warning("receiver.no_peers", extra={"advice": "Everyone is refused until `peers` names a machine."})
+            _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
         _serve(server, stop)
 
 
@@ -131,7 +132,14 @@ def _handlers(config: Config, repository: Inbox) -> list[evt.EventHandlerType]:
 def _end_associations(server: NodeServer) -> None:
     """Give objects that are on their way a moment, then abort: the sender keeps what was not acknowledged."""
     deadline = time.monotonic() + STOP_GRACE_S
-    while server.active_associations and time.monotonic() < deadline:
+    while _established(server) and time.monotonic() < deadline:
         time.sleep(0.05)
-    for association in server.active_associations:
+    for association in _established(server):
         association.abort()
+    for association in server.active_associations:
+        if association.dul.socket is not None:
+            association.dul.socket.close()
+
+
+def _established(server: NodeServer) -> list[Association]:
+    return [association for association in server.active_associations if association.is_established]

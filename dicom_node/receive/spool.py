@@ -161,7 +161,7 @@ class Spool:
         for part in parts:
             part.unlink(missing_ok=True)
         if parts:
-            _log.warning("spool.swept", extra={"parts": len(parts)})
+            _log.warning("spool.swept", extra={"removed": len(parts)})
         return len(parts)
 
 

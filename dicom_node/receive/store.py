@@ -31,14 +31,41 @@ from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random
 _log = logging.getLogger(__name__)
 
 SUCCESS = 0x0000
-PROCESSING_FAILURE = 0x0110
-SOP_CLASS_NOT_SUPPORTED = 0x0122
-OUT_OF_RESOURCES = 0xA700
-DATA_SET_DOES_NOT_MATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-"""Statuses of C-STORE (PS3.4 B.2.3, PS3.7 9.1.1.1.9)."""
 
 _COMMENT_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an object was not stored: a word for the log, the status of the response and its Error Comment."""
+
+    reason: str
+    status: int
+    comment: str
+
+
+# Statuses: PS3.4 B.2.3 (A7xx out of resources, A9xx does not match, Cxxx cannot understand), PS3.7 9.1.1.1.9
+NO_DATA_SET = Fault("no_data_set", 0xC000, "The request carries no data set.")
+INSTANCE_UID_INVALID = Fault("instance_uid_invalid", 0xC000, "Affected SOP Instance UID is not a UID.")
+STUDY_UID_MISSING = Fault("study_uid_missing", 0xC000, "Study Instance UID is missing.")
+SERIES_UID_MISSING = Fault("series_uid_missing", 0xC000, "Series Instance UID is missing.")
+CONTEXT_MISMATCH = Fault("context_mismatch", 0x0122, "The SOP class is not that of the presentation context.")
+CLASS_MISMATCH = Fault("class_mismatch", 0xA900, "SOP Class UID of data set and command differ.")
+INSTANCE_MISMATCH = Fault("instance_mismatch", 0xA900, "SOP Instance UID of data set and command differ.")
+OUR_FAULT = Fault("internal_error", 0x0110, "The node failed; its log says why.")
+
+
+def header_fault(error: HeaderUnreadable) -> Fault:
+    """Sending the object again will not help."""
+    return Fault("header_unreadable", 0xC000, str(error))
+
+
+def resource_fault(error: NodeError) -> Fault:
+    """No room, no file system, no database: the sender keeps the object and sends it again.
+
+    The peer gets the general message of the error; its own may name folders and hosts of ours.
+    """
+    return Fault(type(error).__name__, 0xA700, (type(error).__doc__ or "").partition("\n")[0])
 
 
 class Register(Protocol):
@@ -50,11 +77,11 @@ class Register(Protocol):
 
 
 class NotStored(Refused):
-    """The object was not stored; the sender gets `status` and the message as its Error Comment."""
+    """The object was not stored."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.comment)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +98,10 @@ class Shelf:
         try:
             new = self._store(event, part, caller)
         except NotStored as refusal:
-            fields = {"status": f"0x{refusal.status:04X}", "reason": str(refusal)}
-            _log.warning("receive.not_stored", extra={**log_fields(caller), **fields})
-            return _answer(refusal.status, str(refusal))
+            return _refuse(refusal.fault, caller)
         except Exception:  # noqa: BLE001  a fault of ours costs this object, not the association
-            _log.exception("receive.failed", extra=log_fields(caller))
-            return _answer(PROCESSING_FAILURE, "The node failed; its log says why.")
+            _log.exception("receive.failed")
+            return _refuse(OUR_FAULT, caller)
         finally:
             if part is not None:
                 part.discard()
@@ -112,14 +137,14 @@ class Shelf:
             durable_rename(part.path, final)
         except NodeError as error:
             final.unlink(missing_ok=True)
-            raise NotStored(OUT_OF_RESOURCES, str(error)) from error
+            raise NotStored(resource_fault(error)) from error
 
     def _register(self, new: NewInstance, final: Path) -> Registered:
         try:
             return self.register.register(new, datetime.now(UTC))
         except NodeError as error:
             self._withdraw(new.path, final)
-            raise NotStored(OUT_OF_RESOURCES, str(error)) from error
+            raise NotStored(resource_fault(error)) from error
 
     def _withdraw(self, path: str, final: Path) -> None:
         """A failed commit may still have happened: the file goes only if the database answers that no row has it.
@@ -129,8 +154,8 @@ class Shelf:
         try:
             if path not in self.register.known_paths([path]):
                 final.unlink(missing_ok=True)
-        except NodeError:
-            _log.warning("receive.orphan_left", extra={"path": path})
+        except NodeError as error:
+            _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
 
 
 def on_connection_closed(event: Event) -> None:
@@ -148,10 +173,10 @@ def on_connection_closed(event: Event) -> None:
 def _received(part: SpoolFile | None) -> SpoolFile:
     """The closed spool file. Raises NotStored when there is no data set or it could not be written."""
     if part is None:
-        raise NotStored(CANNOT_UNDERSTAND, "The request carries no data set.")
+        raise NotStored(NO_DATA_SET)
     part.close()
     if part.error is not None:
-        raise NotStored(OUT_OF_RESOURCES, str(part.error))
+        raise NotStored(resource_fault(part.error))
     return part
 
 
@@ -159,25 +184,25 @@ def _checked_header(event: Event, part: SpoolFile) -> ObjectHeader:
     """The header, when it is that of the object which the command and the presentation context announce.
 
     Raises:
-        NotStored: 0x0122, 0xA900 or 0xC000 (PS3.4 B.2.3).
+        NotStored: it is not.
     """
     context: PresentationContextTuple = event.context
     command = cast(C_STORE, event.request)
     sop_class_uid = _padding_removed(command.AffectedSOPClassUID)
     sop_instance_uid = _padding_removed(command.AffectedSOPInstanceUID)
     if sop_class_uid != context.abstract_syntax:
-        raise NotStored(SOP_CLASS_NOT_SUPPORTED, "The SOP class is not that of the presentation context.")
+        raise NotStored(CONTEXT_MISMATCH)
     if not is_uid(sop_instance_uid):
-        raise NotStored(CANNOT_UNDERSTAND, "Affected SOP Instance UID is not a UID.")
+        raise NotStored(INSTANCE_UID_INVALID)
     header = _header(part, UID(context.transfer_syntax))
     if header.sop_class_uid != sop_class_uid:
-        raise NotStored(DATA_SET_DOES_NOT_MATCH, "SOP Class UID of data set and command differ.")
+        raise NotStored(CLASS_MISMATCH)
     if header.sop_instance_uid != sop_instance_uid:
-        raise NotStored(DATA_SET_DOES_NOT_MATCH, "SOP Instance UID of data set and command differ.")
+        raise NotStored(INSTANCE_MISMATCH)
     if not header.study_instance_uid:
-        raise NotStored(CANNOT_UNDERSTAND, "Study Instance UID is missing.")
+        raise NotStored(STUDY_UID_MISSING)
     if not header.series_instance_uid:
-        raise NotStored(CANNOT_UNDERSTAND, "Series Instance UID is missing.")
+        raise NotStored(SERIES_UID_MISSING)
     return header
 
 
@@ -185,13 +210,20 @@ def _header(part: SpoolFile, transfer_syntax: UID) -> ObjectHeader:
     try:
         return read_header(part.path, part.dataset_offset, transfer_syntax)
     except HeaderUnreadable as error:
-        raise NotStored(CANNOT_UNDERSTAND, str(error)) from error
+        raise NotStored(header_fault(error)) from error
     except OSError as error:
-        raise NotStored(OUT_OF_RESOURCES, str(disk_error(error))) from error
+        raise NotStored(resource_fault(disk_error(error))) from error
 
 
 def _padding_removed(uid: str | None) -> str:
     return str(uid or "").rstrip("\0 ")
+
+
+def _refuse(fault: Fault, caller: Caller) -> Dataset:
+    _log.warning(
+        "receive.not_stored", extra={**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
+    )
+    return _answer(fault.status, fault.comment)
 
 
 def _answer(status: int, comment: str = "") -> Dataset:

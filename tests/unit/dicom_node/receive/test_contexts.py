@@ -1,0 +1,58 @@
+"""What is offered in negotiation, and what of it is measured."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.uid import UID, UID_dictionary
+from pynetdicom import ALL_TRANSFER_SYNTAXES
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
+
+from dicom_node.receive import contexts
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
+
+
+def test_every_storage_class_is_offered_with_every_transfer_syntax() -> None:
+    storage = [c for c in contexts.supported_contexts() if c.abstract_syntax != contexts.VERIFICATION]
+
+    assert storage
+    for context in storage:
+        assert set(context.transfer_syntax) == set(ALL_TRANSFER_SYNTAXES)
+
+
+def test_every_offered_class_has_a_storage_service_even_the_retired_ones() -> None:
+    for context in contexts.supported_contexts():
+        if context.abstract_syntax != contexts.VERIFICATION:
+            assert uid_to_service_class(str(context.abstract_syntax)) is StorageServiceClass
+
+
+def test_the_classes_are_the_ones_that_their_comments_name() -> None:
+    offered = {str(c.abstract_syntax) for c in contexts.supported_contexts()}
+
+    assert CT_IMAGE not in offered
+    assert COMPREHENSIVE_SR in offered
+    assert all(UID_dictionary[uid][1] == "SOP Class" for uid in offered)
+    assert [(UID(uid).name, UID(uid).is_retired) for uid in contexts.MEASURED_CLASSES] == [
+        ("Ultrasound Image Storage", False),
+        ("Ultrasound Multi-frame Image Storage", False),
+        ("Ultrasound Image Storage", True),
+        ("Ultrasound Multi-frame Image Storage", True),
+    ]
+
+
+def test_no_class_is_offered_twice() -> None:
+    offered = [str(c.abstract_syntax) for c in contexts.supported_contexts()]
+
+    assert len(offered) == len(set(offered)) <= 128
+
+
+@pytest.mark.parametrize("uid", contexts.MEASURED_CLASSES)
+def test_ultrasound_images_are_measurable(uid: str) -> None:
+    assert contexts.measurable(uid)
+
+
+@pytest.mark.parametrize("uid", [*contexts.KEPT_CLASSES, CT_IMAGE, ""])
+def test_nothing_else_is(uid: str) -> None:
+    assert not contexts.measurable(uid)

@@ -1,0 +1,168 @@
+"""The file that a data set streams into: right bytes, right hash, and no exception whatever the disk does."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom.dsutils import create_file_meta
+
+from dicom_node.errors import DiskFull, StorageUnavailable
+from dicom_node.receive.spool import Spool
+
+MEGABYTE = 1024 * 1024
+
+
+def file_start() -> bytes:
+    """Preamble, prefix and file meta information as pynetdicom writes them."""
+    buffer = io.BytesIO()
+    meta = create_file_meta(
+        sop_class_uid=UID("1.2.3"), sop_instance_uid=UID("1.2.3.4"), transfer_syntax=ExplicitVRLittleEndian
+    )
+    write_file_meta_info(buffer, meta)
+    return bytes(128) + b"DICM" + buffer.getvalue()
+
+
+def write_refusal(code: int) -> object:
+    def refuse(_descriptor: int, _data: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(dataset=st.binary(min_size=1, max_size=5000), pieces=st.lists(st.integers(1, 900), max_size=30))
+def test_bytes_and_hash_do_not_depend_on_how_they_arrive(tmp_path: Path, dataset: bytes, pieces: list[int]) -> None:
+    start = file_start()
+    whole = io.BytesIO(start + dataset)
+    part = Spool(tmp_path, 0).open_part(delete=False, mode="wb", suffix=".dcm")
+
+    for size in pieces:
+        part.write(whole.read(size))
+    part.write(whole.read())
+    part.file.flush()
+    part.close()
+
+    assert part.error is None
+    assert part.path.read_bytes() == start + dataset
+    assert part.size_bytes == len(start + dataset)
+    assert part.dataset_offset == len(start)
+    assert part.sha256 == hashlib.sha256(dataset).hexdigest()
+    part.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_is_for_its_owner_only(tmp_path: Path) -> None:
+    part = Spool(tmp_path, 0).open_part()
+
+    assert stat.S_IMODE(part.path.stat().st_mode) == 0o600
+    assert part.path.suffix == ".part"
+    part.discard()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(errno.ENOSPC, DiskFull), (errno.EFBIG, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, StorageUnavailable)],
+)
+def test_a_failed_write_is_remembered_and_frees_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    part = Spool(tmp_path, 0).open_part()
+    part.write(b"before")
+    with monkeypatch.context() as broken:
+        broken.setattr("dicom_node.receive.spool.os.write", write_refusal(code))
+        assert part.write(b"x" * 100) == 100
+
+    assert isinstance(part.error, kind)
+    assert list(tmp_path.iterdir()) == []
+    assert part.write(b"more") == 4
+    part.flush()
+    part.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr("dicom_node.receive.spool.os.write", lambda fd, data: real(fd, data[:7]))
+    part = Spool(tmp_path, 0).open_part()
+
+    part.write(b"0123456789" * 10)
+    part.close()
+
+    assert part.path.read_bytes() == b"0123456789" * 10
+    part.discard()
+
+
+def test_below_the_reserve_nothing_is_begun(tmp_path: Path) -> None:
+    part = Spool(tmp_path, minimum_free_bytes=1 << 62).open_part()
+
+    assert isinstance(part.error, DiskFull)
+    assert part.write(b"abc") == 3
+    part.close()
+    part.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_that_eats_into_the_reserve_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [1000 * MEGABYTE]
+    usage = type("Usage", (), {"free": property(lambda _: free[0])})
+    monkeypatch.setattr("dicom_node.receive.spool.shutil.disk_usage", lambda _: usage())
+    part = Spool(tmp_path, minimum_free_bytes=500 * MEGABYTE).open_part()
+
+    part.write(bytes(10 * MEGABYTE))
+    assert part.error is None
+    free[0] = 100 * MEGABYTE
+    part.write(bytes(10 * MEGABYTE))
+
+    assert isinstance(part.error, DiskFull)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_remembered_too(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where a folder should be")
+
+    part = Spool(tmp_path / "spool", 0).open_part()
+
+    assert isinstance(part.error, StorageUnavailable)
+    part.discard()
+
+
+def test_a_forgotten_part_leaves_neither_file_nor_descriptor(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    part = Spool(tmp_path, 0).open_part()
+    part.write(b"half of an object")
+    del part
+    gc.collect()
+
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_discarding_does_not_touch_the_file_that_was_moved_to_its_place(tmp_path: Path) -> None:
+    part = Spool(tmp_path, 0).open_part()
+    part.write(b"whole")
+    part.close()
+    final = part.path.rename(tmp_path / "final.dcm")
+
+    part.discard()
+
+    assert final.read_bytes() == b"whole"
+
+
+def test_the_sweep_takes_parts_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(b"left by a crash")
+    (tmp_path / "b.part").write_bytes(b"left by a crash")
+    (tmp_path / "kept.dcm").write_bytes(b"")
+
+    assert Spool(tmp_path, 0).sweep() == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.dcm"]
