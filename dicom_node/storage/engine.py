@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError
@@ -59,6 +59,8 @@ def named_errors(url: URL) -> Iterator[None]:
     """
     try:
         yield
+    except IntegrityError:
+        raise
     except DBAPIError as error:
         named = _named(error, url)
         if named is None:
@@ -155,7 +157,7 @@ def _named_sqlite(error: sqlite3.Error, url: URL) -> NodeError | None:
     code = _sqlite_code(error)
     if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
         return _without_schema(url)
-    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH):
+    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH):
         return None
     if code == sqlite3.SQLITE_FULL:
         return DiskFull()
@@ -171,7 +173,7 @@ def _named_postgresql(error: DBAPIError, url: URL) -> NodeError | None:
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if state in ("42P01", "42703"):
         return _without_schema(url)
-    if state.startswith(("22", "23", "42")):
+    if state.startswith(("22", "42")):
         return None
     if state == "53100":
         return DiskFull()

@@ -69,7 +69,9 @@ def test_a_folder_made_by_another_process_is_synced_once(tmp_path: Path, monkeyp
     folder = tmp_path / "objects" / "ab"
     folder.mkdir(parents=True)
     synced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    )
     for name in ("one", "two"):
         (tmp_path / f"{name}.part").write_bytes(b"")
         files.durable_rename(tmp_path / f"{name}.part", folder / f"{name}.dcm")

@@ -1,0 +1,143 @@
+"""The outbox: batches by destination, leases, fencing."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicom_node.domain import Delivery, DeliveryState, IllegalTransition, ResultKind
+from dicom_node.errors import LeaseLost, Refused
+from dicom_node.storage.repository import Repository
+from tests.unit.dicom_node.storage.rooms import ARCHIVE, LEASE_S, PACS, START, after, measured
+
+
+def batch(repository: Repository, now: float = 0, limit: int = 100) -> tuple[Delivery, ...]:
+    return repository.claim_deliveries("courier", LEASE_S, limit, after(now))
+
+
+def state(repository: Repository, delivery: Delivery) -> DeliveryState:
+    return next(d.state for d in repository.deliveries((), 100) if d.id == delivery.id)
+
+
+def test_a_batch_goes_to_one_destination_oldest_first(repository: Repository) -> None:
+    for uid in ("1.1", "1.2"):
+        measured(repository, uid, (PACS, ARCHIVE))
+    batches = [batch(repository), batch(repository), batch(repository)]
+
+    assert sorted({d.destination for d in b} for b in batches[:2]) == [{"archive"}, {"pacs"}]
+    assert batches[2] == ()
+    for claimed in batches[:2]:
+        assert [d.id for d in claimed] == sorted(d.id for d in claimed)
+        assert {(d.state, d.attempts, d.token) for d in claimed} == {(DeliveryState.SENDING, 1, 1)}
+    assert [d.kind for d in max(batches, key=len)] == [*ResultKind, *ResultKind]
+
+
+def test_a_batch_is_limited(repository: Repository) -> None:
+    measured(repository, "1.1")
+    assert [len(batch(repository, limit=2)) for _ in range(3)] == [2, 1, 0]
+
+
+def test_destinations_take_turns(repository: Repository) -> None:
+    """A long backlog for one destination does not make the other wait."""
+    for number in range(4):
+        measured(repository, f"1.{number}", (PACS, ARCHIVE))
+    turns = [batch(repository, now, limit=1)[0].destination for now in range(4)]
+    assert turns == ["archive", "pacs", "archive", "pacs"]
+
+
+def test_a_destination_with_nothing_due_blocks_no_other(repository: Repository) -> None:
+    measured(repository, "1.1", (PACS, ARCHIVE))
+    for delivery in batch(repository):
+        assert delivery.destination == "archive"
+        repository.postpone_delivery(delivery, None, "down", after(600), START)
+    assert {d.destination for d in batch(repository, 1)} == {"pacs"}
+    assert batch(repository, 2) == ()
+
+
+def test_sent_keeps_the_answer(repository: Repository) -> None:
+    measured(repository, "1.1")
+    first = batch(repository)[0]
+    repository.mark_sent(first, 0xB000, "coerced", START)
+    (sent,) = repository.deliveries((DeliveryState.SENT,), 10)
+    assert (sent.id, sent.status_word, sent.comment) == (first.id, 0xB000, "coerced")
+
+
+def test_postponed_is_due_at_its_time_and_counts_attempts(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (first,) = batch(repository)
+    repository.postpone_delivery(first, 0xA700, "no room", after(30), after(1))
+    assert batch(repository, 29) == ()
+    (again,) = batch(repository, 30)
+    assert (again.attempts, again.token, again.status_word, again.comment) == (2, 2, 0xA700, "no room")
+    assert again.waiting_since == START
+
+
+def test_a_silent_courier_loses_its_batch_and_is_fenced_off(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (old,) = batch(repository)
+    assert batch(repository, LEASE_S - 1) == ()
+    (new,) = batch(repository, LEASE_S)
+    assert (new.id, new.attempts, new.token) == (old.id, 2, 2)
+
+    now = after(LEASE_S)
+    for late in (
+        lambda: repository.mark_sent(old, 0, None, now),
+        lambda: repository.postpone_delivery(old, None, None, now, now),
+        lambda: repository.bury_delivery(old, 0xC000, None, now),
+        lambda: repository.renew_delivery(old, LEASE_S, now),
+    ):
+        with pytest.raises(LeaseLost):
+            late()
+    repository.mark_sent(new, 0, None, now)
+    assert state(repository, new) is DeliveryState.SENT
+
+
+def test_a_slow_courier_may_say_sent_if_nobody_took_over(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (only,) = batch(repository)
+    repository.mark_sent(only, 0, None, after(10 * LEASE_S))
+    assert state(repository, only) is DeliveryState.SENT
+
+
+def test_a_renewed_lease_holds(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (only,) = batch(repository)
+    repository.renew_delivery(only, LEASE_S, after(50))
+    assert batch(repository, LEASE_S + 1) == ()
+
+
+def test_a_dead_delivery_is_retried_from_the_start(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (only,) = batch(repository)
+    repository.bury_delivery(only, 0xA900, "does not match SOP class", START)
+    assert batch(repository, 9999) == ()
+    repository.retry_delivery(only.id, after(50))
+    (again,) = batch(repository, 50)
+    assert (again.attempts, again.token, again.waiting_since) == (1, 2, after(50))
+
+
+def test_retry_makes_a_waiting_delivery_due_now(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (only,) = batch(repository)
+    repository.postpone_delivery(only, None, "down", after(900), START)
+    repository.retry_delivery(only.id, after(1))
+    assert len(batch(repository, 1)) == 1
+
+
+def test_retry_refuses_what_is_sent_or_being_sent(repository: Repository) -> None:
+    measured(repository, "1.1", (ARCHIVE,))
+    (only,) = batch(repository)
+    with pytest.raises(IllegalTransition):
+        repository.retry_delivery(only.id, START)
+    repository.mark_sent(only, 0, None, START)
+    with pytest.raises(IllegalTransition):
+        repository.retry_delivery(only.id, START)
+    with pytest.raises(Refused, match="no delivery 17"):
+        repository.retry_delivery(17, START)
+
+
+def test_counts_tell_what_is_due(repository: Repository) -> None:
+    measured(repository, "1.1")
+    sending = batch(repository, limit=1)
+    repository.postpone_delivery(sending[0], None, None, after(100), START)
+    now = repository.counts(START)
+    assert (now["deliveries_pending"], now["deliveries_due"], now["deliveries_sent"]) == (3, 2, 0)
