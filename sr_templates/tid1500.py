@@ -174,7 +174,7 @@ def _gestational_age(age: GestationalAge) -> Measurement:
     """The age in days, the equation it was inferred from, and that equation's own 2 SD."""
     number = _number(codes.GESTATIONAL_AGE, str(age.days), codes.DAY)
     code = _equation_code(age)
-    children = [CodeContentItem(codes.EQUATION, code, RelationshipTypeValues.INFERRED_FROM)]
+    children: list[ContentItem] = [CodeContentItem(codes.EQUATION, code, RelationshipTypeValues.INFERRED_FROM)]
     if code.scheme_designator == codes.PRIVATE_SCHEME:
         citation = wording.equation_citation(age)
         children.append(TextContentItem(codes.EQUATION_CITATION, citation, RelationshipTypeValues.INFERRED_FROM))
@@ -199,7 +199,7 @@ def _property(name: Code, value: str, unit: Code) -> NumContentItem:
 
 
 def _set_value(item: Dataset, value: str) -> None:
-    """Numeric Value (0040,A30A) is a decimal string and says it exactly; the floating point twin is for what it cannot."""
+    """Numeric Value (0040,A30A) says the text exactly; its floating point twin is for values that need more."""
     measured = item.MeasuredValueSequence[0]
     measured.NumericValue = value
     measured.pop("FloatingPointValue", None)

@@ -1,0 +1,54 @@
+"""How the outline and its axes look, the same on the page and on the overlay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.domain import EllipsePx, PixelSpacingMm
+
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+"""(column, row) in source pixels, the first pixel's centre at (0, 0)."""
+
+# Okabe & Ito 2008, "Color Universal Design": told apart with any common kind of colour vision, and lighter than tissue.
+OUTLINE_COLOR: Color = (230, 159, 0)
+BPD_COLOR: Color = (86, 180, 233)
+OFD_COLOR: Color = (240, 228, 66)
+
+# The axes also differ by their stroke, for prints in grey: dash and gap in multiples of the line width.
+BPD_DASH = (5.0, 3.0)
+OFD_DASH = (1.5, 2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """End points of the two diameters as they are measured in millimetres, in source pixels."""
+
+    ofd: tuple[Point, Point]
+    bpd: tuple[Point, Point]
+
+
+def axes_px(ellipse: EllipsePx, spacing: PixelSpacingMm) -> Axes:
+    """The millimetre axes of an ellipse that is given in pixels.
+
+    With unequal row and column spacing these are not the axes of the ellipse in pixels: perpendicular there is not
+    perpendicular in the head. The columns of the map from unit circle to millimetres are rotated onto its axes (SVD).
+    """
+    turn = math.radians(ellipse.angle_deg)
+    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    to_px = rotation @ np.diag([ellipse.semi_major_px, ellipse.semi_minor_px])  # unit circle to pixels (x, y)
+    scale = np.array([spacing.column, spacing.row])
+    directions, lengths, _ = np.linalg.svd(np.diag(scale) @ to_px)  # longest first
+    half_px = (directions * lengths) / scale[:, None]  # one axis a column, in pixels
+    centre = np.array([ellipse.center_col_px, ellipse.center_row_px])
+    return Axes(_ends(centre, half_px[:, 0]), _ends(centre, half_px[:, 1]))
+
+
+def _ends(centre: NDArray[np.float64], half: NDArray[np.float64]) -> tuple[Point, Point]:
+    """Both ends, the left one (on a vertical axis the upper one) first."""
+    first, last = sorted((tuple(map(float, centre - half)), tuple(map(float, centre + half))))
+    return (first[0], first[1]), (last[0], last[1])

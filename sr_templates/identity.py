@@ -1,0 +1,62 @@
+"""Identity of patient and study as a person reads it. Malformed values are shown as they are; nothing raises."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pydicom import Dataset
+from pydicom.valuerep import PersonName
+
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
+_TIME = re.compile(r"(\d{2}):?(\d{2})")
+
+
+def text_of(source: Dataset, keyword: str) -> str:
+    """A value on one line: several values joined by a comma, control characters gone, empty where there is none."""
+    value = source.get(keyword)
+    if value is None:
+        return ""
+    values = value if isinstance(value, list | tuple) or _is_multiple(value) else [value]
+    return one_line(", ".join(str(v) for v in values))
+
+
+def name_of(source: Dataset, keyword: str = "PatientName") -> str:
+    """`Yamada, Tarou (山田, 太郎; やまだ, たろう)`: the groups of VR PN (PS3.5 6.2.1), alphabetic first."""
+    value = source.get(keyword)
+    if not isinstance(value, PersonName):
+        return text_of(source, keyword)
+    groups = [_group(str(g)) for g in (value.alphabetic, value.ideographic, value.phonetic)]
+    first, *rest = [g for g in groups if g] or [""]
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
+def date_of(source: Dataset, keyword: str) -> str:
+    """`1995-04-15` for DA 19950415."""
+    text = text_of(source, keyword)
+    match = _DATE.fullmatch(text)
+    return "-".join(match.groups()) if match else text
+
+
+def time_of(source: Dataset, keyword: str) -> str:
+    """`09:30` for TM 093000.000."""
+    text = text_of(source, keyword)
+    match = _TIME.match(text)
+    return ":".join(match.groups()) if match else text
+
+
+def one_line(text: str) -> str:
+    """Without control and format characters, runs of white space as one space."""
+    kept = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
+    return " ".join(kept.split())
+
+
+def _group(text: str) -> str:
+    """`Prefix Family, Given Middle, Suffix` of one component group."""
+    family, given, middle, prefix, suffix = (*map(one_line, text.split("^")), "", "", "", "", "")[:5]
+    surname = " ".join(filter(None, (prefix, family)))
+    return ", ".join(filter(None, (surname, " ".join(filter(None, (given, middle))), suffix)))
+
+
+def _is_multiple(value: object) -> bool:
+    return hasattr(value, "__iter__") and not isinstance(value, str | bytes | PersonName)

@@ -1,0 +1,196 @@
+"""Outline, axes and a panel of figures, drawn anti-aliased into a copy of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from inference.domain import EllipsePx
+from inference.measure import outline_px
+from sr_templates import drawing, wording
+from sr_templates.drawing import Color, Point, axes_px
+from sr_templates.report import Picture, ReportInput
+from sr_templates.typeface import BOLD, REGULAR, picture_font
+
+OUTLINE_POINTS = 240
+FONT_SHARE = 0.0235
+"""Height of the panel's letters as a share of the picture's rows: 14 px at 600 rows."""
+
+SMALLEST_FONT_PX = 8
+LARGEST_FONT_PX = 48
+PANEL_OPACITY = 0.72
+PANEL_MAX_SHARE = 0.6
+"""The panel takes at most this share of the picture's width; its letters shrink before it grows."""
+
+_SHIFT = 4  # OpenCV's fixed point: sixteenths of a pixel
+_CASING: Color = (0, 0, 0)
+_TEXT: Color = (245, 245, 245)
+_SOFT_TEXT: Color = (200, 204, 208)
+
+
+@dataclass(frozen=True, slots=True)
+class PanelLine:
+    """One line of the panel; `scale` times the base size."""
+
+    text: str
+    color: Color = _TEXT
+    bold: bool = False
+    scale: float = 1.0
+
+    def font(self, base_px: int) -> ImageFont.FreeTypeFont:
+        return picture_font(BOLD if self.bold else REGULAR, max(SMALLEST_FONT_PX, round(base_px * self.scale)))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Lines with the base size that makes them fit, and the size in pixels that they then need."""
+
+    lines: tuple[PanelLine, ...]
+    base_px: int
+    width: int
+    height: int
+
+    @property
+    def padding(self) -> int:
+        return max(3, round(self.base_px * 0.6))
+
+
+def draw_overlay(report: ReportInput, picture: Picture) -> Picture:
+    """A new picture of the same shape. `picture`: RGB uint8 [rows, columns, 3]."""
+    drawn = np.ascontiguousarray(picture).copy()
+    measurement = report.measurement
+    width = max(1, round(drawn.shape[0] / 420))
+    axes = axes_px(measurement.ellipse, measurement.spacing_mm)
+    outline = outline_px(measurement.ellipse, OUTLINE_POINTS)
+    _dashed(drawn, axes.ofd, drawing.OFD_COLOR, _dash(drawing.OFD_DASH, width))
+    _dashed(drawn, axes.bpd, drawing.BPD_COLOR, _dash(drawing.BPD_DASH, width))
+    _closed(drawn, outline, width)
+    panel = _fit_panel(panel_lines(report), drawn)
+    _draw_panel(drawn, panel, _quiet_corner(drawn, panel, measurement.ellipse))
+    return drawn
+
+
+def panel_lines(report: ReportInput) -> tuple[PanelLine, ...]:
+    """What the panel says, top to bottom, in the words of the report."""
+    measurement, age = report.measurement, report.measurement.age
+    lines = [
+        PanelLine(wording.RESEARCH_MARK, drawing.OUTLINE_COLOR, bold=True),
+        PanelLine(f"HC {wording.millimetres(measurement.hc_mm)}", bold=True, scale=1.35),
+    ]
+    hc_range = wording.hc_range(measurement)
+    if hc_range is not None:
+        lines.append(PanelLine(f"{wording.interval_name(report.interval_coverage)} {hc_range}", _SOFT_TEXT))
+    if age.days is None:
+        lines.append(PanelLine("GA none", bold=True, scale=1.35))
+    else:
+        lines.append(PanelLine(f"GA {wording.weeks_and_days(age.days)}", bold=True, scale=1.35))
+        age_range = wording.age_range(age)
+        if age_range is not None:
+            lines.append(PanelLine(age_range, _SOFT_TEXT))
+        lines.append(PanelLine(wording.equation_name(age), _SOFT_TEXT))
+    return (
+        *lines,
+        PanelLine(f"BPD {wording.millimetres(measurement.bpd_mm)} outer to outer", drawing.BPD_COLOR),
+        PanelLine(f"OFD {wording.millimetres(measurement.ofd_mm)} outer to outer", drawing.OFD_COLOR),
+        PanelLine("Not verified by a clinician", _TEXT),
+        PanelLine("Standard plane not verified", _TEXT),
+    )
+
+
+def _fit_panel(lines: tuple[PanelLine, ...], picture: Picture) -> Panel:
+    """The largest letters up to the usual size with which the panel leaves room for the picture."""
+    rows, columns = picture.shape[:2]
+    usual = int(np.clip(round(rows * FONT_SHARE), SMALLEST_FONT_PX, LARGEST_FONT_PX))
+    for base in range(usual, SMALLEST_FONT_PX - 1, -1):
+        panel = _measure_panel(lines, base)
+        if panel.width <= columns * PANEL_MAX_SHARE:
+            return panel
+    return _measure_panel(lines, SMALLEST_FONT_PX)
+
+
+def _measure_panel(lines: tuple[PanelLine, ...], base_px: int) -> Panel:
+    width = max(line.font(base_px).getlength(line.text) for line in lines)
+    height = sum(_line_height(line, base_px) for line in lines)
+    padding = Panel(lines, base_px, 0, 0).padding
+    return Panel(lines, base_px, round(width) + 2 * padding, height + 2 * padding)
+
+
+def _line_height(line: PanelLine, base_px: int) -> int:
+    return round(max(SMALLEST_FONT_PX, base_px * line.scale) * 1.32)
+
+
+def _quiet_corner(picture: Picture, panel: Panel, ellipse: EllipsePx) -> tuple[int, int]:
+    """Left and top of the corner where the panel hides least: head first, then whatever is bright."""
+    rows, columns = picture.shape[:2]
+    margin = panel.padding
+    right, bottom = max(0, columns - panel.width - margin), max(0, rows - panel.height - margin)
+    corners = [(left, top) for top in (min(margin, bottom), bottom) for left in (min(margin, right), right)]
+    column, row = outline_px(ellipse, OUTLINE_POINTS).T
+    rings = np.concatenate([(np.stack([column, row], axis=1) - _centre(ellipse)) * r for r in (0.25, 0.5, 0.75, 1.0)])
+    head = rings + _centre(ellipse)  # [points, 2]
+
+    def hidden(corner: tuple[int, int]) -> float:
+        left, top = corner
+        inside = (head[:, 0] >= left) & (head[:, 0] <= left + panel.width)
+        inside &= (head[:, 1] >= top) & (head[:, 1] <= top + panel.height)
+        return float(1000.0 * inside.mean() + picture[top : top + panel.height, left : left + panel.width].mean() / 255)
+
+    return min(corners, key=hidden)
+
+
+def _centre(ellipse: EllipsePx) -> NDArray[np.float64]:
+    return np.array([ellipse.center_col_px, ellipse.center_row_px])
+
+
+def _draw_panel(picture: Picture, panel: Panel, corner: tuple[int, int]) -> None:
+    """Darken the ground, then write; in place, clipped to the picture."""
+    left, top = corner
+    ground = picture[top : top + panel.height, left : left + panel.width]
+    ground[:] = (ground * (1.0 - PANEL_OPACITY)).astype(np.uint8)
+    image = Image.fromarray(ground)
+    pen = ImageDraw.Draw(image)
+    y = panel.padding
+    for line in panel.lines:
+        height = _line_height(line, panel.base_px)
+        pen.text((panel.padding, y + height / 2), line.text, line.color, line.font(panel.base_px), anchor="lm")
+        y += height
+    ground[:] = np.asarray(image)
+
+
+def _closed(picture: Picture, points: NDArray[np.float64], width: int) -> None:
+    """The outline over a dark casing, so that it shows on bright bone."""
+    fixed = _fixed(points)
+    cv2.polylines(picture, [fixed], True, _CASING, width + 2, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(picture, [fixed], True, drawing.OUTLINE_COLOR, width, cv2.LINE_AA, _SHIFT)
+
+
+def _dashed(picture: Picture, ends: tuple[Point, Point], color: Color, dash: tuple[float, float]) -> None:
+    width = max(1, round(picture.shape[0] / 420))
+    for piece in _pieces(ends, dash):
+        cv2.polylines(picture, [_fixed(np.array(piece))], False, color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _pieces(ends: tuple[Point, Point], dash: tuple[float, float]) -> Iterator[Sequence[Point]]:
+    """The strokes of a dashed line; dash and gap in pixels."""
+    start, stop = np.array(ends[0]), np.array(ends[1])
+    length = float(np.hypot(*(stop - start)))
+    if length <= 0:
+        return
+    for at in np.arange(0.0, length, sum(dash)):
+        first = start + (stop - start) * (at / length)
+        last = start + (stop - start) * (min(at + dash[0], length) / length)
+        yield tuple(first), tuple(last)
+
+
+def _dash(pattern: tuple[float, float], width: int) -> tuple[float, float]:
+    return pattern[0] * width * 1.5, pattern[1] * width * 1.5
+
+
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """OpenCV's sub-pixel coordinates; like ours, they count from the first pixel's centre."""
+    return np.round(points * (1 << _SHIFT)).astype(np.int32)

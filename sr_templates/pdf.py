@@ -1,0 +1,34 @@
+"""The page as an Encapsulated PDF object (PS3.3 A.45.1, C.24)."""
+
+from __future__ import annotations
+
+from pydicom.dataset import FileDataset
+from pydicom.uid import EncapsulatedPDFStorage
+
+from sr_templates import codes
+from sr_templates.page import TITLE, draw_page
+from sr_templates.report import Picture, ReportInput
+from sr_templates.source import Shell, begin, copy_element, copy_request, source_reference
+
+SHELL = Shell("pdf", EncapsulatedPDFStorage, "DOC", "AI fetal head report (unverified)", 1)
+
+
+def build_pdf(report: ReportInput, picture: Picture) -> FileDataset:
+    """The page about one measurement, ready to be written as Explicit VR Little Endian.
+
+    `picture`: RGB uint8 [rows, columns, 3], the measured frame at the source's geometry.
+    """
+    document = draw_page(report, picture)
+    made = begin(report, SHELL)
+    copy_request(report.source, made)
+    copy_element(report.source, made, "AcquisitionDateTime", required=True)
+    made.ConversionType = "WSD"
+    made.BurnedInAnnotation = "YES"  # the page names the patient
+    made.VerificationFlag = "UNVERIFIED"
+    made.SourceInstanceSequence = [source_reference(report)]
+    made.DocumentTitle = f"{TITLE}, AI (unverified)"
+    made.ConceptNameCodeSequence = [codes.code_item(codes.ULTRASOUND_OB_GYN_REPORT)]
+    made.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    made.EncapsulatedDocumentLength = len(document)
+    made.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+    return made

@@ -1,0 +1,128 @@
+"""Fonts that travel with the package, and which of them can draw which character."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+
+from PIL import ImageFont
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+
+FOLDER = Path(__file__).parent / "fonts"
+REGULAR = "DejaVuSans"
+BOLD = "DejaVuSans-Bold"
+FALLBACK = "DroidSansFallback"
+
+_RIGHT_TO_LEFT = frozenset({"R", "AL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A piece of text that one font can draw."""
+
+    font: str
+    text: str
+
+    def width(self, size: float) -> float:
+        """In points."""
+        return float(pdfmetrics.stringWidth(self.text, self.font, size))
+
+
+@lru_cache(maxsize=3)
+def page_font(name: str) -> TTFont:
+    """A font for reportlab, read and registered on first use."""
+    font = TTFont(name, str(FOLDER / f"{name}.ttf"))
+    pdfmetrics.registerFont(font)
+    return font
+
+
+@lru_cache(maxsize=32)
+def picture_font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
+    """A font for Pillow, `size_px` pixels an em."""
+    return ImageFont.truetype(str(FOLDER / f"{name}.ttf"), size_px)
+
+
+def runs(text: str, font: str) -> tuple[Run, ...]:
+    """The text in pieces, `font` where it has the glyph, the fallback elsewhere; right-to-left letters in visual order.
+
+    Arabic letters are drawn in their isolated forms and vowel signs of complex scripts are not placed: the page has no
+    shaping engine. The DICOM attributes keep the text itself.
+    """
+    visual = _visual_order(text)
+    return tuple(Run(name, "".join(part)) for name, part in groupby(visual, key=lambda c: _font_for(c, font)))
+
+
+def text_width(text: str, font: str, size: float) -> float:
+    """In points."""
+    return sum(run.width(size) for run in runs(text, font))
+
+
+def fit(text: str, font: str, size: float, width: float) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` points."""
+    if text_width(text, font, size) <= width:
+        return text
+    keep = len(text)
+    while keep > 0 and text_width(text[:keep].rstrip() + "…", font, size) > width:
+        keep -= 1
+    return text[:keep].rstrip() + "…"
+
+
+def wrap(text: str, font: str, size: float, width: float) -> list[str]:
+    """Lines no wider than `width` points, broken at spaces and, where a word is too long or has none, inside it."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        candidate = f"{line} {word}".strip()
+        if text_width(candidate, font, size) <= width:
+            line = candidate
+            continue
+        if line:
+            lines.append(line)
+        *whole, line = _break_word(word, font, size, width)
+        lines.extend(whole)
+    return [*lines, line] if line or not lines else lines
+
+
+def _break_word(word: str, font: str, size: float, width: float) -> list[str]:
+    parts = [""]
+    for character in word:
+        if parts[-1] and text_width(parts[-1] + character, font, size) > width:
+            parts.append("")
+        parts[-1] += character
+    return parts
+
+
+def _font_for(character: str, font: str) -> str:
+    if ord(character) in page_font(font).face.charToGlyph:
+        return font
+    return FALLBACK if ord(character) in page_font(FALLBACK).face.charToGlyph else font
+
+
+def _visual_order(text: str) -> str:
+    """Stretches from one right-to-left letter to the last before a left-to-right one, reversed; numbers inside kept."""
+    kinds = [unicodedata.bidirectional(c) for c in text]
+    if not _RIGHT_TO_LEFT.intersection(kinds):
+        return text
+    out: list[str] = []
+    start = 0
+    while start < len(text):
+        if kinds[start] not in _RIGHT_TO_LEFT:
+            out.append(text[start])
+            start += 1
+            continue
+        end = last = start
+        while end < len(text) and kinds[end] != "L":
+            last = end if kinds[end] in _RIGHT_TO_LEFT else last
+            end += 1
+        out.append(_reversed(text[start : last + 1]))
+        start = last + 1
+    return "".join(out)
+
+
+def _reversed(text: str) -> str:
+    parts = ["".join(part) for _, part in groupby(text, key=str.isdigit)]
+    return "".join(part if part.isdigit() else part[::-1] for part in reversed(parts))
