@@ -18,6 +18,7 @@ from inference.examine import Examiner
 from inference.models import MANIFEST, ModelEntry, sha256_of
 from inference.quality import Gate
 from inference.segment import Segmenter
+from inference.training.card import write_card
 from inference.training.challenge import Split
 from inference.training.evaluate import images_of, predict, summarise
 from inference.training.train import AVERAGE, GRID, NORMALISATION
@@ -61,6 +62,7 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
     weights.mkdir(parents=True, exist_ok=True)
     file = weights / f"{shipment.name}.safetensors"
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
+    file.chmod(0o644)
     entry = ModelEntry(
         name=shipment.name,
         architecture="efficientnet-lite0-unet",
@@ -84,6 +86,7 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
     interval = calibrate_by_size(predicted, [row.error_mm for row in rows], edges, COVERAGE)
     done = replace(entry, interval=interval, figures={"validation": summarise(rows)})
     write_entry(weights, done)
+    write_card(weights, done)
     return done
 
 

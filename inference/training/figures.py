@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,16 +20,16 @@ SIZE_INCHES = (7.0, 4.2)
 DPI = 130
 
 
-def draw_all(rows: Sequence[Row], history: Path | None, folder: Path, title: str) -> list[Path]:
-    """Dice histogram, error box plot by size, Bland-Altman and, with a training history, the learning curve."""
-    drawn = [
-        _save(folder / "dice-histogram.png", _dice_histogram, rows, title),
-        _save(folder / "error-boxplot.png", _error_boxes, rows, title),
-        _save(folder / "bland-altman.png", _bland_altman, rows, title),
+Drawing = Callable[[Axes, Sequence[Row]], None]
+
+
+def draw_all(rows: Sequence[Row], folder: Path, stem: str, title: str) -> list[Path]:
+    """Dice histogram, error box plot by size and Bland-Altman plot as `<stem>-*.png`."""
+    return [
+        _save(folder / f"{stem}-dice-histogram.png", _dice_histogram, rows, title),
+        _save(folder / f"{stem}-error-boxplot.png", _error_boxes, rows, title),
+        _save(folder / f"{stem}-bland-altman.png", _bland_altman, rows, title),
     ]
-    if history is not None and history.is_file():
-        drawn.append(draw_learning_curve(history, folder / "learning-curve.png"))
-    return drawn
 
 
 def draw_learning_curve(history: Path, path: Path) -> Path:
@@ -44,8 +44,7 @@ def draw_learning_curve(history: Path, path: Path) -> Path:
     return path
 
 
-def _save(path: Path, draw: object, rows: Sequence[Row], title: str) -> Path:
-    assert callable(draw)  # noqa: S101
+def _save(path: Path, draw: Drawing, rows: Sequence[Row], title: str) -> Path:
     figure, axes = plt.subplots(figsize=SIZE_INCHES, layout="constrained")
     draw(axes, rows)
     axes.set_title(f"{title}, n = {len(rows)}")
