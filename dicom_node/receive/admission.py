@@ -87,6 +87,15 @@ def on_rejected(event: Event) -> None:
     _log.warning("receive.too_many_associations", extra=log_fields(caller_of(event.assoc)))
 
 
+def on_connection_closed(event: Event) -> None:
+    """EVT_CONN_CLOSE: let go of a connection that never asked for anything, as the probe of a load balancer.
+
+    Its thread would go on waiting for a request until the time-out and count as an association all the while.
+    """
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(cast(A_ASSOCIATE, None))
+
+
 def on_c_echo(event: Event) -> int:
     """EVT_C_ECHO: whoever got in gets Success."""
     _log.debug("receive.echo", extra=log_fields(caller_of(event.assoc)))

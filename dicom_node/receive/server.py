@@ -14,11 +14,11 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
-from dicom_node.receive import admission
+from dicom_node.receive import admission, store
 from dicom_node.receive.admission import Gate, RefusalLog
 from dicom_node.receive.contexts import supported_contexts
 from dicom_node.receive.spool import Spool
-from dicom_node.receive.store import Register, Shelf, on_connection_closed
+from dicom_node.receive.store import Register, Shelf
 from dicom_node.receive.toolkit import adapted
 from dicom_node.storage.files import SPOOL, make_folder
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -125,7 +125,8 @@ def _handlers(config: Config, repository: Inbox) -> list[evt.EventHandlerType]:
         (evt.EVT_REJECTED, admission.on_rejected),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
-        (evt.EVT_CONN_CLOSE, on_connection_closed),
+        (evt.EVT_CONN_CLOSE, admission.on_connection_closed),
+        (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]
 
 
