@@ -1,0 +1,455 @@
+"""C-STORE and C-ECHO as user (SCU): files go out byte for byte, and what the peer said comes back as an outcome.
+
+The four outcomes differ in what to do next: `Sent` is over, `TransientFailure` and `Unknown` are tried again with the
+same UIDs, `PermanentFailure` needs a person.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AssociationSocket
+
+from dicom_node.errors import InstanceRefused
+from inference.domain import Reason
+
+logger = logging.getLogger(__name__)
+
+# Files are sent from disk as they lie there: nothing is decoded, re-encoded or held in memory as a whole.
+_config.STORE_SEND_CHUNKED_DATASET = True
+
+MAXIMUM_PDU = 131072  # large enough that a cine is not chopped into thousands of P-DATA
+_LONGEST_PROBE_S = 3.0
+_IDLE_MARGIN_S = 60.0
+_GRACE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where an application entity listens."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Who we are, whom we call, and how long we wait: for the connection and association, and for one response."""
+
+    calling_ae: str
+    peer: PeerAddress
+    connect_s: float
+    response_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A DICOM file that can be sent; the three UIDs are those of its file meta information."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+    @property
+    def syntax(self) -> tuple[str, str]:
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+
+class Cause(StrEnum):
+    """Why nothing, or no status, came back."""
+
+    NAME_UNKNOWN = "name_unknown"
+    NO_ROUTE = "no_route"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_TIMEOUT = "connection_timeout"
+    ASSOCIATION_TIMEOUT = "association_timeout"
+    ASSOCIATION_REJECTED = "association_rejected"
+    ASSOCIATION_ABORTED = "association_aborted"
+    CONTEXT_REFUSED = "context_refused"
+    NO_ANSWER = "no_answer"
+    FILE_UNREADABLE = "file_unreadable"
+    STATUS = "status"  # there was an answer; its status word says the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The peer has the object: Success, or a Warning that is kept as a remark."""
+
+    status_word: int
+    comment: str
+    cause: Cause = Cause.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class TransientFailure:
+    """Not stored; the same object may be taken later."""
+
+    cause: Cause
+    status_word: int | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentFailure:
+    """Not stored, and waiting will not change that."""
+
+    cause: Cause
+    status_word: int | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The data went out and no valid status came back: perhaps stored. Sending the same UID again settles it."""
+
+    cause: Cause
+    comment: str
+    status_word: int | None = None
+
+
+Outcome = Sent | TransientFailure | PermanentFailure | Unknown
+Step = tuple[Outgoing, Outcome]
+
+
+# --- what a status means -------------------------------------------------------------------------------------------
+
+_TRANSIENT, _PERMANENT, _WARNING = "transient", "permanent", "warning"
+
+STATUS_TABLE: tuple[tuple[int, int, str, str], ...] = (
+    # first, last, class, meaning. The first row that matches speaks.
+    (0x0001, 0x0001, _WARNING, "Requested optional attributes are not supported"),  # PS3.7 Annex C
+    (0x0107, 0x0107, _WARNING, "Attribute list error"),  # PS3.7 Annex C
+    (0x0116, 0x0116, _WARNING, "Attribute value out of range"),  # PS3.7 Annex C
+    (0xB000, 0xB000, _WARNING, "Coercion of data elements"),  # PS3.4 Table B.2-1
+    (0xB006, 0xB006, _WARNING, "Elements discarded"),  # PS3.4 Table B.2-1
+    (0xB007, 0xB007, _WARNING, "Data set does not match SOP class"),  # PS3.4 Table B.2-1
+    (0xB000, 0xBFFF, _WARNING, "Warning"),  # PS3.7 Annex C
+    (0xA700, 0xA7FF, _TRANSIENT, "Refused: out of resources"),  # PS3.4 Table B.2-1
+    (0x0110, 0x0110, _TRANSIENT, "Processing failure"),  # PS3.7 Annex C; what archives say while their database is away
+    (0x0210, 0x0210, _TRANSIENT, "Duplicate invocation"),  # PS3.7 Annex C: the message ID, not the object
+    (0x0213, 0x0213, _TRANSIENT, "Resource limitation"),  # PS3.7 Annex C
+    (0xA900, 0xA9FF, _PERMANENT, "Error: data set does not match SOP class"),  # PS3.4 Table B.2-1
+    (0xC000, 0xCFFF, _PERMANENT, "Error: cannot understand"),  # PS3.4 Table B.2-1
+    (0x0117, 0x0117, _PERMANENT, "Refused: invalid SOP instance"),  # PS3.7 9.1.1.1.9
+    (0x0122, 0x0122, _PERMANENT, "Refused: SOP class not supported"),  # PS3.7 9.1.1.1.9
+    (0x0124, 0x0124, _PERMANENT, "Refused: not authorised"),  # PS3.7 9.1.1.1.9
+    (0x0211, 0x0211, _PERMANENT, "Unrecognised operation"),  # PS3.7 9.1.1.1.9
+    (0x0212, 0x0212, _PERMANENT, "Mistyped argument"),  # PS3.7 9.1.1.1.9
+    (0x0100, 0x02FF, _PERMANENT, "Failure"),  # PS3.7 Annex C: 01xx and 02xx
+    (0xA000, 0xAFFF, _PERMANENT, "Failure"),  # PS3.7 Annex C
+)
+
+
+def classify_status(status_word: int | None, comment: str = "") -> Outcome:
+    """What a C-STORE status (0000,0900) means for the object; None is the empty status data set.
+
+    `comment` is the peer's Error Comment (0000,0902) and is kept, since it often tells more than the number.
+    """
+    if status_word is None:
+        return Unknown(Cause.NO_ANSWER, comment or "no valid response came back")
+    if status_word == 0x0000:  # PS3.7 Annex C
+        return Sent(status_word, comment)
+    for first, last, verdict, meaning in STATUS_TABLE:
+        if first <= status_word <= last:
+            text = f"{meaning}: {comment}" if comment else meaning
+            return _outcome(verdict, status_word, text)
+    # Pending (FFxx), Cancel (FE00) and private words say nothing about storage: PS3.7 Annex C.
+    return Unknown(Cause.STATUS, f"status 0x{status_word:04X} is not one of C-STORE", status_word)
+
+
+def _outcome(verdict: str, status_word: int, text: str) -> Outcome:
+    if verdict == _WARNING:
+        return Sent(status_word, text)
+    if verdict == _TRANSIENT:
+        return TransientFailure(Cause.STATUS, status_word, text)
+    return PermanentFailure(Cause.STATUS, status_word, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no association. `permanent`: a person must change something before it can work."""
+
+    cause: Cause
+    text: str
+    permanent: bool = False
+
+    def outcome(self) -> Outcome:
+        if self.permanent:
+            return PermanentFailure(self.cause, None, self.text)
+        return TransientFailure(self.cause, None, self.text)
+
+
+REJECTIONS: dict[tuple[int, int], tuple[str, bool]] = {
+    # (source, reason) of A-ASSOCIATE-RJ, PS3.8 Table 9-21: meaning, permanent where the result says so too
+    (1, 1): ("no reason given", False),
+    (1, 2): ("application context name not supported", True),
+    (1, 3): ("calling AE title not recognised: the peer must be told our AE title", True),
+    (1, 7): ("called AE title not recognised: check the peer's AE title", True),
+    (2, 1): ("no reason given by its association layer", False),
+    (2, 2): ("protocol version not supported", True),
+    (3, 1): ("temporary congestion", False),
+    (3, 2): ("local limit of associations exceeded", False),
+}
+
+
+def classify_rejection(result: int, source: int, reason: int) -> Failure:
+    """What an A-ASSOCIATE-RJ means (PS3.8 9.3.4). Result 2 (transient) is always worth another try."""
+    meaning, lasting = REJECTIONS.get((source, reason), (f"source {source}, reason {reason}", False))
+    kind = {1: "permanently", 2: "for now"}.get(result, f"with result {result}")
+    return Failure(Cause.ASSOCIATION_REJECTED, f"association rejected {kind}: {meaning}", lasting and result == 1)
+
+
+def classify_connection_error(error: OSError) -> Failure:
+    """What the network said when no TCP connection came about."""
+    if isinstance(error, socket.gaierror):
+        return Failure(Cause.NAME_UNKNOWN, "the host name is not known")
+    if isinstance(error, ConnectionRefusedError):
+        return Failure(Cause.CONNECTION_REFUSED, "connection refused: nothing listens on that port")
+    if isinstance(error, TimeoutError):
+        return Failure(Cause.CONNECTION_TIMEOUT, "no answer to the connection request in time")
+    if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN):
+        return Failure(Cause.NO_ROUTE, "no route to the host")
+    return Failure(Cause.NO_ROUTE, f"the connection failed: {error.strerror or type(error).__name__}")
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def outgoing(path: Path) -> Outgoing:
+    """Read the file meta information (PS3.10 7.1) of a file that is to be sent.
+
+    Raises:
+        InstanceRefused: the file cannot be read, is no DICOM file or lacks one of the three UIDs.
+    """
+    try:
+        meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+        return Outgoing(
+            path,
+            str(meta.MediaStorageSOPClassUID),
+            str(meta.MediaStorageSOPInstanceUID),
+            str(meta.TransferSyntaxUID),
+        )
+    except OSError as error:
+        raise InstanceRefused(Reason.NOT_DICOM, f"({error.strerror})") from error
+    except InvalidDicomError as error:
+        raise InstanceRefused(Reason.NOT_DICOM) from error
+    except (AttributeError, ValueError, EOFError, NotImplementedError) as error:
+        raise InstanceRefused(Reason.NOT_DICOM, "Its file meta information is incomplete.") from error
+
+
+# --- associations --------------------------------------------------------------------------------------------------
+
+
+class _Entity(AE):
+    """An AE that keeps the raw socket: pynetdicom neither tunes it nor closes it when the connection fails."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(ae_title=link.calling_ae)
+        self.connection_timeout = link.connect_s
+        self.acse_timeout = link.connect_s
+        self.dimse_timeout = link.response_s
+        self.network_timeout = link.response_s + _IDLE_MARGIN_S
+        self.raw: socket.socket | None = None
+
+    def _create_socket(self, *arguments: Any) -> AssociationSocket:
+        wrapped = super()._create_socket(*arguments)
+        self.raw = wrapped.socket
+        if self.raw is not None:
+            _tune(self.raw, self.dimse_timeout or _IDLE_MARGIN_S)
+        return wrapped
+
+
+def _tune(raw: socket.socket, longest_send_s: float) -> None:
+    """No Nagle, which costs 40 ms per object against delayed acknowledgements, and no send that blocks for ever."""
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    seconds = int(longest_send_s)
+    timeout = struct.pack("ll", seconds, int((longest_send_s - seconds) * 1e6))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+
+
+def _addresses(host: str, port: int) -> tuple[str, ...]:
+    """Raises socket.gaierror."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _associate(link: Link, contexts: list[PresentationContext]) -> Association | Failure:
+    """An established association, or why there is none."""
+    try:
+        addresses = _addresses(link.peer.host, link.peer.port)
+    except OSError as error:
+        return classify_connection_error(error)
+    failure = Failure(Cause.NO_ROUTE, "the host name has no address")
+    for address in addresses:
+        opened: list[evt.Event] = []
+        asked = time.monotonic()
+        entity = _Entity(link)
+        association = entity.associate(
+            address,
+            link.peer.port,
+            contexts=contexts,
+            ae_title=link.peer.ae_title,
+            max_pdu=MAXIMUM_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+        )
+        if association.is_established:
+            return association
+        if entity.raw is not None:
+            entity.raw.close()
+        if opened:
+            return _association_failure(association, link, time.monotonic() - asked)
+        failure = _probe(address, link)
+    return failure
+
+
+def _association_failure(association: Association, link: Link, waited_s: float) -> Failure:
+    """Why a connection that was made did not become an association."""
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        return classify_rejection(answer.result or 0, answer.result_source or 0, answer.diagnostic or 0)
+    if association.rejected_contexts:
+        return Failure(Cause.CONTEXT_REFUSED, "the peer takes none of these objects (no context accepted)", True)
+    if waited_s >= link.connect_s:
+        return Failure(Cause.ASSOCIATION_TIMEOUT, "connected, but the association request was not answered in time")
+    return Failure(Cause.ASSOCIATION_ABORTED, "connected, but the peer ended the association request")
+
+
+def _probe(address: str, link: Link) -> Failure:
+    """pynetdicom keeps the reason of a failed connection to itself, so ask the network once more for its name."""
+    try:
+        with socket.create_connection((address, link.peer.port), min(link.connect_s, _LONGEST_PROBE_S)):
+            return Failure(Cause.CONNECTION_TIMEOUT, "the connection came about only at the second try")
+    except OSError as error:
+        return classify_connection_error(error)
+
+
+def _comment(status: Dataset) -> str:
+    return str(status.get("ErrorComment", "") or "").strip()[:64]
+
+
+# --- the two services ----------------------------------------------------------------------------------------------
+
+
+def send(objects: Sequence[Outgoing], link: Link) -> Iterator[Step]:
+    """C-STORE (PS3.4 B, PS3.7 9.1.1) of `objects` in order; yields one outcome per object as it becomes known.
+
+    All go over one association, with exactly the contexts they need. An association that breaks is opened again for the
+    objects after the one that was under way, so one object that upsets the peer does not hold up the others; a peer
+    that falls silent is left alone.
+    """
+    waiting = list(objects)
+    while waiting:
+        association = _associate(link, _contexts(waiting))
+        if isinstance(association, Failure):
+            yield from ((item, association.outcome()) for item in waiting)
+            return
+        try:
+            silent = yield from _send_over(association, waiting, link)
+        finally:
+            if association.is_established:
+                association.release()
+        if silent:
+            yield from ((item, _SILENT.outcome()) for item in waiting)
+            return
+
+
+_SILENT = Failure(Cause.NO_ANSWER, "not sent: the peer stopped answering")
+
+
+def _send_over(association: Association, waiting: list[Outgoing], link: Link) -> Generator[Step, None, bool]:
+    """Send from the front of `waiting` until it is empty or the association broke; True where the peer fell silent."""
+    accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
+    while waiting:
+        item = waiting.pop(0)
+        started = time.monotonic()
+        outcome = _send_one(association, item, accepted)
+        waited_s = time.monotonic() - started
+        yield item, outcome
+        if outcome.cause in (Cause.NO_ANSWER, Cause.ASSOCIATION_ABORTED):
+            _end_broken(association)
+            return waited_s >= link.response_s
+    return False
+
+
+def _end_broken(association: Association) -> None:
+    """pynetdicom needs a moment to notice that the peer broke off; one that merely fell silent is aborted."""
+    association.join(_GRACE_S)
+    if association.is_alive():
+        association.abort()
+
+
+def _contexts(objects: Sequence[Outgoing]) -> list[PresentationContext]:
+    return [build_context(sop_class, [syntax]) for sop_class, syntax in dict.fromkeys(o.syntax for o in objects)]
+
+
+def _send_one(association: Association, item: Outgoing, accepted: set[tuple[str, str]]) -> Outcome:
+    if item.syntax not in accepted:
+        return PermanentFailure(Cause.CONTEXT_REFUSED, None, "the peer refused this SOP class or transfer syntax")
+    try:
+        status = association.send_c_store(item.path)
+    except (OSError, AttributeError, ValueError):
+        # The file went away or changed between the look at its header and now.
+        return PermanentFailure(Cause.FILE_UNREADABLE, None, "the stored file cannot be read")
+    except RuntimeError:
+        return TransientFailure(Cause.ASSOCIATION_ABORTED, None, "the association ended before the object was sent")
+    if "Status" not in status:
+        how = (
+            "the association broke after the data" if not association.is_established else "no valid response came back"
+        )
+        return Unknown(Cause.NO_ANSWER, how)
+    return classify_status(int(status.Status), _comment(status))
+
+
+@dataclass(frozen=True, slots=True)
+class EchoAnswer:
+    """What became of a C-ECHO. `cause` is None when the peer said Success."""
+
+    cause: Cause | None
+    text: str
+    status_word: int | None
+    seconds: float
+
+    @property
+    def answered(self) -> bool:
+        return self.cause is None
+
+
+def echo(link: Link) -> EchoAnswer:
+    """C-ECHO (PS3.4 A, PS3.7 9.1.5). Never raises for what the network or the peer does."""
+    started = time.monotonic()
+    association = _associate(link, [build_context(Verification)])
+    if isinstance(association, Failure):
+        return EchoAnswer(association.cause, association.text, None, time.monotonic() - started)
+    try:
+        status = association.send_c_echo()
+    except (RuntimeError, ValueError):
+        status = Dataset()
+    finally:
+        if association.is_established:
+            association.release()
+    seconds = time.monotonic() - started
+    if "Status" not in status:
+        return EchoAnswer(Cause.NO_ANSWER, "the association was made, but the echo was not answered", None, seconds)
+    word = int(status.Status)
+    if word != 0x0000:
+        return EchoAnswer(Cause.STATUS, f"the echo was answered with status 0x{word:04X}", word, seconds)
+    return EchoAnswer(None, "answered", word, seconds)
