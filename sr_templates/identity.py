@@ -22,11 +22,11 @@ def text_of(source: Dataset, keyword: str) -> str:
 
 
 def name_of(source: Dataset, keyword: str = "PatientName") -> str:
-    """`Yamada, Tarou (山田, 太郎; やまだ, たろう)`: the groups of VR PN (PS3.5 6.2.1), alphabetic first."""
+    """`Yamada, Tarou (山田 太郎; やまだ たろう)`: the groups of VR PN (PS3.5 6.2.1), alphabetic first."""
     value = source.get(keyword)
     if not isinstance(value, PersonName):
         return text_of(source, keyword)
-    groups = [_group(str(g)) for g in (value.alphabetic, value.ideographic, value.phonetic)]
+    groups = [_alphabetic(value.alphabetic), _other(value.ideographic), _other(value.phonetic)]
     first, *rest = [g for g in groups if g] or [""]
     return f"{first} ({'; '.join(rest)})" if rest else first
 
@@ -51,8 +51,13 @@ def one_line(text: str) -> str:
     return " ".join(kept.split())
 
 
-def _group(text: str) -> str:
-    """`Prefix Family, Given Middle, Suffix` of one component group."""
+def _other(text: str) -> str:
+    """Ideographic and phonetic groups are written without a comma."""
+    return one_line(text.replace("^", " "))
+
+
+def _alphabetic(text: str) -> str:
+    """`Prefix Family, Given Middle, Suffix`."""
     family, given, middle, prefix, suffix = (*map(one_line, text.split("^")), "", "", "", "", "")[:5]
     surname = " ".join(filter(None, (prefix, family)))
     return ", ".join(filter(None, (surname, " ".join(filter(None, (given, middle))), suffix)))

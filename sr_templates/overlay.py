@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from inference.domain import EllipsePx
+from inference.domain import EllipsePx, Measurement
 from inference.measure import outline_px
 from sr_templates import drawing, wording
 from sr_templates.drawing import Color, Point, axes_px
@@ -23,9 +23,12 @@ FONT_SHARE = 0.0235
 
 SMALLEST_FONT_PX = 8
 LARGEST_FONT_PX = 48
-PANEL_OPACITY = 0.72
+PANEL_OPACITY = 0.84
 PANEL_MAX_SHARE = 0.6
 """The panel takes at most this share of the picture's width; its letters shrink before it grows."""
+
+BRIGHT = 96
+"""Interface text is at least this bright, of 255."""
 
 _SHIFT = 4  # OpenCV's fixed point: sixteenths of a pixel
 _CASING: Color = (0, 0, 0)
@@ -64,14 +67,13 @@ def draw_overlay(report: ReportInput, picture: Picture) -> Picture:
     """A new picture of the same shape. `picture`: RGB uint8 [rows, columns, 3]."""
     drawn = np.ascontiguousarray(picture).copy()
     measurement = report.measurement
-    width = max(1, round(drawn.shape[0] / 420))
     axes = axes_px(measurement.ellipse, measurement.spacing_mm)
     outline = outline_px(measurement.ellipse, OUTLINE_POINTS)
-    _dashed(drawn, axes.ofd, drawing.OFD_COLOR, _dash(drawing.OFD_DASH, width))
-    _dashed(drawn, axes.bpd, drawing.BPD_COLOR, _dash(drawing.BPD_DASH, width))
-    _closed(drawn, outline, width)
+    _dashed(drawn, axes.ofd, drawing.OFD_COLOR, drawing.OFD_DASH)
+    _dashed(drawn, axes.bpd, drawing.BPD_COLOR, drawing.BPD_DASH)
+    _closed(drawn, outline)
     panel = _fit_panel(panel_lines(report), drawn)
-    _draw_panel(drawn, panel, _quiet_corner(drawn, panel, measurement.ellipse))
+    _draw_panel(drawn, panel, _quiet_corner(drawn, panel, measurement))
     return drawn
 
 
@@ -124,27 +126,31 @@ def _line_height(line: PanelLine, base_px: int) -> int:
     return round(max(SMALLEST_FONT_PX, base_px * line.scale) * 1.32)
 
 
-def _quiet_corner(picture: Picture, panel: Panel, ellipse: EllipsePx) -> tuple[int, int]:
-    """Left and top of the corner where the panel hides least: head first, then whatever is bright."""
+def _quiet_corner(picture: Picture, panel: Panel, measurement: Measurement) -> tuple[int, int]:
+    """Left and top of the corner where the panel hides least: head first, then interface text, then tissue."""
     rows, columns = picture.shape[:2]
     margin = panel.padding
     right, bottom = max(0, columns - panel.width - margin), max(0, rows - panel.height - margin)
     corners = [(left, top) for top in (min(margin, bottom), bottom) for left in (min(margin, right), right)]
-    column, row = outline_px(ellipse, OUTLINE_POINTS).T
-    rings = np.concatenate([(np.stack([column, row], axis=1) - _centre(ellipse)) * r for r in (0.25, 0.5, 0.75, 1.0)])
-    head = rings + _centre(ellipse)  # [points, 2]
+    head = _points_inside(measurement.ellipse)
+    box = measurement.region
+    text = picture.max(axis=2) > BRIGHT
+    text[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1] = False
 
     def hidden(corner: tuple[int, int]) -> float:
         left, top = corner
-        inside = (head[:, 0] >= left) & (head[:, 0] <= left + panel.width)
-        inside &= (head[:, 1] >= top) & (head[:, 1] <= top + panel.height)
-        return float(1000.0 * inside.mean() + picture[top : top + panel.height, left : left + panel.width].mean() / 255)
+        covered = slice(top, top + panel.height), slice(left, left + panel.width)
+        on_head = np.all((head >= (left, top)) & (head <= (left + panel.width, top + panel.height)), axis=1)
+        return float(1000.0 * on_head.mean() + 50.0 * text[covered].mean() + picture[covered].mean() / 255)
 
     return min(corners, key=hidden)
 
 
-def _centre(ellipse: EllipsePx) -> NDArray[np.float64]:
-    return np.array([ellipse.center_col_px, ellipse.center_row_px])
+def _points_inside(ellipse: EllipsePx) -> NDArray[np.float64]:
+    """Points on four nested ellipses, [points, 2] as (column, row)."""
+    centre = np.array([ellipse.center_col_px, ellipse.center_row_px])
+    ring = outline_px(ellipse, OUTLINE_POINTS) - centre
+    return np.concatenate([centre + ring * share for share in (0.25, 0.5, 0.75, 1.0)])
 
 
 def _draw_panel(picture: Picture, panel: Panel, corner: tuple[int, int]) -> None:
@@ -162,17 +168,27 @@ def _draw_panel(picture: Picture, panel: Panel, corner: tuple[int, int]) -> None
     ground[:] = np.asarray(image)
 
 
-def _closed(picture: Picture, points: NDArray[np.float64], width: int) -> None:
+def _line_width(picture: Picture) -> int:
+    rows: int = picture.shape[0]
+    return max(1, round(rows / 330))
+
+
+def _closed(picture: Picture, points: NDArray[np.float64]) -> None:
     """The outline over a dark casing, so that it shows on bright bone."""
-    fixed = _fixed(points)
-    cv2.polylines(picture, [fixed], True, _CASING, width + 2, cv2.LINE_AA, _SHIFT)
-    cv2.polylines(picture, [fixed], True, drawing.OUTLINE_COLOR, width, cv2.LINE_AA, _SHIFT)
+    _line(picture, points, drawing.OUTLINE_COLOR, closed=True)
 
 
-def _dashed(picture: Picture, ends: tuple[Point, Point], color: Color, dash: tuple[float, float]) -> None:
-    width = max(1, round(picture.shape[0] / 420))
-    for piece in _pieces(ends, dash):
-        cv2.polylines(picture, [_fixed(np.array(piece))], False, color, width, cv2.LINE_AA, _SHIFT)
+def _dashed(picture: Picture, ends: tuple[Point, Point], color: Color, pattern: tuple[float, float]) -> None:
+    """`pattern`: dash and gap in multiples of the line width; half as much again for the casing between them."""
+    width = _line_width(picture)
+    for piece in _pieces(ends, (pattern[0] * width * 1.5, pattern[1] * width * 1.5)):
+        _line(picture, np.array(piece), color, closed=False)
+
+
+def _line(picture: Picture, points: NDArray[np.float64], color: Color, closed: bool) -> None:
+    width, fixed = _line_width(picture), [_fixed(points)]
+    cv2.polylines(picture, fixed, closed, _CASING, width + 2, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(picture, fixed, closed, color, width, cv2.LINE_AA, _SHIFT)
 
 
 def _pieces(ends: tuple[Point, Point], dash: tuple[float, float]) -> Iterator[Sequence[Point]]:
@@ -185,10 +201,6 @@ def _pieces(ends: tuple[Point, Point], dash: tuple[float, float]) -> Iterator[Se
         first = start + (stop - start) * (at / length)
         last = start + (stop - start) * (min(at + dash[0], length) / length)
         yield tuple(first), tuple(last)
-
-
-def _dash(pattern: tuple[float, float], width: int) -> tuple[float, float]:
-    return pattern[0] * width * 1.5, pattern[1] * width * 1.5
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from reportlab import rl_config
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
@@ -22,9 +23,12 @@ from sr_templates.report import Picture, ReportInput
 from sr_templates.source import is_multi_frame, local_time
 from sr_templates.typeface import BOLD, REGULAR, fit, page_font, runs, text_width, wrap
 
+rl_config.useA85 = 0  # DICOM carries bytes; ASCII armour costs a fifth of a second and a quarter more size
+
 TITLE = "Fetal head circumference"
 
-PAGE_WIDTH, PAGE_HEIGHT = A4
+PAGE_WIDTH: float = A4[0]
+PAGE_HEIGHT: float = A4[1]
 MARGIN = 45.0
 CONTENT_WIDTH = PAGE_WIDTH - 2 * MARGIN
 LABEL_WIDTH = 62.0
@@ -126,7 +130,7 @@ def draw_page(report: ReportInput, picture: Picture) -> bytes:
     y = _identity_block(page, report, y)
     below_picture = _picture_column(page, report, picture, y)
     below_figures = _figures_column(page, report, y)
-    y = _method_block(page, report, min(below_picture, below_figures) - 20)
+    y = _method_block(page, report, min(below_picture, below_figures) - 30)
     _notes(page, report, y)
     _footer(page, report)
     return page.finish()
@@ -160,8 +164,8 @@ def _identity_block(page: Page, report: ReportInput, y: float) -> float:
     ]
     half = (CONTENT_WIDTH - GUTTER) / 2
     ends = [
-        _rows(page, left, Column(MARGIN, half), y - 16),
-        _rows(page, right, Column(MARGIN + half + GUTTER, half), y - 16),
+        _rows(page, left, Column(MARGIN, half), y - 17),
+        _rows(page, right, Column(MARGIN + half + GUTTER, half), y - 17),
     ]
     page.rule(min(ends) + 6)
     return min(ends) + 6
@@ -188,7 +192,7 @@ def _rows(page: Page, rows: Sequence[Row], column: Column, y: float) -> float:
 
 
 def _picture_column(page: Page, report: ReportInput, picture: Picture, y: float) -> float:
-    box = _picture_box(report, y - 16)
+    box = _picture_box(report, y - 22)
     _draw_picture(page, report, picture, box)
     legend_y = box.bottom - 14
     x = MARGIN
@@ -255,18 +259,16 @@ def _jpeg(crop: Picture) -> ImageReader:
 
 
 def _stroke(canvas: Canvas, points: Sequence[Point], color: Color, dash: tuple[float, ...], width: float = 1.1) -> None:
-    """A line in colour; where it is solid, over a dark casing so that it shows on bright bone."""
+    """A line in colour over a dark casing, so that it shows on bright bone."""
     path = canvas.beginPath()
     path.moveTo(*points[0])
     for point in points[1:]:
         path.lineTo(*point)
     canvas.setLineCap(0)
-    if not dash:
-        canvas.setDash()
-        canvas.setStrokeColorRGB(0, 0, 0, alpha=0.45)
-        canvas.setLineWidth(width + 1.2)
-        canvas.drawPath(path, stroke=1, fill=0)
     canvas.setDash(*([[d * width for d in dash]] if dash else []))
+    canvas.setStrokeColorRGB(0, 0, 0, alpha=0.5)
+    canvas.setLineWidth(width + 1.2)
+    canvas.drawPath(path, stroke=1, fill=0)
     canvas.setStrokeColorRGB(*_unit(color), alpha=1)
     canvas.setLineWidth(width)
     canvas.drawPath(path, stroke=1, fill=0)
@@ -276,7 +278,7 @@ def _figures_column(page: Page, report: ReportInput, y: float) -> float:
     """HC and age in large figures, the rest as a small table."""
     measurement = report.measurement
     left, right = MARGIN + PICTURE_WIDTH + GUTTER, PAGE_WIDTH - MARGIN
-    y -= 24
+    y -= 29
     page.text(left, y, "Head circumference", LABEL)
     page.text(left, y - 24, wording.millimetres(measurement.hc_mm), FIGURE)
     hc_range = wording.hc_range(measurement)
@@ -339,16 +341,15 @@ def _method_block(page: Page, report: ReportInput, y: float) -> float:
     predecessor = report.predecessors.get("pdf")
     if predecessor is not None:
         rows.append(("Replaces", predecessor.sop_instance_uid))
-    return _rows(page, rows, Column(MARGIN, CONTENT_WIDTH), y - 17) - 6
+    return _rows(page, rows, Column(MARGIN, CONTENT_WIDTH), y - 18) - 16
 
 
 def _notes(page: Page, report: ReportInput, y: float) -> None:
     page.text(MARGIN, y, "What these numbers say, and what they do not", HEADING)
     y -= 16
     measurement = report.measurement
-    notes = [*wording.coverage_notes(measurement), *wording.remarks(measurement), wording.BPD_IS_OUTER]
-    if measurement.age.interval is not None:
-        notes.insert(1, wording.AGE_RANGE)
+    joined = [wording.AGE_RANGE] if measurement.age.interval is not None else []
+    notes = [*wording.coverage_notes(measurement), *joined, *wording.remarks(measurement), wording.BPD_IS_OUTER]
     for note in notes:
         page.text(MARGIN + 1, y, "•", LABEL)
         for line in wrap(note, REGULAR, 8.5, CONTENT_WIDTH - 12):
