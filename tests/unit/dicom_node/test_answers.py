@@ -1,0 +1,87 @@
+"""The JSON contract: the same keys whatever happened, nothing renamed."""
+
+import json
+
+import pytest
+
+from dicom_node import answers
+from dicom_node.errors import InstanceRefused
+from inference.domain import (
+    Abstention,
+    CalibrationSource,
+    EllipsePx,
+    Examination,
+    GestationalAge,
+    IntervalDays,
+    IntervalMm,
+    Measurement,
+    ModelIdentity,
+    PixelSpacingMm,
+    Reason,
+    RegionPx,
+    Trimester,
+    Warning,
+)
+
+CONTRACT = {
+    *("sop_instance_uid", "file", "status", "reason", "reason_text", "frame", "hc_mm", "hc_low_mm", "hc_high_mm"),
+    *("bpd_mm", "ofd_mm", "ga_days", "ga_low_days", "ga_high_days", "ga_equation", "ga_reason", "trimester"),
+    *("calibration_source", "pixel_spacing_mm", "ellipse", "quality", "warnings", "frames_used", "model"),
+    *("model_sha256", "seconds", "measurements"),
+}
+MODEL = ModelIdentity("m", "ab" * 32)
+BOX = RegionPx(0, 0, 99, 79)
+ELLIPSE = EllipsePx(50.12345, 40.0, 30.0, 20.0, 15.0)
+MEASUREMENT = Measurement(
+    2, BOX, PixelSpacingMm(0.2, 0.1), CalibrationSource.ULTRASOUND_REGION, ELLIPSE, 250.0, IntervalMm(246.0, 254.0),
+    60.0, 80.0, 75.0,
+    GestationalAge("hadlock-1984", 190, IntervalDays(176, 204), IntervalDays(175, 205), Trimester.SECOND, None),
+    0.99, (Warning.PLANE_NOT_VERIFIED,),
+)  # fmt: skip
+ABSTENTION = Abstention(1, BOX, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, "", ELLIPSE, 0.98)
+
+
+def measured() -> answers.Answer:
+    return answers.examined("a.dcm", "1.2.3", Examination((ABSTENTION, MEASUREMENT), 1, (1, 2), MODEL, 0.12345))
+
+
+def abstained() -> answers.Answer:
+    return answers.examined("a.dcm", "1.2.3", Examination((ABSTENTION,), 0, (1,), MODEL, 0.1))
+
+
+def refused() -> answers.Answer:
+    return answers.refused("a.dcm", None, InstanceRefused(Reason.TRUNCATED, "(half)"), MODEL, 0.01)
+
+
+@pytest.mark.parametrize("answer", [measured(), abstained(), refused()], ids=["measured", "abstained", "refused"])
+def test_every_answer_has_every_key_and_is_json(answer: answers.Answer) -> None:
+    assert set(answer) >= CONTRACT
+    assert set(answer) == set(refused())
+    assert json.loads(json.dumps(answer)) == answer
+
+
+def test_the_chosen_measurement_stands_at_the_top() -> None:
+    answer = measured()
+    assert (answer["status"], answer["reason"], answer["hc_mm"], answer["frame"]) == ("measured", None, 250.0, 2)
+    assert (answer["hc_low_mm"], answer["hc_high_mm"]) == (246.0, 254.0)
+    assert (answer["ga_days"], answer["ga_low_days"], answer["ga_high_days"]) == (190, 175, 205)
+    assert answer["pixel_spacing_mm"] == [0.2, 0.1]
+    assert answer["ellipse"]["center_col_px"] == 50.123
+    assert answer["frames_used"] == [1, 2]
+    assert [m["status"] for m in answer["measurements"]] == ["abstained", "measured"]
+
+
+def test_an_uncalibrated_image_keeps_its_ellipse_and_has_no_number() -> None:
+    answer = abstained()
+    assert (answer["status"], answer["reason"]) == ("abstained", "not_calibrated")
+    assert answer["ellipse"]["semi_major_px"] == 30.0
+    assert answer["hc_mm"] is None
+    assert answer["ga_days"] is None
+    assert answer["pixel_spacing_mm"] is None
+
+
+def test_a_refusal_says_why() -> None:
+    answer = refused()
+    assert (answer["status"], answer["reason"]) == ("refused", "truncated")
+    assert answer["reason_text"].endswith("(half)")
+    assert answer["measurements"] == []

@@ -1,0 +1,98 @@
+"""A worker outlives bad jobs, holds its lease, and never finishes what is no longer its own."""
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dicom_node import worker
+from dicom_node.domain import Job, JobKind, JobState
+from dicom_node.errors import DatabaseUnavailable, LeaseLost
+from dicom_node.retry import GiveUp, RetryAt
+
+JOB = Job(7, JobKind.MEASURE, 3, JobState.RUNNING, 1, 1, datetime.now(UTC), None, None)
+
+
+class Queue:
+    """A queue with one job; records what it is told."""
+
+    def __init__(self, job: Job | None = JOB, renewal: Exception | None = None) -> None:
+        self.job, self.renewal = job, renewal
+        self.renewed = 0
+        self.failed: list[Exception] = []
+        self.claim_error: Exception | None = None
+
+    def claim(self, _worker: str) -> Job | None:
+        if self.claim_error:
+            raise self.claim_error
+        job, self.job = self.job, None
+        return job
+
+    def renew(self, _job: Job) -> None:
+        self.renewed += 1
+        if self.renewal:
+            raise self.renewal
+
+    def fail(self, _job: Job, error: Exception) -> RetryAt | GiveUp:
+        self.failed.append(error)
+        return GiveUp("enough")
+
+
+class Pipeline:
+    def __init__(self, effect: Exception | float = 0.0) -> None:
+        self.effect = effect
+
+    def run(self, _job: Job) -> None:
+        if isinstance(self.effect, Exception):
+            raise self.effect
+        time.sleep(self.effect)
+
+
+def work(queue: Any, pipeline: Any, lease_s: float = 30.0) -> bool:
+    return worker.work_once(queue, pipeline, "w", lease_s)
+
+
+def test_nothing_to_do() -> None:
+    assert work(Queue(job=None), Pipeline()) is False
+
+
+def test_a_done_job_is_not_failed() -> None:
+    queue = Queue()
+    assert work(queue, Pipeline()) is True
+    assert queue.failed == []
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), DatabaseUnavailable()])
+def test_a_failing_job_is_handed_to_retry_and_the_worker_goes_on(error: Exception) -> None:
+    queue = Queue()
+    assert work(queue, Pipeline(error)) is True
+    assert queue.failed == [error]
+
+
+def test_a_lost_lease_is_not_a_failure_of_the_job() -> None:
+    queue = Queue()
+    assert work(queue, Pipeline(LeaseLost())) is True
+    assert queue.failed == []
+
+
+def test_a_silent_database_is_waited_for() -> None:
+    queue = Queue()
+    queue.claim_error = DatabaseUnavailable()
+    assert work(queue, Pipeline()) is False
+
+
+def test_a_long_job_keeps_its_lease() -> None:
+    queue = Queue()
+    work(queue, Pipeline(0.35), lease_s=0.15)
+    assert queue.renewed >= 3
+
+
+def test_renewal_ends_with_the_job() -> None:
+    queue = Queue()
+    work(queue, Pipeline(0.05), lease_s=0.06)
+    renewed = queue.renewed
+    time.sleep(0.1)
+    assert queue.renewed == renewed
+    assert not [t for t in threading.enumerate() if t.name.startswith("lease-")]
