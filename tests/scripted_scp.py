@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,12 +32,14 @@ class ScriptedScp:
     answers: list[Answer]
     received: list[str] = field(default_factory=list)
     associations: int = 0
+    think_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def on_store(self, event: evt.Event) -> int | Dataset:
         with self.lock:
             answer = self.answers[min(len(self.received), len(self.answers) - 1)]
             self.received.append(str(event.request.AffectedSOPInstanceUID))
+        time.sleep(self.think_s)
         if answer == "abort":
             event.assoc.abort()
             return 0xC000

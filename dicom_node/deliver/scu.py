@@ -11,7 +11,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -349,7 +349,7 @@ def _comment(status: Dataset) -> str:
 # --- the two services ----------------------------------------------------------------------------------------------
 
 
-def send(objects: Sequence[Outgoing], link: Link) -> Iterator[Step]:
+def send(objects: Sequence[Outgoing], link: Link) -> Generator[Step, None, None]:
     """C-STORE (PS3.4 B, PS3.7 9.1.1) of `objects` in order; yields one outcome per object as it becomes known.
 
     All go over one association, with exactly the contexts they need. An association that breaks is opened again for the

@@ -20,11 +20,12 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who claims, how many at most, and until when."""
+    """Who claims, how many at most, until when, and for which destination (None: whichever has waited longest)."""
 
     courier: str
     until: datetime
     limit: int
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,12 @@ def due(now: datetime) -> Select[DeliveryRow]:
     )
 
 
-def any_claimable(session: Session, now: datetime) -> bool:
+def any_claimable(session: Session, now: datetime, destination: str | None = None) -> bool:
     """A look without a lock, so that an idle courier does not disturb those who write."""
-    return any(session.scalars(query.limit(1)).first() is not None for query in (expired(now), due(now)))
+    return any(
+        session.scalars(_bound_for(destination, query).limit(1)).first() is not None
+        for query in (expired(now), due(now))
+    )
 
 
 def count_claimable(session: Session, now: datetime) -> int:
@@ -66,8 +70,9 @@ def count_claimable(session: Session, now: datetime) -> int:
 
 
 def claim(session: Session, lease: Lease, now: datetime) -> list[DeliveryRow]:
-    """A batch for the destination that was served the longest ago among those with something to send."""
-    for destination in _destinations(session, now):
+    """A batch for the lease's destination, or else for the one served the longest ago among those with something."""
+    wanted = _destinations(session, now) if lease.destination is None else [lease.destination]
+    for destination in wanted:
         batch = _claim_of(session, destination, lease, now)
         if batch:
             return batch
@@ -135,6 +140,15 @@ def listing(session: Session, states: Sequence[DeliveryState], limit: int) -> tu
     return references(session, session.scalars(query.where(DeliveryRow.state.in_(states)) if states else query).all())
 
 
+def counts_by_destination(session: Session) -> dict[str, dict[DeliveryState, int]]:
+    """Absent means none."""
+    columns = (DeliveryRow.destination, DeliveryRow.state)
+    table: dict[str, dict[DeliveryState, int]] = {}
+    for row in session.execute(select(*columns, func.count().label("number")).group_by(*columns)):
+        table.setdefault(row.destination, {})[row.state] = row.number
+    return table
+
+
 def counts(session: Session) -> dict[DeliveryState, int]:
     rows = session.execute(select(DeliveryRow.state, func.count().label("number")).group_by(DeliveryRow.state))
     return {row.state: row.number for row in rows}
@@ -145,6 +159,10 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
     ids = {row.object_id for row in rows}
     objects = {o.id: o for o in session.scalars(select(ObjectRow).where(ObjectRow.id.in_(ids)))}
     return tuple(_reference(row, objects[row.object_id]) for row in rows)
+
+
+def _bound_for(destination: str | None, query: Select[DeliveryRow]) -> Select[DeliveryRow]:
+    return query if destination is None else query.where(DeliveryRow.destination == destination)
 
 
 def _destinations(session: Session, now: datetime) -> list[str]:
@@ -162,7 +180,7 @@ def _last_served(session: Session, destination: str) -> datetime:
 def _claim_of(session: Session, destination: str, lease: Lease, now: datetime) -> list[DeliveryRow]:
     batch: list[DeliveryRow] = []
     for query in (expired(now), due(now)):
-        wanted = query.where(DeliveryRow.destination == destination).limit(lease.limit - len(batch))
+        wanted = _bound_for(destination, query).limit(lease.limit - len(batch))
         rows = session.scalars(wanted.with_for_update(skip_locked=True)).all()
         batch += [row for row in rows if _take(session, row, lease, now)]
     return batch

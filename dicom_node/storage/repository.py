@@ -217,12 +217,14 @@ class Repository:
 
     # Deliveries
 
-    def claim_deliveries(self, courier: str, lease_s: float, limit: int, now: datetime) -> tuple[Delivery, ...]:
-        """Lease a batch for one destination, oldest first; destinations with something to send take turns."""
+    def claim_deliveries(
+        self, courier: str, lease_s: float, limit: int, now: datetime, destination: str | None = None
+    ) -> tuple[Delivery, ...]:
+        """Lease a batch for one destination, oldest first: the named one, or those with something to send in turns."""
         with self._read() as session:
-            if not deliveries.any_claimable(session, now):
+            if not deliveries.any_claimable(session, now, destination):
                 return ()
-        lease = deliveries.Lease(courier, now + timedelta(seconds=lease_s), limit)
+        lease = deliveries.Lease(courier, now + timedelta(seconds=lease_s), limit, destination)
         with self._write() as session:
             return deliveries.references(session, deliveries.claim(session, lease, now))
 
@@ -262,6 +264,11 @@ class Repository:
             deliveries.retry(session, delivery_id, now)
 
     # Progress
+
+    def delivery_counts(self) -> dict[str, dict[DeliveryState, int]]:
+        """How many deliveries each destination has in each state; absent means none."""
+        with self._read() as session:
+            return deliveries.counts_by_destination(session)
 
     def counts(self, now: datetime) -> dict[str, int]:
         """`instances`, `results`, `objects`, `jobs_<state>`, `deliveries_<state>`, `jobs_due`, `deliveries_due`.
