@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from dicom_node.domain import Delivery, DeliveryState, IllegalTransition, ResultKind
@@ -79,12 +81,13 @@ def test_a_silent_courier_loses_its_batch_and_is_fenced_off(repository: Reposito
     assert (new.id, new.attempts, new.token) == (old.id, 2, 2)
 
     now = after(LEASE_S)
-    for late in (
+    attempts: tuple[Callable[[], None], ...] = (
         lambda: repository.mark_sent(old, 0, None, now),
         lambda: repository.postpone_delivery(old, None, None, now, now),
         lambda: repository.bury_delivery(old, 0xC000, None, now),
         lambda: repository.renew_delivery(old, LEASE_S, now),
-    ):
+    )
+    for late in attempts:
         with pytest.raises(LeaseLost):
             late()
     repository.mark_sent(new, 0, None, now)
@@ -141,3 +144,16 @@ def test_counts_tell_what_is_due(repository: Repository) -> None:
     repository.postpone_delivery(sending[0], None, None, after(100), START)
     now = repository.counts(START)
     assert (now["deliveries_pending"], now["deliveries_due"], now["deliveries_sent"]) == (3, 2, 0)
+
+
+def test_a_courier_of_one_destination_leaves_the_others_alone(repository: Repository) -> None:
+    measured(repository, "1.1", (PACS, ARCHIVE))
+    mine = repository.claim_deliveries("courier", LEASE_S, 9, START, "pacs")
+    assert {d.destination for d in mine} == {"pacs"}
+    assert repository.claim_deliveries("courier", LEASE_S, 9, START, "pacs") == ()
+    again = repository.claim_deliveries("courier", LEASE_S, 9, after(LEASE_S), "pacs")
+    assert [d.id for d in again] == [d.id for d in mine]
+    assert repository.delivery_counts() == {
+        "pacs": {DeliveryState.SENDING: 3},
+        "archive": {DeliveryState.PENDING: 1},
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull
@@ -61,7 +61,7 @@ def test_a_locked_database_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -
 def test_a_full_disk_is_named(repository: Repository) -> None:
     with repository._read() as session:
         pages = session.scalar(text("PRAGMA page_count"))
-    door.event.listen(
+    event.listen(
         repository._engine, "begin", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     )
     with pytest.raises(DiskFull):

@@ -8,6 +8,7 @@ import resource
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -147,8 +148,8 @@ def test_orphans_are_old_files_without_a_row(tmp_path: Path) -> None:
     rows = {known.relative_to(tmp_path).as_posix()}
     asked: list[str] = []
 
-    def known_paths(paths: object) -> set[str]:
-        asked.extend(paths)  # type: ignore[call-overload]
+    def known_paths(paths: Sequence[str]) -> set[str]:
+        asked.extend(paths)
         return rows & set(asked)
 
     found = files.orphans(tmp_path, known_paths, now - timedelta(hours=1))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -56,13 +59,14 @@ def test_a_silent_worker_loses_its_job_and_is_fenced_off(repository: Repository)
     assert (new.id, new.attempts, new.token) == (old.id, 2, 2)
 
     now = after(LEASE_S + 1)
-    for late in (
+    attempts: tuple[Callable[[], None], ...] = (
         lambda: repository.finish_job(old, now),
         lambda: repository.renew_job(old, LEASE_S, now),
         lambda: repository.postpone_job(old, "x", now, now),
         lambda: repository.bury_job(old, "x", now),
         lambda: repository.commit_result(old, answer(), (PACS,), now),
-    ):
+    )
+    for late in attempts:
         with pytest.raises(LeaseLost):
             late()
     assert repository.result_of(old.instance_id) is None
@@ -169,6 +173,9 @@ def test_counts_tell_what_is_due(repository: Repository) -> None:
     assert repository.counts(after(1000))["jobs_due"] == 3
 
 
+serial = itertools.count()
+
+
 class QueueModel(RuleBasedStateMachine):
     """Any order of events: steps stay legal, one worker at most holds a job, old tokens are fenced."""
 
@@ -180,12 +187,10 @@ class QueueModel(RuleBasedStateMachine):
         self.held: dict[int, Job] = {}
         self.stale: list[Job] = []
         self.before: dict[int, JobState] = {}
-        self.fresh = 0
 
     @rule()
     def receive(self) -> None:
-        QueueModel.serial = getattr(QueueModel, "serial", 0) + 1
-        self.repository.register(image(f"1.{QueueModel.serial}"), self.now)
+        self.repository.register(image(f"1.{next(serial)}"), self.now)
 
     @rule()
     def claim(self) -> None:
