@@ -78,7 +78,7 @@ def read_packages(root: Path) -> dict[str, Module]:
 
 
 def reached_from(start: str, modules: dict[str, Module], follow_lazy: bool) -> dict[str, str]:
-    """Every name that importing `start` imports, with the chain that leads there; importing a.b.c runs a and a.b too."""
+    """Every name that importing `start` imports, with the chain there; importing a.b.c runs a and a.b too."""
     chains = {start: start}
     pending = [start]
     while pending:

@@ -1,0 +1,208 @@
+"""What the pages, the Dockerfile and config.yaml say is there: commands, options, keys, defaults, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from pydantic import BaseModel
+
+from dicom_node.config import Config, load_config
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path for pattern in ("*.md", "docs/**/*.md", "weights/*.md", "sr_templates/**/*.md") for path in ROOT.glob(pattern)
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+WORD = re.compile(r"^[a-z][a-z-]*$")
+
+
+def identify(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of every command: lines of shell blocks, and inline code."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for language, block in FENCE.findall(text) if language == "sh" for line in block.splitlines()]
+    lines += INLINE.findall(prose(page))
+    for line in lines:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            continue
+        while words and re.match(r"^[A-Z_]+=", words[0]):
+            words.pop(0)
+        if words:
+            yield words
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def wrong_option(words: list[str]) -> str | None:
+    """What is wrong with `dicom-node VERB --options`, or None."""
+    from dicom_node.cli import app
+
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    if not words or not WORD.match(words[0]):
+        return None
+    if words[0] not in verbs:
+        return f"no verb {words[0]}"
+    command = verbs[words[0]]
+    commands_below = [command, *getattr(command, "commands", {}).values()]
+    options = {option for below in commands_below for parameter in below.params for option in parameter.opts}
+    wrong = [word for word in words[1:] if word.startswith("--") and word.split("=")[0] not in options | {"--help"}]
+    return f"{words[0]} has no {wrong[0]}" if wrong else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_make_targets_exist(page: Path) -> None:
+    named = {
+        word
+        for words in commands(page)
+        if words[0] == "make"
+        for word in words[1:]
+        if WORD.match(word) and len(words) > 1
+    }
+
+    assert named <= make_targets()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_verbs_and_options_exist(page: Path) -> None:
+    wrong = [wrong_option(words[1:]) for words in commands(page) if Path(words[0]).name == "dicom-node"]
+
+    assert [problem for problem in wrong if problem] == []
+
+
+def test_the_readme_names_every_role_and_both_commands() -> None:
+    found = {" ".join(words[:2]) for words in commands(ROOT / "README.md")}
+
+    assert {"make demo", "make test", "dicom-node serve", "dicom-node worker"} <= found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_relative_links_resolve(page: Path) -> None:
+    targets = [target.split("#")[0] for target in LINK.findall(prose(page))]
+    relative = [target for target in targets if target and "://" not in target and not target.startswith("mailto:")]
+
+    assert [target for target in relative if not (page.parent / target).exists()] == []
+
+
+def keys(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema as nested names; a list of entries counts as one key."""
+    return {
+        name: keys(field.annotation) if _is_section(field.annotation) else None
+        for name, field in model.model_fields.items()
+    }
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def shape(value: Any) -> Any:
+    return {name: shape(inner) for name, inner in value.items()} if isinstance(value, dict) else None
+
+
+def test_config_yaml_has_every_key_with_its_default() -> None:
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+    assert shape(raw) == keys(Config)
+    assert load_config(ROOT / "config.yaml") == Config()
+
+
+def test_config_yaml_is_the_generated_one() -> None:
+    """`make config` writes it again."""
+    check = subprocess.run([sys.executable, "tools/write_config.py", "--check"], cwd=ROOT, check=False)
+
+    assert check.returncode == 0
+
+
+def test_the_examples_in_config_yaml_are_valid_when_uncommented(tmp_path: Path) -> None:
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    text = re.sub(r": \[\]$", ":", text, flags=re.MULTILINE)
+    text = re.sub(r"^#(  (?:- |  )\w+:)", r"\1", text, flags=re.MULTILINE)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+
+    config = load_config(tmp_path / "config.yaml")
+
+    assert len(config.peers) == len(config.destinations) == 1
+
+
+def test_every_key_has_a_reason() -> None:
+    for section in (Config(), *(getattr(Config(), name) for name in Config.model_fields)):
+        if isinstance(section, BaseModel) and not isinstance(section, Config):
+            missing = [name for name, field in type(section).model_fields.items() if not field.description]
+            assert missing == [], type(section).__name__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_configuration_in_pages_is_valid(page: Path, tmp_path: Path) -> None:
+    for number, (language, block) in enumerate(FENCE.findall(page.read_text(encoding="utf-8"))):
+        if language == "yaml":
+            file = tmp_path / f"{number}.yaml"
+            file.write_text(block, encoding="utf-8")
+            load_config(file)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_keys_named_in_pages_exist(page: Path) -> None:
+    """`section.key` in inline code, where it is not a module such as `inference.domain`."""
+    schema = keys(Config)
+    named = [(s, k) for s, k in re.findall(r"`(\w+)\.(\w+)(?:: [^`]*)?`", prose(page)) if s in schema]
+
+    assert [f"{s}.{k}" for s, k in named if k not in (schema[s] or {}) and not (ROOT / s / f"{k}.py").exists()] == []
+
+
+def dockerfile() -> list[list[str]]:
+    """Instructions as words, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_what_the_image_copies_is_there_and_reaches_the_build() -> None:
+    sources = [word for words in dockerfile() if words[0] == "COPY" for word in words[1:-1]]
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert {source.rstrip("/") for source in sources} == let_in
+
+
+def test_what_the_image_runs_is_there() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    health = re.search(r'CMD \["dicom-node", "echo", "(\w+)@127\.0\.0\.1:(\d+)"\]', text)
+
+    assert "tools/bootstrap runtime" in text
+    assert health is not None
+    assert (health[1], int(health[2])) == (Config().node.ae_title, Config().node.port)
+    assert f"EXPOSE {Config().node.port}\n" in text
+    assert wrong_option(["echo"]) is None
+    assert wrong_option(["serve"]) is None
+    assert ["USER", "fetalhc"] in dockerfile()
+
+
+def test_the_makefile_calls_verbs_that_exist() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    calls = re.findall(r"-m dicom_node ([^\n]*)", text)
+
+    assert calls
+    assert [wrong_option(re.findall(r"[a-z-]+", call.split("$(")[0])) for call in calls] == [None] * len(calls)
+    assert wrong_option(["demo", "--images"]) is None
