@@ -98,6 +98,8 @@ def begin(report: ReportInput, shell: Shell) -> FileDataset:
     uids: ObjectUids = getattr(report.uids, shell.kind)
     made = FileDataset("", {}, file_meta=_file_meta(shell.sop_class_uid, uids.sop_instance_uid), preamble=b"\0" * 128)
     _copy_patient_and_study(report.source, made)
+    # All raw elements are already in this encoding, so pydicom may write them without decoding them first.
+    made.set_original_encoding(False, True, made._character_set)
     made.SOPClassUID = shell.sop_class_uid
     made.SOPInstanceUID = uids.sop_instance_uid
     made.SeriesInstanceUID = uids.series_instance_uid

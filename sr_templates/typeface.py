@@ -15,7 +15,8 @@ from reportlab.pdfbase.ttfonts import TTFont
 FOLDER = Path(__file__).parent / "fonts"
 REGULAR = "DejaVuSans"
 BOLD = "DejaVuSans-Bold"
-FALLBACK = "DroidSansFallback"
+FALLBACKS = ("DroidSansFallback", "HangulFallback")
+"""Read only when a text needs them, in this order: Chinese and Japanese, then Korean."""
 
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
@@ -32,7 +33,7 @@ class Run:
         return float(pdfmetrics.stringWidth(self.text, self.font, size))
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def page_font(name: str) -> TTFont:
     """A font for reportlab, read and registered on first use."""
     font = TTFont(name, str(FOLDER / f"{name}.ttf"))
@@ -47,7 +48,7 @@ def picture_font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def runs(text: str, font: str) -> tuple[Run, ...]:
-    """The text in pieces, `font` where it has the glyph, the fallback elsewhere; right-to-left letters in visual order.
+    """The text in pieces, `font` where it has the glyph, a fallback elsewhere; right-to-left letters in visual order.
 
     Arabic letters are drawn in their isolated forms and vowel signs of complex scripts are not placed: the page has no
     shaping engine. The DICOM attributes keep the text itself.
@@ -97,9 +98,8 @@ def _break_word(word: str, font: str, size: float, width: float) -> list[str]:
 
 
 def _font_for(character: str, font: str) -> str:
-    if ord(character) in page_font(font).face.charToGlyph:
-        return font
-    return FALLBACK if ord(character) in page_font(FALLBACK).face.charToGlyph else font
+    """The first that has the glyph; `font` and its empty box where none has."""
+    return next((name for name in (font, *FALLBACKS) if ord(character) in page_font(name).face.charToGlyph), font)
 
 
 def _visual_order(text: str) -> str:

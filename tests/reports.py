@@ -1,0 +1,127 @@
+"""Measurements and report inputs for tests: a phantom whose ellipse is known, as if the node had measured it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+
+from inference.dating import HADLOCK_1984, Equation, date_by_hc, dating_warnings
+from inference.domain import (
+    CalibrationSource,
+    EllipseMm,
+    EllipsePx,
+    IntervalMm,
+    Measurement,
+    ModelIdentity,
+    PixelSpacingMm,
+    RegionPx,
+    Warning,
+)
+from inference.measure import circumference_mm
+from sr_templates.report import ReportInput
+from sr_templates.uids import UidEntropy, equipment, result_uids
+from tests.ultrasound import us_image, us_multiframe, us_region
+
+ROWS, COLUMNS = 240, 320
+REGION = RegionPx(40, 30, 299, 219)
+SPACING = PixelSpacingMm(0.5, 0.5)
+ELLIPSE = EllipsePx(170.0, 125.0, 70.0, 55.0, 25.0)
+CREATED = datetime(2026, 1, 2, 9, 31, tzinfo=UTC)
+SHA256 = "ab" * 32
+
+
+def measurement(equation: Equation = HADLOCK_1984, **changes: Any) -> Measurement:
+    """What the node would say about `ELLIPSE` (HC 197.3 mm); the interval is 2.5 mm either way."""
+    axes = EllipseMm(0.0, 0.0, ELLIPSE.semi_major_px * SPACING.column, ELLIPSE.semi_minor_px * SPACING.row, 0.0)
+    hc_mm = changes.pop("hc_mm", round(circumference_mm(axes), 1))
+    interval = changes.pop("hc_interval", IntervalMm(round(hc_mm - 2.5, 1), round(hc_mm + 2.5, 1)))
+    age = date_by_hc(hc_mm, interval, equation)
+    warnings = [Warning.PLANE_NOT_VERIFIED, *dating_warnings(age)]
+    if interval is None:
+        warnings.append(Warning.INTERVAL_NOT_CALIBRATED)
+    made = Measurement(
+        frame=1,
+        region=REGION,
+        spacing_mm=SPACING,
+        calibration_source=CalibrationSource.ULTRASOUND_REGION,
+        ellipse=ELLIPSE,
+        hc_mm=hc_mm,
+        hc_interval=interval,
+        bpd_mm=55.0,
+        ofd_mm=70.0,
+        cephalic_index_percent=78.6,
+        age=age,
+        quality=0.9853,
+        warnings=tuple(warnings),
+    )
+    return replace(made, **changes)
+
+
+def picture(rows: int = ROWS, columns: int = COLUMNS) -> NDArray[np.uint8]:
+    """Speckle in the region, black elsewhere; uint8 RGB [rows, columns, 3]."""
+    pixels = np.zeros((rows, columns, 3), np.uint8)
+    box = REGION
+    shape = pixels[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1, :1].shape
+    speckle = np.random.default_rng(7).integers(10, 120, shape, dtype=np.uint8)
+    pixels[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1] = speckle
+    return pixels
+
+
+def stored(dataset: Dataset) -> Dataset:
+    """The header as the node sees it: written, read back, elements still raw."""
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    content.seek(0)
+    return dcmread(content, stop_before_pixels=True)
+
+
+def source(**attributes: Any) -> Dataset:
+    """Header of a single-frame source with a calibrated region."""
+    return stored(us_image(picture(), [_region()], **{"SOPInstanceUID": "1.2.3.4.5", **attributes}))
+
+
+def multiframe_source(frames: int = 3, **attributes: Any) -> Dataset:
+    """Header of a cine loop."""
+    return stored(us_multiframe(np.stack([picture()] * frames), [_region()], **attributes))
+
+
+def report(header: Dataset | None = None, **changes: Any) -> ReportInput:
+    """Everything a builder needs; any field can be replaced by keyword."""
+    header = source() if header is None else header
+    entropy = UidEntropy(header.StudyInstanceUID, header.SOPInstanceUID, 0, (1,), SHA256, "0.1.0", "torch-cpu/fp32")
+    made = ReportInput(
+        source=header,
+        measurement=measurement(),
+        model=ModelIdentity("efficientnet-lite0-unet", SHA256),
+        equipment=equipment("0.1.0", "FETALHC"),
+        uids=result_uids(entropy),
+        created=CREATED,
+        interval_coverage=0.95,
+    )
+    return replace(made, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A result object as bytes and as it reads back."""
+
+    content: bytes
+    dataset: Dataset
+
+
+def written(dataset: Dataset) -> Written:
+    """Write as a DICOM file in memory and read it again."""
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return Written(content.getvalue(), dcmread(BytesIO(content.getvalue())))
+
+
+def _region() -> Dataset:
+    box = (REGION.min_column, REGION.min_row, REGION.max_column, REGION.max_row)
+    return us_region(box, (SPACING.column / 10.0, SPACING.row / 10.0))

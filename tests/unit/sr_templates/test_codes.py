@@ -1,0 +1,94 @@
+"""Each code triple against pydicom's dictionaries: a typed code that means something else fails here."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.sr._cid_dict import cid_concepts
+from pydicom.sr._concepts_dict import concepts
+from pydicom.sr.coding import Code
+
+from inference.dating import EQUATIONS
+from sr_templates import codes
+
+ALL = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
+
+NOT_IN_DICTIONARY = {
+    "ENGLISH",  # RFC 5646 language tag, as in TID 1204
+    "HC_REFERENCE_SYSTEM",  # ours
+}
+
+MEANING_OF_CONTEXT_GROUP = {
+    # CID 225 and CID 226 print other meanings than SNOMED CT; pydicom keeps the printed ones as keywords.
+    "UPPER_UNCERTAINTY": (225, "RangeOfUpperMeasurementUncertainty"),
+    "LOWER_UNCERTAINTY": (225, "RangeOfLowerMeasurementUncertainty"),
+    "TWO_SIGMA_LOWER": (226, "_2SigmaLowerValueOfPopulation"),
+    "TWO_SIGMA_UPPER": (226, "_2SigmaUpperValueOfPopulation"),
+}
+
+MEANING_OF_TEMPLATE = {"DAY": "days"}  # TID 5008 row 3: UNITS = EV (d, UCUM, "days")
+
+CONTEXT_GROUPS = {
+    "IMAGING_MEASUREMENT_REPORT": 7021,
+    "ULTRASOUND_OB_GYN_REPORT": 7000,
+    "OBSTETRIC_US_SCAN": 12024,
+    "DEVICE": 270,
+    "FETUS": 271,
+    "ARTIFICIAL_INTELLIGENCE": 7162,
+    "HEAD": 4,
+    "OUTLINE": 219,
+    "HEAD_CIRCUMFERENCE": 12005,
+    "BIPARIETAL_DIAMETER": 12005,
+    "OCCIPITAL_FRONTAL_DIAMETER": 12005,
+    "CEPHALIC_INDEX": 12004,
+    "EQUATION": 228,
+    "EQUATION_CITATION": 228,
+    "HC_HADLOCK_1984": 12013,
+    "ACQUISITION_EQUIPMENT": 7005,
+    "SOURCE_IMAGE": 7202,
+}
+
+
+def keywords(code: Code) -> dict[str, str]:
+    """Keyword to meaning of a value in pydicom's dictionary of its scheme."""
+    scheme = concepts.get(code.scheme_designator, {})
+    return {keyword: values[code.value][0] for keyword, values in scheme.items() if code.value in values}
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - NOT_IN_DICTIONARY))
+def test_value_and_meaning_are_the_dictionary_s(name: str) -> None:
+    code = ALL[name]
+    known = keywords(code)
+    assert known, f"{code.scheme_designator} has no {code.value}"
+    if name in MEANING_OF_CONTEXT_GROUP:
+        group, keyword = MEANING_OF_CONTEXT_GROUP[name]
+        assert keyword in known
+        assert keyword in cid_concepts[group][code.scheme_designator]
+        assert squeezed(code.meaning) == squeezed(keyword)
+    elif name in MEANING_OF_TEMPLATE:
+        assert code.meaning == MEANING_OF_TEMPLATE[name]
+    else:
+        assert code.meaning in known.values()
+
+
+@pytest.mark.parametrize(("name", "group"), CONTEXT_GROUPS.items())
+def test_code_belongs_to_the_context_group_that_the_template_asks_for(name: str, group: int) -> None:
+    code = ALL[name]
+    assert set(keywords(code)) & set(cid_concepts[group][code.scheme_designator])
+
+
+def test_every_equation_has_a_code_and_only_published_ones_a_loinc_code() -> None:
+    assert set(codes.EQUATION_CODES) == set(EQUATIONS)
+    assert codes.EQUATION_CODES["hadlock-1984"].scheme_designator == "LN"
+    assert codes.EQUATION_CODES["reference-system"].scheme_designator == codes.PRIVATE_SCHEME
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_lengths_fit_their_value_representations(name: str) -> None:
+    code = ALL[name]
+    assert len(code.value) <= 16
+    assert len(code.scheme_designator) <= 16
+    assert len(code.meaning) <= 64
+
+
+def squeezed(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())

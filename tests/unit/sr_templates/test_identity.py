@@ -1,0 +1,60 @@
+"""What a person reads about patient and study, from well-formed and odd values alike."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+
+from sr_templates import identity
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Müller^Žofia", "Müller, Žofia"),
+        ("Doe^Jane^Q^Dr.^MD", "Dr. Doe, Jane Q, MD"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou (山田 太郎; やまだ たろう)"),
+        ("=王^小东", "王 小东"),
+        ("Single", "Single"),
+        ("^Given", "Given"),
+        ("", ""),
+        ("A^B^C^D^E^F^G", "D A, B C, E"),
+    ],
+)
+def test_names(value: str, text: str) -> None:
+    header = Dataset()
+    header.PatientName = value
+    assert identity.name_of(header) == text
+
+
+def test_absent_values_are_empty() -> None:
+    for reader in (
+        identity.name_of,
+        lambda h: identity.date_of(h, "StudyDate"),
+        lambda h: identity.time_of(h, "StudyTime"),
+    ):
+        assert reader(Dataset()) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("19950415", "1995-04-15"), ("1995.04.15", "1995-04-15"), ("1995", "1995")]
+)
+def test_dates(value: str, text: str) -> None:
+    header = Dataset()
+    header.add_new("PatientBirthDate", "LO", value)
+    assert identity.date_of(header, "PatientBirthDate") == text
+
+
+def test_several_values_stand_side_by_side() -> None:
+    header = Dataset()
+    header.ManufacturerModelName = ["One", "Two"]
+    assert identity.text_of(header, "ManufacturerModelName") == "One, Two"
+
+
+@given(st.text(max_size=80))
+def test_any_text_becomes_one_line(text: str) -> None:
+    line = identity.one_line(text)
+    assert line == line.strip()
+    assert line.isprintable()

@@ -1,0 +1,85 @@
+"""Numbers become text once; every sentence is ASCII so that any character set can carry it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.dating import EQUATIONS, REFERENCE_SYSTEM
+from inference.domain import WARNING_TEXT, CalibrationSource, PixelSpacingMm, Trimester, Warning
+from sr_templates import wording
+from tests.reports import measurement, report
+
+
+@pytest.mark.parametrize(("days", "text"), [(0, "0w 0d"), (6, "0w 6d"), (7, "1w 0d"), (146, "20w 6d"), (147, "21w 0d")])
+def test_days_never_reach_seven(days: int, text: str) -> None:
+    assert wording.weeks_and_days(days) == text
+
+
+@given(st.integers(0, 400))
+def test_weeks_and_days_say_the_same_number(days: int) -> None:
+    weeks, rest = wording.weeks_and_days(days).removesuffix("d").split("w ")
+    assert int(weeks) * 7 + int(rest) == days
+    assert int(rest) < 7
+
+
+def test_lengths() -> None:
+    assert wording.millimetres(176.4) == "176.4 mm"
+    assert wording.millimetres(200.0) == "200.0 mm"
+    assert wording.percent(78.6) == "78.6 %"
+    assert wording.spacing(PixelSpacingMm(0.1, 0.25)) == "0.1000 x 0.2500 mm"
+
+
+def test_interval_is_named_with_its_promise() -> None:
+    assert wording.interval_name(0.95) == "95 % interval"
+    assert wording.interval_name(0.9) == "90 % interval"
+    assert wording.interval_name(None) == "interval"
+
+
+def test_without_an_interval_the_text_says_so_once() -> None:
+    head = measurement(hc_interval=None)
+    assert wording.hc_range(head) is None
+    comments = wording.comments(report(measurement=head))
+    assert wording.NO_INTERVAL in comments
+    assert wording.INTERVAL_COVERS not in comments
+    assert WARNING_TEXT[Warning.INTERVAL_NOT_CALIBRATED] not in comments
+
+
+def test_age_without_hc_interval_names_the_equation_s_own_band() -> None:
+    assert str(wording.age_range(measurement(hc_interval=None).age)).endswith("(2 SD of the equation alone)")
+
+
+def test_an_age_without_days_gives_its_reason() -> None:
+    age = measurement(hc_mm=400.0).age
+    assert wording.age_or_reason(age) == "HC lies outside the range for which the equation was published."
+    assert wording.age_range(age) is None
+
+
+def test_early_heads_carry_the_crl_remark_and_all_carry_the_others() -> None:
+    assert WARNING_TEXT[Warning.CRL_PREFERRED] in wording.remarks(measurement(hc_mm=80.0))
+    assert WARNING_TEXT[Warning.CRL_PREFERRED] not in wording.remarks(measurement(hc_mm=200.0))
+    bare = wording.remarks(measurement(warnings=()))
+    assert bare == (WARNING_TEXT[Warning.PLANE_NOT_VERIFIED], WARNING_TEXT[Warning.DO_NOT_REDATE])
+
+
+def test_the_reference_system_is_never_called_hadlock_1984() -> None:
+    age = measurement(REFERENCE_SYSTEM).age
+    assert "not Hadlock" in wording.equation_name(age)
+    assert WARNING_TEXT[Warning.REFERENCE_SYSTEM_EQUATION] in wording.remarks(measurement(REFERENCE_SYSTEM))
+
+
+@pytest.mark.parametrize("hc_mm", [80.0, 197.3, 400.0])
+@pytest.mark.parametrize("equation", EQUATIONS.values(), ids=lambda e: e.name)
+def test_every_sentence_is_ascii(hc_mm: float, equation: object) -> None:
+    for interval in ({}, {"hc_interval": None}):
+        for line in wording.comments(report(measurement=measurement(equation, hc_mm=hc_mm, **interval))):  # type: ignore[arg-type]
+            assert line.isascii()
+            assert len(line) <= 1024
+            assert "\\" not in line
+
+
+def test_every_value_of_the_vocabularies_has_words() -> None:
+    assert set(wording.CALIBRATION_TEXT) == set(CalibrationSource)
+    assert set(wording.TRIMESTER_TEXT) == set(Trimester)
+    assert set(wording.EQUATION_TEXT) == set(EQUATIONS)
