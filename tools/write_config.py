@@ -23,8 +23,8 @@ HEADER = """\
 # Check your changes with `dicom-node check-config`; they take effect when the node starts again.
 #
 # Until you edit it the node takes nothing, on purpose: no peer is listed, so every association is refused, and no
-# destination is listed, so results stay on this machine. Add your scanner under `peers`, your PACS under `destinations`:
-# put entries like the commented ones in place of the `[]`.
+# destination is listed, so results stay on this machine. Add your scanner under `peers` and your PACS under
+# `destinations`: put entries like the commented ones in place of the `[]`.
 """
 EXAMPLES: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
     "peers": (
