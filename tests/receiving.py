@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dicom_node.config import Config, NodeSection, PeerEntry
@@ -58,10 +59,9 @@ def receiver_thread(config: Config, repository: server.Inbox) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def wait_until_listening(port: int, alive: object = lambda: True, seconds: float = 30.0) -> None:
+def wait_until_listening(port: int, alive: Callable[[], bool] = lambda: True, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        assert callable(alive)
         assert alive(), "the receiver ended before it listened"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -78,13 +78,24 @@ def receiver_process(
     command = [*before, sys.executable, "-m", "tests.receiving", str(data_dir), str(port), str(largest_file)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with (data_dir.parent / "receiver.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             wait_until_listening(port, lambda: process.poll() is None)
             yield process
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):  # the whole group: a tracer leaves without what it traces
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=30)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for something that another thread or process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def send(program: str, port: int, *files: Path, options: Sequence[str] = (), calling: str = SCANNER) -> tuple[int, str]:
@@ -98,7 +109,6 @@ def send(program: str, port: int, *files: Path, options: Sequence[str] = (), cal
 def main(data_dir: str, port: str, largest_file: str) -> None:
     """What `receiver_process` runs."""
     import resource
-    import signal
 
     from dicom_node.storage.repository import Repository
 

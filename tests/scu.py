@@ -33,11 +33,14 @@ def association(
     contexts = [build_context(uid, syntax) for uid in classes for syntax in transfer_syntaxes]
     assoc = entity.associate("127.0.0.1", port, contexts=contexts, ae_title=OUR_AE)
     assert assoc.is_established
+    connection = assoc.dul.socket.socket if assoc.dul.socket is not None else None
     try:
         yield assoc
     finally:
         if assoc.is_established:
             assoc.release()
+        if connection is not None:
+            connection.close()  # pynetdicom leaves it open where the peer closed first
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ def store(assoc: Association, request: Request) -> Answer:
     return Answer(int(response.Status or 0), str(response.ErrorComment or ""))
 
 
-def messages(request: Request, context_id: int) -> Iterator[P_DATA]:
-    """Command and data set as P-DATA (PS3.8 annex E); the command is Implicit VR Little Endian (PS3.7 6.3.1)."""
-    yield _pdata(context_id, 0x03, _command(request))
+def messages(request: Request, context_id: int, without: int = 0) -> Iterator[P_DATA]:
+    """Command and data set as P-DATA (PS3.8 annex E); element (0000,`without`) is left out of the command."""
+    yield _pdata(context_id, 0x03, _command(request, without))
     if request.data is None:
         return
     pieces = [request.data[i : i + 16000] for i in range(0, len(request.data), 16000)] or [b""]
@@ -102,7 +105,8 @@ def _pdata(context_id: int, control: int, fragment: bytes) -> P_DATA:
     return pdata
 
 
-def _command(request: Request) -> bytes:
+def _command(request: Request, without: int) -> bytes:
+    """The command set, Implicit VR Little Endian (PS3.7 6.3.1, 9.3.1.1)."""
     elements = [
         (0x0002, _padded(request.sop_class_uid)),
         (0x0100, struct.pack("<H", 0x0001)),
@@ -111,7 +115,9 @@ def _command(request: Request) -> bytes:
         (0x0800, struct.pack("<H", 0x0101 if request.data is None else 0x0001)),
         (0x1000, _padded(request.sop_instance_uid)),
     ]
-    body = b"".join(struct.pack("<HHL", 0, element, len(value)) + value for element, value in elements)
+    body = b"".join(
+        struct.pack("<HHL", 0, element, len(value)) + value for element, value in elements if element != without
+    )
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
 
 
@@ -132,11 +138,11 @@ def associate_request(calling: bytes, called: bytes) -> bytes:
     return struct.pack(">BBL", 1, 0, len(body)) + body
 
 
-def answer_to(port: int, pdu: bytes) -> bytes:
-    """Send bytes on a connection of their own; the PDU that comes back, b"" if the connection is closed."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+def answer_to(port: int, pdu: bytes, seconds: float = 10.0) -> bytes:
+    """Send bytes on a connection of their own; the PDU that comes back, b"" if it is closed or nothing comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(pdu)
         try:
             return connection.recv(4096)
-        except ConnectionResetError:
+        except (ConnectionResetError, TimeoutError):
             return b""

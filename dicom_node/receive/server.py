@@ -33,6 +33,7 @@ IDLE_TIMEOUT_S = 600.0
 """An ultrasound machine may keep its association open between two images of an exam."""
 
 STOP_GRACE_S = 5.0
+STOP_POLL_S = 0.5
 _MEGABYTE = 1024 * 1024
 
 
@@ -80,7 +81,8 @@ def _serve(server: NodeServer, stop: threading.Event) -> None:
     listener.start()
     host, port = server.server_address[:2]
     _log.info("receiver.ready", extra={"host": host, "port": port, "ae_title": server.ae_title})
-    stop.wait()
+    while not stop.wait(STOP_POLL_S):
+        pass  # a signal that comes just before an endless wait would not be noticed until the wait ends
     server.shutdown()
     _end_associations(server)
     _log.info("receiver.stopped")

@@ -6,6 +6,8 @@ All of it is process-wide, one reason why the receiver is a process of its own:
 * AE titles are decoded leniently; by default a NUL, a blank or a non-ASCII title aborts the association where a
   rejection with its reason would tell the administrator what to do;
 * UIDs longer than 64 characters reach the handler, which refuses them by name; the default aborts the association;
+* what state machine or negotiation cannot digest ends that association; by default one of its two threads dies and the
+  other waits for it;
 * a PDU longer than `LARGEST_PDU` closes the connection: its length is taken at its word, before anyone is authorised;
 * the default event log is off (our own handlers log), and pydicom does not warn about values: a warning quotes them.
 """
@@ -13,22 +15,29 @@ All of it is process-wide, one reason why the receiver is a process of its own:
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 import pydicom.config
-from pynetdicom import _config, dimse_messages, dul, transport
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom import _config, dimse_messages, dul, evt, transport
+from pynetdicom.acse import ACSE
+from pynetdicom.fsm import StateMachine
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicom_node.receive.authorisation import decode_ae_title
 from dicom_node.receive.spool import Spool
 
+_log = logging.getLogger(__name__)
+
 LARGEST_PDU = 1024 * 1024
 """We announce less; an A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes stays below half of it."""
 
+_SERVICE_PROVIDER, _NO_REASON = 0x02, 0x00
+_REJECTED_BY_PROVIDER = (0x01, 0x02, 0x01)  # permanent, ACSE, no reason given (PS3.8 9.3.4)
 _ASSOCIATE_RQ_TYPE = b"\x01"
 _PLACEHOLDER = "UNDECODED"
 
@@ -80,6 +89,53 @@ class BoundedSocket(transport.AssociationSocket):
                 received += count
         return data if received == nr_bytes else data[:received]
 
+    def _shutdown_socket(self) -> None:
+        """Close also where shutting down fails because the peer was first; else the descriptor stays open."""
+        connection = cast(socket.socket, self.socket)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+_do_action = StateMachine.do_action
+_negotiate = ACSE._negotiate_as_acceptor
+
+
+def _act_or_abort(machine: StateMachine, event: str) -> None:
+    """An action of the upper layer; a PDU or message that breaks it ends this association and no other.
+
+    The same steps as pynetdicom takes when reading from the network fails: past the state machine, whose state is
+    unknown now.
+    """
+    try:
+        _do_action(machine, event)
+    except Exception as error:  # noqa: BLE001  the decoders raise whatever broken input leads them to
+        _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
+        _abort(machine.dul)
+
+
+def _negotiate_or_reject(acse: ACSE) -> None:
+    """Negotiation as acceptor; a request that breaks it (a context without transfer syntax) is rejected."""
+    try:
+        _negotiate(acse)
+    except Exception as error:  # noqa: BLE001  as above
+        _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
+        acse.send_reject(*_REJECTED_BY_PROVIDER)
+        acse.assoc.kill()
+
+
+def _abort(provider: dul.DULServiceProvider) -> None:
+    association, connection = provider.assoc, provider.socket
+    association.is_aborted, association.is_established = True, False
+    association._kill = True
+    provider.kill_dul()
+    if connection is not None and connection.socket is not None:
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = _SERVICE_PROVIDER, _NO_REASON
+        connection.send(abort.encode())
+        connection.close()
+    evt.trigger(association, evt.EVT_CONN_CLOSE, {"address": ()})
+
 
 @contextmanager
 def adapted(spool: Spool) -> Iterator[None]:
@@ -92,6 +148,8 @@ def adapted(spool: Spool) -> Iterator[None]:
         change(dimse_messages, "NamedTemporaryFile", spool.open_part)
         change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})
         change(transport, "AssociationSocket", BoundedSocket)
+        change(StateMachine, "do_action", _act_or_abort)
+        change(ACSE, "_negotiate_as_acceptor", _negotiate_or_reject)
         change(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
         change(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
         yield

@@ -6,7 +6,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from dicom_node.config import PeerEntry
 from dicom_node.receive.contexts import KEPT_CLASSES, MEASURED_CLASSES, VERIFICATION
 from sr_templates.uids import UID_ROOT
 from tests.fakes import FakeRepository
-from tests.receiving import OUR_AE, SCANNER, free_port, receiver_config, receiver_thread, send
+from tests.receiving import OUR_AE, SCANNER, eventually, free_port, receiver_config, receiver_thread, send
 from tests.scu import (
     ABORT,
     ASSOCIATE_AC,
@@ -63,14 +62,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def small_image(**attributes: object) -> Dataset:
     return us_image(np.full((8, 8), 100, np.uint8), **attributes)
-
-
-def eventually(condition: object, seconds: float = 10.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("sop_class_uid", MEASURED_CLASSES)
@@ -174,7 +165,7 @@ def test_the_same_uid_with_other_bytes_is_kept_beside(node: Node, tmp_path: Path
         (SCANNER, "OTHERPACS", "Called AE Title Not Recognized", "called_ae_unknown"),
     ],
 )
-def test_who_is_refused_is_told_why_and_remembered(
+def test_who_is_refused_is_told_why_and_remembered(  # noqa: PLR0917  a row of the table above
     node: Node, tmp_path: Path, calling: str, called: str, told: str, reason: str
 ) -> None:
     path = save(small_image(), tmp_path / "image.dcm")

@@ -138,14 +138,14 @@ def test_a_folder_that_cannot_be_written_is_remembered_too(tmp_path: Path) -> No
 
 
 def test_a_forgotten_part_leaves_neither_file_nor_descriptor(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     part = Spool(tmp_path, 0).open_part()
     part.write(b"half of an object")
     del part
     gc.collect()
 
     assert list(tmp_path.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_discarding_does_not_touch_the_file_that_was_moved_to_its_place(tmp_path: Path) -> None:
