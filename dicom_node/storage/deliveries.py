@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import Delivery, DeliveryState, IllegalTransition
@@ -56,10 +56,8 @@ def due(now: datetime) -> Select[DeliveryRow]:
 
 def any_claimable(session: Session, now: datetime, destination: str | None = None) -> bool:
     """A look without a lock, so that an idle courier does not disturb those who write."""
-    return any(
-        session.scalars(_bound_for(destination, query).limit(1)).first() is not None
-        for query in (expired(now), due(now))
-    )
+    found = (_bound_for(destination, query).exists() for query in (expired(now), due(now)))
+    return bool(session.scalar(select(or_(*found))))
 
 
 def count_claimable(session: Session, now: datetime) -> int:

@@ -6,7 +6,6 @@ its BEGIN (a read lock that is upgraded later fails at once when another writer 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,13 +18,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError
-from dicom_node.storage.files import FILE_MODE, make_folder
+from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
 
 BUSY_TIMEOUT_S = 30.0
 WRITES = {"writes": True}
 """Execution options of a transaction that writes."""
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+_CONNECT_TIMEOUT_S = 10
 _POOL = 5
 _OVERFLOW = 64  # one for each association thread of a busy receiver
 
@@ -41,7 +41,7 @@ def open_engine(url: str) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             return _open_sqlite(parsed)
-        return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_size=_POOL, max_overflow=_OVERFLOW)
+        return _open_postgresql(parsed)
     except ImportError as error:
         raise ConfigError(f"database.url: the driver for {masked(parsed)} is not installed ({error.name})") from error
 
@@ -80,7 +80,20 @@ def _parse(url: str) -> URL:
         raise ConfigError(f"database.url: {backend} is not supported; use {' or '.join(_DRIVERS.values())}")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ConfigError("database.url: a database in memory would forget what was acknowledged; name a file")
+    if backend == "sqlite" and str(parsed.database).startswith("file:"):
+        raise ConfigError("database.url: SQLite's own file: addresses are not supported; name the file itself")
     return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _open_postgresql(url: URL) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+        pool_pre_ping=True,
+        pool_size=_POOL,
+        max_overflow=_OVERFLOW,
+    )
 
 
 def _open_sqlite(url: URL) -> Engine:
@@ -100,13 +113,10 @@ def _open_sqlite(url: URL) -> Engine:
 def _create_private(path: Path) -> None:
     """Make the file before SQLite does: its -wal and -shm files inherit the mode."""
     make_folder(path.parent)
-    if not path.exists():
-        path.touch(mode=FILE_MODE)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with named_disk_errors():
+        if not path.exists():
+            path.touch(mode=FILE_MODE)
+            sync(path.parent)
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -107,13 +107,13 @@ def durable_rename(part: Path, final: Path) -> None:
         DiskFull, StorageUnavailable: the file may lie under either name; without a row it is an orphan.
     """
     with named_disk_errors():
-        _sync(part)
+        sync(part)
         _make_folder(final.parent)
         _sync_name_once(final.parent)
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.rename(part, final)  # noqa: PTH104  one system call of this name is what the durability test looks for
-        _sync(final.parent)
+        sync(final.parent)
 
 
 def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tuple[Path, ...]:
@@ -165,17 +165,18 @@ def _make_folder(folder: Path) -> None:
     except FileExistsError:
         if not folder.is_dir():
             raise
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def _sync_name_once(folder: Path) -> None:
     """Another thread or process may have made `folder` and not come to its sync yet, so each process syncs once."""
     if folder not in _names_synced:
-        _sync(folder.parent)
+        sync(folder.parent)
         _names_synced.add(folder)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """fsync a file or a folder. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

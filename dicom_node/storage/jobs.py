@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
@@ -41,7 +41,7 @@ def due(now: datetime) -> Select[JobRow]:
 
 def any_claimable(session: Session, now: datetime) -> bool:
     """A look without a lock, so that idle workers do not disturb those who write."""
-    return any(session.scalars(query.limit(1)).first() is not None for query in (expired(now), due(now)))
+    return bool(session.scalar(select(or_(expired(now).exists(), due(now).exists()))))
 
 
 def count_claimable(session: Session, now: datetime) -> int:

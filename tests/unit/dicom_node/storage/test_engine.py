@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull
+from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, StorageUnavailable
 from dicom_node.storage import engine as door
 from dicom_node.storage.repository import Repository
 from tests.unit.dicom_node.storage.rooms import START, image
@@ -35,6 +35,12 @@ def test_the_files_are_private(tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == dict.fromkeys(("node.sqlite3", "node.sqlite3-wal", "node.sqlite3-shm"), 0o600)
     repository.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"a file where the folder should be")
+    with pytest.raises(StorageUnavailable):
+        Repository.open(f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}")
 
 
 def test_a_reader_does_not_wait_for_a_writer_and_sees_whole_commits(repository: Repository) -> None:
@@ -94,6 +100,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     [
         ("sqlite://", "forget"),
         ("sqlite:///:memory:", "forget"),
+        ("sqlite:///file:node?mode=memory&uri=true", "name the file"),
         (f"mysql://me:{SECRET}@db/node", "mysql is not supported"),
         (f"me:{SECRET}@db", "not a database URL"),
         (f"postgresql://me:{SECRET}@db:notaport/node", "not a database URL"),
