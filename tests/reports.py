@@ -37,7 +37,7 @@ SHA256 = "ab" * 32
 
 
 def measurement(equation: Equation = HADLOCK_1984, **changes: Any) -> Measurement:
-    """What the node would say about `ELLIPSE` (HC 197.3 mm); the interval is 2.5 mm either way."""
+    """What the node would say about `ELLIPSE` (HC 197.1 mm); the interval is 2.5 mm either way."""
     axes = EllipseMm(0.0, 0.0, ELLIPSE.semi_major_px * SPACING.column, ELLIPSE.semi_minor_px * SPACING.row, 0.0)
     hc_mm = changes.pop("hc_mm", round(circumference_mm(axes), 1))
     interval = changes.pop("hc_interval", IntervalMm(round(hc_mm - 2.5, 1), round(hc_mm + 2.5, 1)))

@@ -1,0 +1,192 @@
+"""Our result objects before other people's programs: dciodvfy, dsrdump, and poppler on the page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset
+
+from inference.dating import REFERENCE_SYSTEM
+from inference.domain import Measurement
+from sr_templates import wording
+from sr_templates.capture import build_overlay
+from sr_templates.page import draw_page
+from sr_templates.pdf import build_pdf
+from sr_templates.report import Predecessor, ReportInput
+from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
+from sr_templates.tid1500 import build_tid1500
+from tests.reports import measurement, multiframe_source, picture, report, source, written
+
+BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
+    "tid1500": build_tid1500,
+    "pdf": lambda facts: build_pdf(facts, picture()),
+    "overlay": lambda facts: build_overlay(facts, picture()),
+}
+
+UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
+"""A head is not a paired body part: absent is right (PS3.3 C.7.3.1), and present but empty draws a warning instead."""
+
+
+def request() -> Dataset:
+    item = Dataset()
+    item.RequestedProcedureID = "RP-1"
+    item.RequestedProcedureDescription = "Second trimester scan"
+    item.ScheduledProcedureStepID = "SPS-1"
+    return item
+
+
+def replaced() -> dict[str, Predecessor]:
+    old = report(source(SOPInstanceUID="1.2.3.4.4"))
+    return {kind: Predecessor.of(build(old)) for kind, build in BUILDERS.items()}
+
+
+LOSSY = {
+    "LossyImageCompression": "01",
+    "LossyImageCompressionRatio": "12.5",
+    "LossyImageCompressionMethod": "ISO_10918_1",
+}
+
+CASES: dict[str, Callable[[], ReportInput]] = {
+    "single frame": report,
+    "multi-frame": lambda: report(multiframe_source(), measurement=measurement(frame=2)),
+    "missing type 2": lambda: report(source(**dict.fromkeys(PATIENT_AND_STUDY_TYPE_2))),
+    "no manufacturer": lambda: report(source(Manufacturer=None, ManufacturerModelName=None)),
+    "no character set": lambda: report(source(SpecificCharacterSet=None, PatientName="Doe^Jane")),
+    "latin-1": lambda: report(source(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Zoë")),
+    "cyrillic": lambda: report(source(SpecificCharacterSet="ISO_IR 144", PatientName="Иванова^Анна")),
+    "japanese": lambda: report(
+        source(SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう")
+    ),
+    "chinese": lambda: report(source(SpecificCharacterSet="GB18030", PatientName="Wang^XiaoDong=王^小东")),
+    "no interval": lambda: report(measurement=measurement(hc_interval=None), interval_coverage=None),
+    "no age": lambda: report(measurement=measurement(hc_mm=400.0)),
+    "first trimester": lambda: report(measurement=measurement(hc_mm=80.0)),
+    "reference system": lambda: report(measurement=measurement(REFERENCE_SYSTEM)),
+    "requested": lambda: report(source(RequestAttributesSequence=[request()], TimezoneOffsetFromUTC="+0100")),
+    "lossy": lambda: report(source(**LOSSY)),
+    "correction": lambda: report(predecessors=replaced()),
+}
+
+
+def save(dataset: Dataset, folder: Path) -> Path:
+    path = folder / "object.dcm"
+    path.write_bytes(written(dataset).content)
+    return path
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("case", CASES)
+def test_dciodvfy_finds_no_error(case: str, kind: str, tmp_path: Path) -> None:
+    output = run("dciodvfy", str(save(BUILDERS[kind](CASES[case]()), tmp_path)))
+    errors = [line for line in output.splitlines() if line.startswith("Error")]
+    assert errors == ([UNPAIRED] if kind == "overlay" else [])
+    assert re.search(r"ComprehensiveSR|EncapsulatedPDF|SCImage", output)  # it did recognise the object
+
+
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
+    broken = build_tid1500(report())
+    del broken.CompletionFlag
+    assert "Error" in run("dciodvfy", str(save(broken, tmp_path)))
+
+
+@pytest.mark.peer("dsrdump")
+@pytest.mark.parametrize("case", CASES)
+def test_dsrdump_reads_the_report(case: str, tmp_path: Path) -> None:
+    facts = CASES[case]()
+    path = save(build_tid1500(facts), tmp_path)
+    output = run("dsrdump", "+Pl", "+Pc", str(path))
+    assert "E: " not in output
+    assert f'NUM:(11984-2,LN,"Head Circumference")="{facts.measurement.hc_mm:.1f}" (mm,UCUM' in output
+    assert (f'="{facts.measurement.age.days}" (d,UCUM' in output) == (facts.measurement.age.days is not None)
+    assert wording.AI_NOT_VERIFIED in output
+
+
+def page_text(facts: ReportInput, folder: Path) -> str:
+    """The text of the page in reading order, runs of white space as one space."""
+    path = folder / "page.pdf"
+    path.write_bytes(draw_page(facts, picture()))
+    return " ".join(run("pdftotext", "-layout", str(path), "-").split())
+
+
+def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
+    texts = [
+        wording.millimetres(head.hc_mm),
+        wording.millimetres(head.bpd_mm),
+        wording.millimetres(head.ofd_mm),
+        wording.percent(head.cephalic_index_percent),
+        wording.spacing(head.spacing_mm),
+        facts.model.sha256,
+        facts.source.SOPInstanceUID,
+        wording.AI_NOT_VERIFIED,
+        wording.RESEARCH_USE,
+        "The standard plane was not verified.",
+        "Do not redate",
+    ]
+    if head.hc_interval is not None:
+        texts += [str(wording.hc_range(head)), "expert's outline", "choice of plane"]
+    if head.age.days is not None:
+        texts += [wording.weeks_and_days(head.age.days), f"({head.age.days} days)", wording.equation_citation(head.age)]
+    if head.age.interval is not None:
+        texts.append(wording.days_range(head.age.interval))
+    return texts
+
+
+@pytest.mark.peer("pdftotext")
+@pytest.mark.parametrize("case", CASES)
+def test_the_page_says_what_the_measurement_says(case: str, tmp_path: Path) -> None:
+    facts = CASES[case]()
+    text = page_text(facts, tmp_path)
+    for expected in expected_texts(facts.measurement, facts):
+        assert expected in text
+
+
+@pytest.mark.peer("pdftotext")
+@pytest.mark.parametrize(
+    ("case", "names"),
+    [
+        (
+            "single frame",
+            ["Müller, Žofia", "P-1001", "1995-04-15", "A1001", "2026-01-02 09:30", "Phantom Works Speckle 1"],
+        ),
+        ("latin-1", ["Müller, Zoë"]),
+        ("cyrillic", ["Иванова, Анна"]),
+        ("japanese", ["Yamada, Tarou", "山田 太郎", "やまだ"]),
+        ("chinese", ["Wang, XiaoDong", "王 小东"]),
+        ("no age", ["HC lies outside the range"]),
+        ("first trimester", ["crown-rump length is preferred", "first"]),
+        ("no interval", [wording.NO_INTERVAL, "2 SD of the equation"]),
+    ],
+)
+def test_the_page_names_patient_and_study(case: str, names: list[str], tmp_path: Path) -> None:
+    text = page_text(CASES[case](), tmp_path)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.peer("pdftoppm")
+@pytest.mark.parametrize("case", ["single frame", "no age", "correction", "japanese"])
+def test_the_page_renders_inside_its_margins(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.pdf"
+    path.write_bytes(draw_page(CASES[case](), picture()))
+    assert "Error" not in run("pdftoppm", "-r", "72", "-gray", "-png", str(path), str(tmp_path / "page"))
+    (rendered,) = tmp_path.glob("page*.png")
+    ink = np.asarray(Image.open(rendered).convert("L")) < 250
+    rows, columns = np.nonzero(ink)
+    assert ink.shape[0] == pytest.approx(842, abs=1)  # A4 at 72 dots an inch; one page
+    assert columns.min() >= 43
+    assert columns.max() <= 595 - 43
+    assert rows.min() >= 40
+    assert rows.max() <= 842 - 40

@@ -1,0 +1,71 @@
+"""The Secondary Capture object: same geometry, no calibration, honest about what it derives from and what was lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydicom.uid import JPEGBaseline8Bit
+
+from sr_templates.capture import build_overlay
+from sr_templates.overlay import draw_overlay
+from sr_templates.report import Predecessor
+from tests.reports import multiframe_source, picture, report, source, written
+
+
+def test_pixels_are_the_drawn_picture() -> None:
+    facts = report()
+    made = written(build_overlay(facts, picture())).dataset
+    assert np.array_equal(made.pixel_array, draw_overlay(facts, picture()))
+
+
+def test_odd_pictures_are_padded() -> None:
+    made = written(build_overlay(report(), picture()[:239, :319])).dataset
+    assert (made.Rows, made.Columns) == (239, 319)
+    assert made.pixel_array.shape == (239, 319, 3)
+
+
+def test_attributes() -> None:
+    header = source(PixelSpacing=[0.5, 0.5])
+    made = written(build_overlay(report(header), picture())).dataset
+    assert list(made.ImageType) == ["DERIVED", "SECONDARY"]
+    assert (made.ConversionType, made.BurnedInAnnotation, made.Modality) == ("WSD", "YES", "OT")
+    (reference,) = made.SourceImageSequence
+    assert reference.ReferencedSOPInstanceUID == header.SOPInstanceUID
+    assert reference.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_it_cannot_be_measured_again() -> None:
+    made = build_overlay(report(source(PixelSpacing=[0.5, 0.5])), picture())
+    for keyword in ("PixelSpacing", "NominalScannedPixelSpacing", "SequenceOfUltrasoundRegions", "PixelAspectRatio"):
+        assert keyword not in made
+
+
+def test_a_lossy_source_makes_a_lossy_result() -> None:
+    header = source(
+        LossyImageCompression="01", LossyImageCompressionRatio="12.5", LossyImageCompressionMethod="ISO_10918_1"
+    )
+    made = written(build_overlay(report(header), picture())).dataset
+    assert made.LossyImageCompression == "01"
+    assert made.LossyImageCompressionRatio == 12.5
+    assert made.LossyImageCompressionMethod == "ISO_10918_1"
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, "1.2.840.10008.1.2.4.102"])
+def test_a_lossy_transfer_syntax_speaks_for_a_source_that_is_silent(syntax: str) -> None:
+    header = source(LossyImageCompression=None)
+    assert "LossyImageCompression" not in build_overlay(report(header), picture())
+    header.file_meta.TransferSyntaxUID = syntax
+    assert build_overlay(report(header), picture()).LossyImageCompression == "01"
+
+
+def test_a_frame_of_a_cine_becomes_a_single_image_that_names_it() -> None:
+    made = build_overlay(report(multiframe_source()), picture())
+    assert "NumberOfFrames" not in made
+    assert made.SourceImageSequence[0].ReferencedFrameNumber == 1
+
+
+def test_a_new_overlay_names_the_one_it_replaces() -> None:
+    old = build_overlay(report(), picture())
+    new = build_overlay(report(predecessors={"overlay": Predecessor.of(old)}), picture())
+    assert str(old.SOPInstanceUID) in new.DerivationDescription
+    assert len(new.DerivationDescription) <= 1024

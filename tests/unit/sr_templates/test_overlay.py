@@ -1,0 +1,109 @@
+"""What is drawn lies where the ellipse is, leaves the head in sight and never leaves the picture."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from inference.domain import EllipsePx
+from inference.measure import outline_px
+from sr_templates import drawing
+from sr_templates.overlay import _fit_panel, _quiet_corner, draw_overlay, panel_lines
+from tests.reports import ELLIPSE, measurement, picture, report
+
+ROWS, COLUMNS = 768, 1024
+BIG = EllipsePx(500.0, 380.0, 250.0, 190.0, 25.0)
+
+
+def test_the_outline_is_drawn_where_the_ellipse_is() -> None:
+    drawn = draw_overlay(report(measurement=measurement(ellipse=BIG)), np.zeros((ROWS, COLUMNS, 3), np.uint8))
+    columns, rows = np.round(outline_px(BIG, 360)).astype(int).T
+    distance = np.abs(drawn[rows, columns].astype(int) - drawing.OUTLINE_COLOR).max(axis=1)
+    assert np.mean(distance < 60) > 0.97  # a pixel under an axis' end or at half cover may differ
+
+
+def test_nothing_is_drawn_inside_the_head_but_the_axes() -> None:
+    drawn = draw_overlay(report(measurement=measurement(ellipse=BIG)), np.zeros((ROWS, COLUMNS, 3), np.uint8))
+    inner = dataclasses.replace(BIG, semi_major_px=200.0, semi_minor_px=150.0, angle_deg=BIG.angle_deg)
+    columns, rows = np.round(outline_px(inner, 720)).astype(int).T
+    touched = (drawn[rows, columns] > 0).any(axis=1)
+    assert touched.mean() < 0.05
+
+
+def test_shape_and_source_stay() -> None:
+    pixels = picture()
+    before = pixels.copy()
+    drawn = draw_overlay(report(), pixels)
+    assert drawn.shape == pixels.shape
+    assert drawn.dtype == np.uint8
+    assert np.array_equal(pixels, before)
+    assert not np.array_equal(drawn, before)
+
+
+def test_same_facts_same_pixels() -> None:
+    assert np.array_equal(draw_overlay(report(), picture()), draw_overlay(report(), picture()))
+
+
+@pytest.mark.parametrize("corner", [(200.0, 180.0), (824.0, 180.0), (200.0, 590.0), (824.0, 590.0)])
+def test_the_panel_avoids_the_head(corner: tuple[float, float]) -> None:
+    ellipse = EllipsePx(*corner, 160.0, 130.0, 10.0)
+    facts = report(measurement=measurement(ellipse=ellipse))
+    pixels = np.zeros((ROWS, COLUMNS, 3), np.uint8)
+    panel = _fit_panel(panel_lines(facts), pixels)
+    left, top = _quiet_corner(pixels, panel, facts.measurement)
+    columns, rows = outline_px(ellipse, 180).T
+    hidden = (columns >= left) & (columns <= left + panel.width) & (rows >= top) & (rows <= top + panel.height)
+    assert not hidden.any()
+
+
+def test_the_panel_avoids_interface_text() -> None:
+    facts = report(measurement=measurement(ellipse=BIG))
+    pixels = np.zeros((ROWS, COLUMNS, 3), np.uint8)
+    pixels[20:40, 20:200:3] = 255
+    panel = _fit_panel(panel_lines(facts), pixels)
+    left, top = _quiet_corner(pixels, panel, facts.measurement)
+    assert (left, top) != (panel.padding, panel.padding)
+
+
+@pytest.mark.parametrize("shape", [(600, 800), (768, 1024), (1080, 1920)])
+def test_letters_are_legible_at_usual_sizes(shape: tuple[int, int]) -> None:
+    panel = _fit_panel(panel_lines(report()), np.zeros((*shape, 3), np.uint8))
+    assert panel.base_px >= 14
+    assert panel.width <= shape[1] * 0.4
+    assert panel.height <= shape[0] * 0.4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 2000), (2000, 16), (64, 64)])
+def test_tiny_pictures_do_not_break_it(shape: tuple[int, int]) -> None:
+    assert draw_overlay(report(), np.zeros((*shape, 3), np.uint8)).shape == (*shape, 3)
+
+
+def test_the_panel_says_what_the_measurement_says() -> None:
+    text = [line.text for line in panel_lines(report())]
+    assert text[0] == "AI - research use"
+    assert "HC 197.1 mm" in text
+    assert "95 % interval 194.6 to 199.6 mm" in text
+    assert "GA 21w 6d" in text
+    assert "Hadlock 1984 (HC)" in text
+
+
+def test_without_an_age_the_panel_says_none() -> None:
+    text = [line.text for line in panel_lines(report(measurement=measurement(hc_mm=400.0)))]
+    assert "GA none" in text
+    assert not any("Hadlock" in line for line in text)
+
+
+def test_colours_can_be_told_apart_without_red_and_green() -> None:
+    """Blue minus yellow separates all three even where red and green are one."""
+    opponent = sorted(c[2] - (c[0] + c[1]) / 2 for c in (drawing.OUTLINE_COLOR, drawing.BPD_COLOR, drawing.OFD_COLOR))
+    lightness = sorted(sum(c) for c in (drawing.OUTLINE_COLOR, drawing.OFD_COLOR))
+    assert opponent[-1] - opponent[0] > 150
+    assert lightness[1] - lightness[0] > 100
+
+
+def test_the_default_ellipse_lies_in_the_default_picture() -> None:
+    columns, rows = outline_px(ELLIPSE, 90).T
+    assert columns.min() > 0
+    assert rows.min() > 0

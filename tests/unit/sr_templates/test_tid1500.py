@@ -1,0 +1,187 @@
+"""The structured report: its whole tree as golden text, and what must hold of its parts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from inference.dating import REFERENCE_SYSTEM
+from inference.domain import EllipsePx, IntervalMm
+from sr_templates import codes, wording
+from sr_templates.report import Predecessor, ReportInput
+from sr_templates.tid1500 import build_tid1500, outline_scoord
+from tests.reports import measurement, multiframe_source, report, source, written
+from tests.unit.sr_templates.trees import tree
+
+GOLDEN = Path(__file__).parent / "golden_tid1500.txt"
+
+
+def sr(facts: ReportInput) -> Dataset:
+    return written(build_tid1500(facts)).dataset
+
+
+def items(root: Dataset, code: Code) -> list[Dataset]:
+    """All items below `root` with that concept name, in document order."""
+    found = []
+    for child in root.get("ContentSequence") or ():
+        name = child.get("ConceptNameCodeSequence")
+        if name and (name[0].CodeValue, name[0].CodingSchemeDesignator) == (code.value, code.scheme_designator):
+            found.append(child)
+        found += items(child, code)
+    return found
+
+
+def value_of(item: Dataset) -> str:
+    return str(item.MeasuredValueSequence[0].NumericValue)
+
+
+def test_the_whole_tree_is_the_golden_one() -> None:
+    assert "\n".join(tree(sr(report()))) + "\n" == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_same_facts_same_bytes() -> None:
+    facts = report()
+    assert written(build_tid1500(facts)).content == written(build_tid1500(facts)).content
+
+
+def test_flags_say_that_nobody_has_verified_it() -> None:
+    made = sr(report())
+    assert (made.CompletionFlag, made.VerificationFlag, made.PreliminaryFlag) == (
+        "COMPLETE",
+        "UNVERIFIED",
+        "PRELIMINARY",
+    )
+    assert "VerifyingObserverSequence" not in made
+
+
+def test_numbers_are_those_of_the_measurement() -> None:
+    head = measurement()
+    made = sr(report(measurement=head))
+    assert head.hc_interval is not None
+    assert head.age.equation_band is not None
+    for code, text in (
+        (codes.HEAD_CIRCUMFERENCE, f"{head.hc_mm:.1f}"),
+        (codes.UPPER_UNCERTAINTY, f"{head.hc_interval.high - head.hc_mm:.1f}"),
+        (codes.LOWER_UNCERTAINTY, f"{head.hc_mm - head.hc_interval.low:.1f}"),
+        (codes.GESTATIONAL_AGE, str(head.age.days)),
+        (codes.TWO_SIGMA_LOWER, str(head.age.equation_band.low)),
+        (codes.TWO_SIGMA_UPPER, str(head.age.equation_band.high)),
+        (codes.BIPARIETAL_DIAMETER, f"{head.bpd_mm:.1f}"),
+        (codes.OCCIPITAL_FRONTAL_DIAMETER, f"{head.ofd_mm:.1f}"),
+        (codes.CEPHALIC_INDEX, f"{head.cephalic_index_percent:.1f}"),
+    ):
+        (item,) = items(made, code)
+        assert value_of(item) == text
+
+
+def test_two_sigma_is_the_equation_s_band_and_not_the_joined_range() -> None:
+    head = measurement(hc_interval=IntervalMm(180.0, 215.0))
+    assert head.age.interval != head.age.equation_band  # else the test could not tell
+    made = sr(report(measurement=head))
+    lower, upper = (int(value_of(items(made, code)[0])) for code in (codes.TWO_SIGMA_LOWER, codes.TWO_SIGMA_UPPER))
+    assert head.age.equation_band is not None
+    assert (lower, upper) == (head.age.equation_band.low, head.age.equation_band.high)
+
+
+def test_hc_and_age_come_first() -> None:
+    names = [line.split("(")[1].split(",")[0] for line in tree(sr(report())) if line.startswith("      CONTAINS NUM")]
+    assert names[:2] == ["11984-2", "18185-9"]
+
+
+def test_no_interval_no_uncertainty() -> None:
+    made = sr(report(measurement=measurement(hc_interval=None)))
+    assert not items(made, codes.UPPER_UNCERTAINTY)
+    assert wording.NO_INTERVAL in [c.TextValue for c in items(made, codes.COMMENT)]
+
+
+def test_no_age_no_number_but_the_reason() -> None:
+    made = sr(report(measurement=measurement(hc_mm=400.0)))
+    assert not items(made, codes.GESTATIONAL_AGE)
+    assert any(c.TextValue.startswith("No gestational age: HC lies outside") for c in items(made, codes.COMMENT))
+
+
+def test_the_reference_system_has_a_private_code_with_its_scheme_and_no_band() -> None:
+    made = sr(report(measurement=measurement(REFERENCE_SYSTEM)))
+    (equation,) = items(made, codes.EQUATION)
+    assert equation.ConceptCodeSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
+    assert "11932-1" not in "\n".join(tree(made))
+    assert items(made, codes.EQUATION_CITATION)[0].TextValue == REFERENCE_SYSTEM.citation
+    assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
+    assert not items(made, codes.TWO_SIGMA_LOWER)
+
+
+def test_an_unknown_equation_is_private_too() -> None:
+    head = measurement()
+    other = dataclasses.replace(head, age=dataclasses.replace(head.age, equation="some-other-equation-of-2031"))
+    (equation,) = items(sr(report(measurement=other)), codes.EQUATION)
+    assert equation.ConceptCodeSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
+
+
+def test_hadlock_needs_no_private_scheme() -> None:
+    assert "CodingSchemeIdentificationSequence" not in sr(report())
+
+
+def test_a_cine_is_referenced_with_its_frame() -> None:
+    header = multiframe_source()
+    made = sr(report(header, measurement=measurement(frame=2)))
+    (region,) = [i for i in items(made, Code("111030", "DCM", "Image Region")) if i.ValueType == "SCOORD"]
+    reference = region.ContentSequence[0].ReferencedSOPSequence[0]
+    assert (reference.ReferencedSOPInstanceUID, reference.ReferencedFrameNumber) == (header.SOPInstanceUID, 2)
+
+
+def test_evidence_is_the_source() -> None:
+    header = source()
+    (study,) = sr(report(header)).CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert study.StudyInstanceUID == header.StudyInstanceUID
+    assert series.SeriesInstanceUID == header.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+
+
+def test_a_new_report_names_the_one_it_replaces() -> None:
+    old = sr(report())
+    new = sr(report(predecessors={"tid1500": Predecessor.of(old)}))
+    (study,) = new.PredecessorDocumentsSequence
+    reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == old.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in old
+
+
+def test_requests_are_fulfilled() -> None:
+    request = Dataset()
+    request.RequestedProcedureID = "RP-1"
+    made = sr(report(source(RequestAttributesSequence=[request])))
+    assert made.ReferencedRequestSequence[0].RequestedProcedureID == "RP-1"
+
+
+@given(
+    st.floats(50, 900),
+    st.floats(50, 700),
+    st.floats(20, 300),
+    st.floats(0.5, 1.0),
+    st.floats(0, 179.9),
+)
+def test_the_outline_is_closed_and_half_a_pixel_from_our_own_coordinates(
+    column: float, row: float, semi_major: float, ratio: float, angle: float
+) -> None:
+    ellipse = EllipsePx(column, row, semi_major, semi_major * ratio, angle)
+    points = outline_scoord(ellipse)
+    assert len(points) >= 65
+    assert np.array_equal(points[0], points[-1])
+    assert points[:-1].mean(axis=0) == pytest.approx([column + 0.5, row + 0.5], abs=1e-6)
+    x, y = points[:-1, 0], points[:-1, 1]
+    area = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
+    assert area == pytest.approx(np.pi * semi_major**2 * ratio, rel=2e-3)
+
+
+def test_all_text_of_our_own_is_ascii() -> None:
+    """A source in any character set can carry the report."""
+    made = build_tid1500(report(source(PatientName="Doe^Jane")))
+    assert "\n".join(tree(made)).isascii()
