@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 Format = Literal["json", "text"]
 Logged = str | int | float | bool | None
@@ -29,6 +29,7 @@ OWN_LOGGERS = ("dicom_node", "inference", "sr_templates", "__main__")
 
 _UID = re.compile(r"[0-9.]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+-]{1,80}")
+_TAG = re.compile(r"\([0-9A-Fa-f]{4}, ?[0-9A-Fa-f]{4}\)")
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -51,12 +52,7 @@ def _status_word(value: object) -> Logged:
     return f"0x{value:04X}" if isinstance(value, int) else None
 
 
-def _places(value: object) -> Logged:
-    """Our own rendering of a traceback; see `_where`."""
-    return value if isinstance(value, str) else None
-
-
-_uid, _token, _ae = _matching(_UID), _matching(_TOKEN), _matching(_AE_TITLE)
+_uid, _token, _tag, _ae = _matching(_UID), _matching(_TOKEN), _matching(_TAG), _matching(_AE_TITLE)
 
 FIELDS: Mapping[str, Callable[[object], Logged]] = {
     # DICOM identifiers that name an object without naming a person
@@ -79,6 +75,8 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "object_id": _number,
     "delivery_id": _number,
     "revision": _number,
+    "job": _number,
+    "attempt": _number,
     "attempts": _number,
     "token": _number,
     # vocabulary of this program: enum values and class names, never sentences
@@ -93,6 +91,8 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "error": _token,
     "signal": _token,
     "task": _token,
+    "what": _token,
+    "tag": _tag,
     "model": _token,
     "model_sha256": _token,
     "device": _token,
@@ -108,6 +108,8 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "size_bytes": _number,
     "free_mb": _number,
     "seconds": _number,
+    "epoch": _number,
+    "loss": _number,
     "delay_s": _number,
     "pid": _number,
     "exit_status": _number,
@@ -157,30 +159,29 @@ def _fields(record: logging.LogRecord) -> dict[str, Logged]:
         fields["line"] = record.lineno
     if record.exc_info and record.exc_info[1] is not None:
         fields["exception"] = type(record.exc_info[1]).__name__
-        fields["where"] = _places(_where(record.exc_info[1]))
+        fields["where"] = where(record.exc_info[1])
     return fields
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """`module:line` of the frames, innermost last; neither source text nor values."""
     frames = traceback.extract_tb(error.__traceback__)
     return " > ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames[-8:])
 
 
 def configure(level: str = "INFO", form: Format = "json", stream: TextIO | None = None) -> logging.Handler:
-    """Make the root logger write events to `stream` (standard error) and to nothing else. Gives the handler back."""
+    """Make the root logger write events to `stream` (standard error) and to nothing else. Gives the handler back.
+
+    `level` is the handler's, so that another handler (see app.tell_when_ready) still hears of events below it.
+    """
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(EventFormatter(form))
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
+    handler.setLevel(level)
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(min(logging.INFO, handler.level))
     for chatty in ("pynetdicom", "pydicom", "apscheduler", "alembic", "sqlalchemy", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return handler
-
-
-def log_event(logger: logging.Logger, level: int, event: str, **fields: Any) -> None:
-    """Write one event; fields that are None are left out."""
-    logger.log(level, event, extra={name: value for name, value in fields.items() if value is not None})

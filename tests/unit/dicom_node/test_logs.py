@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.logs import FIELDS, FOREIGN_EVENT, EventFormatter, configure, log_event
+from dicom_node.logs import EVENT_NAME, FIELDS, FOREIGN_EVENT, EventFormatter, configure
 
 PERSON = "Doe^Jane"
 
@@ -27,24 +29,28 @@ def stream() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+def log(event: str, **fields: object) -> None:
+    logging.getLogger("dicom_node.x").info(event, extra=fields)
+
+
 def last(stream: io.StringIO) -> dict[str, object]:
     record: dict[str, object] = json.loads(stream.getvalue().splitlines()[-1])
     return record
 
 
 def test_event_with_fields(stream: io.StringIO) -> None:
-    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "deliver.sent", sop_instance_uid="2.25.7", attempts=2)
+    log("deliver.sent", sop_instance_uid="2.25.7", attempts=2)
     assert last(stream).items() >= {"event": "deliver.sent", "sop_instance_uid": "2.25.7", "attempts": 2}.items()
     assert str(last(stream)["time"]).endswith("Z")
 
 
 def test_status_word_is_hexadecimal(stream: io.StringIO) -> None:
-    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "deliver.failed", status_word=0xA700)
+    log("deliver.failed", status_word=0xA700)
     assert last(stream)["status_word"] == "0xA700"
 
 
 def test_field_that_is_not_listed_is_withheld_and_its_name_told(stream: io.StringIO) -> None:
-    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "receive.stored", patient_name=PERSON)
+    log("receive.stored", patient_name=PERSON)
     assert PERSON not in stream.getvalue()
     assert last(stream)["withheld"] == "patient_name"
 
@@ -54,7 +60,7 @@ AE_TITLES = {"ae_title", "calling_ae", "called_ae"}  # free text by the standard
 
 @pytest.mark.parametrize("field", sorted(set(FIELDS) - AE_TITLES))
 def test_no_listed_field_lets_a_person_name_pass(stream: io.StringIO, field: str) -> None:
-    log_event(logging.getLogger("dicom_node.x"), logging.INFO, "receive.stored", **{field: PERSON})
+    log("receive.stored", **{field: PERSON})
     assert PERSON not in stream.getvalue()
 
 
@@ -99,3 +105,41 @@ def test_every_record_is_one_json_line(message: str, fields: dict[str, str]) -> 
     line = EventFormatter("json").format(record)
     assert "\n" not in line
     assert json.loads(line)["level"] == record.levelname
+
+
+ROOT = Path(__file__).parents[3]
+LOGGING_CALLS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+
+def logged_in(source: str) -> Iterator[tuple[str, set[str]]]:
+    """Event name and literal field names of every logging call."""
+    for call in ast.walk(ast.parse(source)):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        if call.func.attr not in LOGGING_CALLS or not ast.unparse(call.func.value).lower().endswith(("log", "logger")):
+            continue
+        extras = [keyword.value for keyword in call.keywords if keyword.arg == "extra"]
+        names = {
+            key.value
+            for extra in extras
+            if isinstance(extra, ast.Dict)
+            for key in extra.keys
+            if isinstance(key, ast.Constant)
+        }
+        event = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+        yield str(event), {str(name) for name in names}
+
+
+@pytest.mark.parametrize("package", ["dicom_node", "inference", "sr_templates"])
+def test_everything_that_is_logged_has_an_event_name_and_listed_fields(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {event or '(no literal event name)'} {sorted(names - set(FIELDS))}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for event, names in logged_in(path.read_text(encoding="utf-8"))
+        if not EVENT_NAME.fullmatch(event) or names - set(FIELDS)
+    ]
+    assert wrong == []
+
+
+def test_wrong_logging_call_would_be_seen() -> None:
+    assert list(logged_in('_log.info("a.b", extra={"x": 1})\nlog.error("oh " + name)')) == [("a.b", {"x"}), ("", set())]

@@ -1,0 +1,132 @@
+"""Composition root: configuration -> repository -> role. The only place that knows how the parts fit together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from dicom_node import logs
+from dicom_node.config import Config
+from dicom_node.deliver import courier
+from dicom_node.schedule import housekeeping
+from dicom_node.storage.repository import Repository
+from dicom_node.supervisor import READY_LINE, Supervisor
+
+STANDARD_OUTPUT = 1
+_LONGEST_GOODBYE_S = 30.0
+
+
+class Role(StrEnum):
+    RECEIVER = "receiver"
+    WORKER = "worker"
+    COURIER = "courier"
+
+
+def serve(config: Config, config_path: Path | None) -> None:
+    """Receiver, worker and courier as processes of their own, looked after until SIGTERM or SIGINT.
+
+    Raises:
+        NodeError: the database cannot be used, or a process could not start.
+    """
+    logs.configure(config.logging.level, config.logging.format)
+    with open_repository(config):  # migrated once, before anybody uses it
+        pass
+    Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop_on_signals())
+
+
+def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
+    """The command line of a supervised process."""
+    with_config = () if config_path is None else ("--config", str(config_path))
+    return (sys.executable, "-m", "dicom_node", role.value, *with_config, "--supervised")
+
+
+def run_role(role: Role, config: Config, supervised: bool) -> None:
+    """One role in this process until SIGTERM or SIGINT or, if supervised, until standard input ends.
+
+    Raises:
+        NodeError: the role cannot start.
+    """
+    handler = logs.configure(config.logging.level, config.logging.format)
+    stop = stop_on_signals()
+    if supervised:
+        stop_at_end_of_input(stop)
+        tell_when_ready(role)
+    with open_repository(config) as repository:
+        _RUN[role](config, repository, stop)
+    handler.flush()
+
+
+@contextmanager
+def open_repository(config: Config) -> Iterator[Repository]:
+    """The repository, with its tables brought up to date."""
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        yield repository
+
+
+def _receive(config: Config, repository: Repository, stop: threading.Event) -> None:
+    from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
+
+    with housekeeping(config.node.data_dir.resolve(), repository.known_paths):
+        server.run(config, repository, stop)
+
+
+def _work(config: Config, repository: Repository, stop: threading.Event) -> None:
+    from dicom_node import worker  # noqa: PLC0415  torch stays out of the other roles
+
+    worker.run(config, repository, stop)
+
+
+def _deliver(config: Config, repository: Repository, stop: threading.Event) -> None:
+    courier.run(config, repository, stop)
+
+
+_RUN: dict[Role, Callable[[Config, Repository, threading.Event], None]] = {
+    Role.RECEIVER: _receive,
+    Role.WORKER: _work,
+    Role.COURIER: _deliver,
+}
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; only for the main thread of a process."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def stop_at_end_of_input(stop: threading.Event) -> None:
+    """Set `stop` when the supervisor is gone, whatever became of it; leave by force if that is not heeded."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        stop.set()
+        timer = threading.Timer(_LONGEST_GOODBYE_S, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+def tell_when_ready(role: Role) -> None:
+    """Pass the role's own "<role>.ready" event on to the supervisor as a line on standard output."""
+    logging.getLogger().addHandler(_ReadyTeller(f"{role.value}.ready"))
+
+
+class _ReadyTeller(logging.Handler):
+    def __init__(self, event: str) -> None:
+        super().__init__(logging.INFO)
+        self._event = event
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == self._event:
+            os.write(STANDARD_OUTPUT, READY_LINE)

@@ -1,0 +1,106 @@
+"""`check-config`: whether the node could start here, said before it does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+
+from dicom_node.config import Config
+from dicom_node.errors import NodeError
+from dicom_node.storage.engine import masked
+from dicom_node.storage.repository import Repository
+from inference.models import ModelError, find_model
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def check(config: Config) -> Iterator[Check]:
+    """Look at everything that the configuration names on this machine."""
+    yield _check_port(config)
+    folder = _check_data_dir(config.node.data_dir)
+    yield folder
+    if folder.verdict is not Verdict.FAILED:
+        yield _check_database(config)
+    yield _check_model(config)
+    if not config.peers:
+        yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
+    if not config.destinations:
+        yield Check("destinations", Verdict.WARNING, "no destination is listed, so results stay on this machine")
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The whole configuration with every default, without the database's password."""
+    document: dict[str, Any] = config.model_dump(mode="json")
+    document["node"]["data_dir"] = str(config.node.data_dir.resolve())
+    document["database"]["url"] = masked(make_url(config.database_url))
+    document["inference"]["weights_dir"] = str(config.weights)
+    return document
+
+
+def _check_port(config: Config) -> Check:
+    host, port = config.node.host, config.node.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                text = f"{host} port {port} is in use: by a running node, or by something else"
+                return Check("port", Verdict.WARNING, text)
+            return Check("port", Verdict.FAILED, f"cannot listen on {host} port {port} ({error.strerror})")
+    return Check("port", Verdict.OK, f"{host} port {port} is free")
+
+
+def _check_data_dir(folder: Path) -> Check:
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        return Check("data_dir", Verdict.FAILED, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Check("data_dir", Verdict.FAILED, f"{existing} is not writable")
+    text = "is writable" if existing == folder.resolve() else "will be made"
+    return Check("data_dir", Verdict.OK, f"{folder.resolve()} {text}")
+
+
+def _check_database(config: Config) -> Check:
+    url = make_url(config.database_url)
+    if config.database.url is None and not (config.node.data_dir / "node.sqlite3").exists():
+        return Check("database", Verdict.OK, "SQLite in data_dir; will be made")
+    try:
+        with closing(Repository.open(config.database_url)) as repository:
+            repository.refusals(1)
+    except NodeError as error:
+        return Check("database", Verdict.FAILED, str(error))
+    return Check("database", Verdict.OK, f"{masked(url)} answers")
+
+
+def _check_model(config: Config) -> Check:
+    try:
+        find_model(config.weights, config.inference.model).verify(config.weights)
+    except ModelError as error:
+        return Check("model", Verdict.FAILED, str(error))
+    return Check("model", Verdict.OK, f"{config.inference.model} is there and its sha256 is the manifest's")

@@ -1,0 +1,554 @@
+"""The verbs of `dicom-node`. Exit status: 0 done, 1 the thing asked for failed, 2 bad arguments.
+
+Each verb loads only what it needs: no listing imports torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from dicom_node import __version__, app, checks, logs
+from dicom_node.app import Role, open_repository
+from dicom_node.config import Config, find_config, load_config
+from dicom_node.deliver import scu
+from dicom_node.deliver.courier import link_to
+from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
+from dicom_node.domain import Delivery, DeliveryState, Job, JobState
+from dicom_node.errors import InstanceRefused, NodeError
+from dicom_node.listing import show, told
+from dicom_node.queue import utc_now
+from dicom_node.storage.repository import Repository
+from inference.domain import PixelSpacingMm
+from inference.models import ModelError, read_manifest
+
+PROGRAM = "dicom-node"
+P = ParamSpec("P")
+Word = TypeVar("Word", bound=StrEnum)
+
+cli = typer.Typer(
+    name=PROGRAM,
+    help="DICOM node that measures fetal head circumference. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+jobs_cli = typer.Typer(invoke_without_command=True, help="List the work of the node; retry, cancel or confirm it.")
+db_cli = typer.Typer(no_args_is_help=True, help="The node's database.")
+cli.add_typer(jobs_cli, name="jobs")
+cli.add_typer(db_cli, name="db")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="configuration file; else $DICOM_NODE_CONFIG, else ./config.yaml")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of a table")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")]
+Peer = Annotated[
+    str, typer.Argument(metavar="NAME|AET@HOST:PORT", help="a destination of the configuration, or a peer")
+]
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
+RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
+DataFolder = Annotated[
+    Path, typer.Option("--data", exists=True, file_okay=False, help="the challenge's own folder layout")
+]
+
+
+def main() -> None:
+    """Entry point. What nobody foresaw is told in one line, by type and place, as in the logs."""
+    try:
+        cli(prog_name=PROGRAM)
+    except Exception as error:  # noqa: BLE001  the last edge: an operator gets a line, never a traceback
+        _fail(f"unexpected {type(error).__name__} ({logs.where(error)})")
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"{PROGRAM}: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def verb(function: Callable[P, None]) -> Callable[P, None]:
+    """Named failures become one line on standard error and exit status 1."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except (NodeError, ModelError) as error:
+            _fail(str(error))
+
+    return run
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _common(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
+    pass
+
+
+# --- the service ---------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@verb
+def serve(config: ConfigFile = None) -> None:
+    """Run receiver, worker and courier; one that dies is started again."""
+    path = find_config(config)
+    app.serve(load_config(path), path)
+
+
+@cli.command()
+@verb
+def receiver(config: ConfigFile = None, supervised: Supervised = False) -> None:
+    """Run only the receiver: takes objects from scanners."""
+    app.run_role(Role.RECEIVER, _config(config), supervised)
+
+
+@cli.command()
+@verb
+def worker(config: ConfigFile = None, supervised: Supervised = False) -> None:
+    """Run only a worker: measures and reports."""
+    app.run_role(Role.WORKER, _config(config), supervised)
+
+
+@cli.command()
+@verb
+def courier(config: ConfigFile = None, supervised: Supervised = False) -> None:
+    """Run only the courier: sends results to destinations."""
+    app.run_role(Role.COURIER, _config(config), supervised)
+
+
+# --- without a server ----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@verb
+def measure(
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="FILE_OR_FOLDER...", help="DICOM, PNG or JPEG")],
+    config: ConfigFile = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="ROW,COLUMN", help="mm per pixel, for pictures that are not DICOM")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line and file")] = False,
+) -> None:
+    """Measure files without a server. Abstaining is handling: status 0 when every file was handled."""
+    given = None if spacing is None else parse_spacing(spacing)
+    loaded = _config(config)
+    from dicom_node.measuring import measure_paths  # noqa: PLC0415  brings torch
+
+    answers = measure_paths(paths, loaded, given)
+    if as_json:
+        for answer in answers:
+            print(json.dumps(answer), flush=True)
+        return
+    columns = ("file", "status", "HC_mm", "interval_mm", "GA", "reason")
+    show([_told_answer(answer) for answer in answers], columns, as_json=False, empty="no file found")
+
+
+def parse_spacing(text: str) -> PixelSpacingMm:
+    """`0.2,0.2` (row, column) in mm per pixel. Raises typer.BadParameter."""
+    try:
+        row, column = (float(part) for part in text.split(","))
+        return PixelSpacingMm(row, column)
+    except ValueError as error:
+        raise typer.BadParameter("two positive numbers are needed, as in 0.2,0.2", param_hint="--spacing") from error
+
+
+def _told_answer(answer: dict[str, Any]) -> dict[str, Any]:
+    low, high = answer["hc_low_mm"], answer["hc_high_mm"]
+    return {
+        "file": answer["file"],
+        "status": answer["status"],
+        "HC_mm": answer["hc_mm"],
+        "interval_mm": None if low is None else f"{low} to {high}",
+        "GA": told_age(answer["ga_days"]),
+        "reason": answer["reason_text"] or answer["ga_reason"],
+    }
+
+
+def told_age(days: int | None) -> str | None:
+    """Whole weeks and days, as sonographers write them: 21w3d."""
+    return None if days is None else f"{days // 7}w{days % 7}d"
+
+
+# --- peers ---------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@verb
+def send(
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="FILE_OR_FOLDER...")],
+    to: Annotated[str, typer.Option(metavar="NAME|AET@HOST:PORT", help="where to")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send DICOM files to a peer by C-STORE, as they are."""
+    loaded = _config(config)
+    link = link_to(loaded, resolve_peer(to, loaded))
+    readable, rows = _readable(paths)
+    for item, outcome in scu.send(readable, link):
+        word = outcome.status_word
+        rows.append(
+            {
+                "file": str(item.path),
+                "sop_instance_uid": item.sop_instance_uid,
+                "outcome": "sent" if isinstance(outcome, Sent) else outcome.cause.value,
+                "status": None if word is None else f"0x{word:04X}",
+                "comment": outcome.comment or None,
+            }
+        )
+    show(rows, ("file", "outcome", "status", "comment"), as_json, empty="no file found")
+    failed = sum(row["outcome"] != "sent" for row in rows)
+    if failed or not rows:
+        _fail(f"{failed} of {len(rows)} files were not sent")
+
+
+def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any]]]:
+    """The files that can be sent, and a row for each that cannot."""
+    readable: list[Outgoing] = []
+    rows: list[dict[str, Any]] = []
+    for path in _files_below(paths):
+        try:
+            readable.append(outgoing(path))
+        except InstanceRefused as error:
+            rows.append({"file": str(path), "outcome": error.reason.value, "comment": str(error)})
+    return readable, rows
+
+
+def _files_below(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+@cli.command()
+@verb
+def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Ask a peer by C-ECHO whether it is there and knows us."""
+    loaded = _config(config)
+    address = resolve_peer(peer, loaded)
+    answer = scu.echo(link_to(loaded, address))
+    if as_json:
+        print(json.dumps({**asdict(address), **asdict(answer), "answered": answer.answered}))
+    elif answer.answered:
+        print(f"{address.ae_title} at {address.host}:{address.port} answered in {answer.seconds * 1000:.0f} ms")
+    if not answer.answered:
+        where = f"{address.ae_title} at {address.host}:{address.port}"
+        _fail(f"{where}: {answer.text}" + ("" if answer.cause is None else f" [{answer.cause.value}]"))
+
+
+_ADDRESS = re.compile(r"(?P<ae_title>.+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s\[\]]+):(?P<port>[0-9]{1,5})")
+
+
+def resolve_peer(text: str, config: Config) -> PeerAddress:
+    """A destination by its name, or AET@HOST:PORT (an IPv6 host in brackets).
+
+    Raises:
+        typer.BadParameter: neither.
+    """
+    for destination in config.destination_list():
+        if destination.name == text:
+            return PeerAddress(destination.ae_title, destination.host, destination.port)
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        names = ", ".join(d.name for d in config.destinations) or "none"
+        raise typer.BadParameter(f"{text!r} is neither a destination ({names}) nor AET@HOST:PORT")
+    ae_title, port = match["ae_title"].strip(" "), int(match["port"])
+    if not 1 <= len(ae_title) <= 16 or not ae_title.isascii() or not ae_title.isprintable() or "\\" in ae_title:
+        raise typer.BadParameter("an AE title has 1 to 16 printable ASCII characters and no backslash")
+    if not 1 <= port <= 65535:
+        raise typer.BadParameter("a port is a number from 1 to 65535")
+    return PeerAddress(ae_title, match["host"].strip("[]"), port)
+
+
+@cli.command()
+@verb
+def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Who may send to this node, and who was refused lately and why."""
+    loaded = _config(config)
+    allowed = [{"ae_title": peer.ae_title, "hosts": list(peer.hosts)} for peer in loaded.peer_list()]
+    with open_repository(loaded) as repository:
+        refused = [asdict(record) for record in repository.refusals(limit)]
+    if as_json:
+        print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
+        return
+    print("May send:")
+    show([{**row, "hosts": row["hosts"] or "any"} for row in allowed], ("ae_title", "hosts"), False, "nobody")
+    print("\nRefused lately:")
+    columns = ("refused_at", "calling_ae", "called_ae", "host", "reason", "advice")
+    show(refused, columns, as_json=False, empty="nobody")
+
+
+@cli.command()
+@verb
+def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Where results go, and how many are in which state there."""
+    loaded = _config(config)
+    with open_repository(loaded) as repository:
+        counts = repository.delivery_counts()
+    rows: list[dict[str, Any]] = [
+        {**asdict(d), "objects": [kind.value for kind in d.objects], "configured": True}
+        for d in loaded.destination_list()
+    ]
+    known = {row["name"] for row in rows}
+    rows += [{"name": name, "configured": False} for name in sorted(set(counts) - known)]
+    for row in rows:
+        row |= {state.value: counts.get(row["name"], {}).get(state, 0) for state in DeliveryState}
+    columns = ("name", "configured", "ae_title", "host", "port", "objects", *(s.value for s in DeliveryState))
+    show(rows, columns, as_json, empty="no destination is configured")
+
+
+# --- work ----------------------------------------------------------------------------------------------------------
+
+
+@jobs_cli.callback()
+@verb
+def jobs(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    config: ConfigFile = None,
+    deliveries: Annotated[bool, typer.Option("--deliveries", help="deliveries instead of jobs")] = False,
+    state: Annotated[list[str] | None, typer.Option(help="only those in this state; may be repeated")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs (or deliveries), newest first; or retry, cancel, confirm one."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with open_repository(_config(config)) as repository:
+        if deliveries:
+            found = repository.deliveries(_states(DeliveryState, state), limit)
+            show([_delivery_row(delivery) for delivery in found], _DELIVERY_COLUMNS, as_json, empty="no delivery")
+            return
+        rows = [_job_row(job, repository) for job in repository.jobs(_states(JobState, state), limit)]
+    show(rows, _JOB_COLUMNS, as_json, empty="no job")
+
+
+_JOB_COLUMNS = ("id", "kind", "state", "attempts", "available_at", "sop_instance_uid", "result", "reason", "error")
+_DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "attempts", "available_at", "status", "comment")
+
+
+def _states(kind: type[Word], given: Sequence[str] | None) -> list[Word]:
+    """The enum members called so. Raises typer.BadParameter."""
+    try:
+        return [kind(text) for text in given or ()]
+    except ValueError as error:
+        raise typer.BadParameter(f"{' '.join(given or ())}: use one of {', '.join(kind)}") from error
+
+
+def _job_row(job: Job, repository: Repository) -> dict[str, Any]:
+    instance, result = repository.instance(job.instance_id), repository.result_of(job.instance_id)
+    return {
+        **asdict(job),
+        "sop_instance_uid": instance.sop_instance_uid,
+        "revision": instance.revision,
+        "relation": instance.relation,
+        "result": None if result is None else result.status,
+        "reason": None if result is None else result.reason,
+    }
+
+
+def _delivery_row(delivery: Delivery) -> dict[str, Any]:
+    word = delivery.status_word
+    return {**asdict(delivery), "status": None if word is None else f"0x{word:04X}"}
+
+
+@jobs_cli.command("retry")
+@verb
+def retry_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
+    """Start a dead or cancelled job afresh."""
+    _change(config or context.obj, lambda repository: repository.retry_job(job, utc_now()))
+
+
+@jobs_cli.command("cancel")
+@verb
+def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
+    """Cancel a job that is not running; a cancelled correction releases what it held back."""
+    _change(config or context.obj, lambda repository: repository.cancel_job(job, utc_now()))
+
+
+@jobs_cli.command("confirm")
+@verb
+def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
+    """Accept a held correction of identity: it is measured and its results replace the earlier ones."""
+    _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
+
+
+@jobs_cli.command("retry-delivery")
+@verb
+def retry_delivery(context: typer.Context, delivery: RowId, config: ConfigFile = None) -> None:
+    """Send a dead delivery afresh, or a waiting one now."""
+    _change(config or context.obj, lambda repository: repository.retry_delivery(delivery, utc_now()))
+
+
+def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
+    with open_repository(_config(config)) as repository:
+        change(repository)
+    print("done")
+
+
+# --- the installation ----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@verb
+def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """The weight files, whether they are the ones that were measured, and their figures."""
+    loaded = _config(config)
+    rows = [
+        {
+            "name": entry.name,
+            "architecture": entry.architecture,
+            "parameters": entry.parameters,
+            "file": entry.file,
+            "sha256": entry.sha256,
+            "verified": entry.verified(loaded.weights),
+            "configured": entry.name == loaded.inference.model,
+            "figures": entry.figures,
+            "data": entry.data,
+            "card": entry.card,
+        }
+        for entry in read_manifest(loaded.weights)
+    ]
+    show(rows, ("name", "architecture", "parameters", "file", "verified", "configured"), as_json, empty="no model")
+    altered = [row["name"] for row in rows if not row["verified"]]
+    if altered:
+        _fail(f"missing or altered: {', '.join(map(str, altered))}")
+
+
+@cli.command("check-config")
+@verb
+def check_config(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Read the configuration, show it with every default, and say whether the node could start."""
+    path = find_config(config)
+    loaded = load_config(path)
+    found = list(checks.check(loaded))
+    if as_json:
+        document = {"file": None if path is None else str(path), "config": checks.resolved(loaded)}
+        print(json.dumps({**document, "checks": [asdict(one) for one in found]}, indent=1))
+    else:
+        import yaml  # noqa: PLC0415
+
+        print(f"# {path or 'built-in defaults'}")
+        print(yaml.safe_dump(checks.resolved(loaded), sort_keys=False))
+        show([asdict(one) for one in found], ("verdict", "name", "text"), as_json=False)
+    failed = [one.name for one in found if one.verdict is checks.Verdict.FAILED]
+    if failed:
+        _fail(f"the node cannot start: {', '.join(failed)}")
+
+
+@db_cli.command("upgrade")
+@verb
+def db_upgrade(config: ConfigFile = None) -> None:
+    """Bring the tables to those of this version; `serve` does so too."""
+    with open_repository(_config(config)):
+        print("done")
+
+
+@db_cli.command("info")
+@verb
+def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Where the database is and how much is in it."""
+    loaded = _config(config)
+    with open_repository(loaded) as repository:
+        counts = repository.counts(utc_now())
+    facts = {"url": checks.resolved(loaded)["database"]["url"], **counts}
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    show([{"what": name, "value": value} for name, value in facts.items()], ("what", "value"), as_json=False)
+
+
+@cli.command()
+@verb
+def demo(
+    images: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, envvar="DEMO_IMAGES", help="your own DICOM files instead"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for everything the demonstration writes")] = Path("demo-out"),
+    serve_on: Annotated[bool, typer.Option("--serve", help="leave node and PACS running until Ctrl-C")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="seconds until it gives up")] = 300.0,
+) -> None:
+    """Push an ultrasound study through a node into a stand-in PACS and show what comes back."""
+    from dicom_node.demo.run import run_demo  # noqa: PLC0415  brings pictures and fonts
+
+    run_demo(images, out, serve_on, timeout_s)
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@verb
+def train(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder of the run; a cut-off run goes on")],
+    epochs: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="COARSE FINE", help="other numbers of epochs than the recipe's")
+    ] = None,
+    export: Annotated[
+        bool, typer.Option("--export", help="also calibrate on validation exams and write the weights folder")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Train the network again, from ImageNet weights and the challenge's images."""
+    loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
+    from inference.training.train import Recipe  # noqa: PLC0415
+    from inference.training.train import train as run_training  # noqa: PLC0415
+
+    recipe = Recipe(threads=loaded.inference.threads)
+    if epochs is not None:
+        recipe = replace(recipe, coarse_epochs=epochs[0], fine_epochs=epochs[1])
+    print(run_training(data, out, recipe))
+    if export:
+        from inference.training.export import Shipment  # noqa: PLC0415
+        from inference.training.export import export as ship  # noqa: PLC0415
+
+        entry = ship(data, out, loaded.weights, Shipment(name=loaded.inference.model))
+        print(loaded.weights / entry.file)
+
+
+@cli.command()
+@verb
+def evaluate(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for tables and figures")],
+    split: Annotated[str, typer.Option(help="train, validation or test; an opening of the test exams is recorded")],
+    model: Annotated[str | None, typer.Option(help="name in the manifest; else the configured one")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Judge a model on exams by the challenge's annotations; prints the summary as JSON."""
+    loaded = _config(config)
+    if model is not None:
+        loaded = loaded.model_copy(update={"inference": loaded.inference.model_copy(update={"model": model})})
+    from dicom_node.worker import build_examiner, find_entry  # noqa: PLC0415
+    from inference.training.challenge import Split  # noqa: PLC0415
+    from inference.training.report import evaluate as judge  # noqa: PLC0415
+
+    (wanted,) = _states(Split, [split])
+    entry = find_entry(loaded)
+    print(json.dumps(judge(data, build_examiner(loaded, entry), entry, wanted, out), indent=1))
+
+
+def _config(explicit: Path | None) -> Config:
+    """Raises ConfigError."""
+    return load_config(find_config(explicit))
