@@ -17,6 +17,9 @@ from sr_templates.drawing import Color, Point, axes_px
 from sr_templates.report import Picture, ReportInput
 from sr_templates.typeface import BOLD, REGULAR, picture_font
 
+Corner = tuple[int, int]
+"""Left and top of the panel, in pixels."""
+
 OUTLINE_POINTS = 240
 FONT_SHARE = 0.0235
 """Height of the panel's letters as a share of the picture's rows: 14 px at 600 rows."""
@@ -25,7 +28,7 @@ SMALLEST_FONT_PX = 8
 LARGEST_FONT_PX = 48
 PANEL_OPACITY = 0.84
 PANEL_MAX_SHARE = 0.6
-"""The panel takes at most this share of the picture's width; its letters shrink before it grows."""
+"""The panel's letters shrink rather than take more than this share of the picture's width."""
 
 BRIGHT = 96
 """Interface text is at least this bright, of 255."""
@@ -72,8 +75,8 @@ def draw_overlay(report: ReportInput, picture: Picture) -> Picture:
     _dashed(drawn, axes.ofd, drawing.OFD_COLOR, drawing.OFD_DASH)
     _dashed(drawn, axes.bpd, drawing.BPD_COLOR, drawing.BPD_DASH)
     _closed(drawn, outline)
-    panel = _fit_panel(panel_lines(report), drawn)
-    _draw_panel(drawn, panel, _quiet_corner(drawn, panel, measurement))
+    panel, corner = _place_panel(panel_lines(report), drawn, measurement)
+    _draw_panel(drawn, panel, corner)
     return drawn
 
 
@@ -85,16 +88,16 @@ def panel_lines(report: ReportInput) -> tuple[PanelLine, ...]:
         PanelLine(f"HC {wording.millimetres(measurement.hc_mm)}", bold=True, scale=1.35),
     ]
     hc_range = wording.hc_range(measurement)
-    if hc_range is not None:
-        lines.append(PanelLine(f"{wording.interval_name(report.interval_coverage)} {hc_range}", _SOFT_TEXT))
-    if age.days is None:
-        lines.append(PanelLine("GA none", bold=True, scale=1.35))
-    else:
-        lines.append(PanelLine(f"GA {wording.weeks_and_days(age.days)}", bold=True, scale=1.35))
-        age_range = wording.age_range(age)
-        if age_range is not None:
-            lines.append(PanelLine(age_range, _SOFT_TEXT))
-        lines.append(PanelLine(wording.equation_name(age), _SOFT_TEXT))
+    interval = (
+        f"{wording.interval_name(report.interval_coverage)} {hc_range}" if hc_range else wording.NO_INTERVAL_SHORT
+    )
+    lines.append(PanelLine(interval, _SOFT_TEXT))
+    lines.append(
+        PanelLine(f"GA {'none' if age.days is None else wording.weeks_and_days(age.days)}", bold=True, scale=1.35)
+    )
+    if age.days is not None:
+        details = (wording.age_range(age), wording.age_range_note(age), wording.equation_name(age))
+        lines += [PanelLine(detail, _SOFT_TEXT) for detail in details if detail]
     return (
         *lines,
         PanelLine(f"BPD {wording.millimetres(measurement.bpd_mm)} outer to outer", drawing.BPD_COLOR),
@@ -104,15 +107,25 @@ def panel_lines(report: ReportInput) -> tuple[PanelLine, ...]:
     )
 
 
-def _fit_panel(lines: tuple[PanelLine, ...], picture: Picture) -> Panel:
-    """The largest letters up to the usual size with which the panel leaves room for the picture."""
-    rows, columns = picture.shape[:2]
-    usual = int(np.clip(round(rows * FONT_SHARE), SMALLEST_FONT_PX, LARGEST_FONT_PX))
-    for base in range(usual, SMALLEST_FONT_PX - 1, -1):
+def _place_panel(lines: tuple[PanelLine, ...], picture: Picture, measurement: Measurement) -> tuple[Panel, Corner]:
+    """The largest letters, down to three quarters of the usual, with which some corner leaves the head in sight."""
+    usual = int(np.clip(round(picture.shape[0] * FONT_SHARE), SMALLEST_FONT_PX, LARGEST_FONT_PX))
+    smallest = max(SMALLEST_FONT_PX, round(usual * 0.75))
+    head = _points_inside(measurement.ellipse)
+    for base in range(usual, smallest - 1, -1):
         panel = _measure_panel(lines, base)
-        if panel.width <= columns * PANEL_MAX_SHARE:
-            return panel
-    return _measure_panel(lines, SMALLEST_FONT_PX)
+        corner = _quiet_corner(picture, panel, measurement)
+        if panel.width <= picture.shape[1] * PANEL_MAX_SHARE and not _covered(head, panel, corner).any():
+            return panel, corner
+    panel = _measure_panel(lines, smallest)
+    return panel, _quiet_corner(picture, panel, measurement)
+
+
+def _covered(points: NDArray[np.float64], panel: Panel, corner: Corner) -> NDArray[np.bool_]:
+    """Which of the points [n, 2] lie under the panel, [n]."""
+    left, top = corner
+    under: NDArray[np.bool_] = np.all((points >= corner) & (points <= (left + panel.width, top + panel.height)), axis=1)
+    return under
 
 
 def _measure_panel(lines: tuple[PanelLine, ...], base_px: int) -> Panel:
@@ -126,7 +139,7 @@ def _line_height(line: PanelLine, base_px: int) -> int:
     return round(max(SMALLEST_FONT_PX, base_px * line.scale) * 1.32)
 
 
-def _quiet_corner(picture: Picture, panel: Panel, measurement: Measurement) -> tuple[int, int]:
+def _quiet_corner(picture: Picture, panel: Panel, measurement: Measurement) -> Corner:
     """Left and top of the corner where the panel hides least: head first, then interface text, then tissue."""
     rows, columns = picture.shape[:2]
     margin = panel.padding
@@ -137,10 +150,10 @@ def _quiet_corner(picture: Picture, panel: Panel, measurement: Measurement) -> t
     text = picture.max(axis=2) > BRIGHT
     text[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1] = False
 
-    def hidden(corner: tuple[int, int]) -> float:
+    def hidden(corner: Corner) -> float:
         left, top = corner
         covered = slice(top, top + panel.height), slice(left, left + panel.width)
-        on_head = np.all((head >= (left, top)) & (head <= (left + panel.width, top + panel.height)), axis=1)
+        on_head = _covered(head, panel, corner)
         return float(1000.0 * on_head.mean() + 50.0 * text[covered].mean() + picture[covered].mean() / 255)
 
     return min(corners, key=hidden)
@@ -153,7 +166,7 @@ def _points_inside(ellipse: EllipsePx) -> NDArray[np.float64]:
     return np.concatenate([centre + ring * share for share in (0.25, 0.5, 0.75, 1.0)])
 
 
-def _draw_panel(picture: Picture, panel: Panel, corner: tuple[int, int]) -> None:
+def _draw_panel(picture: Picture, panel: Panel, corner: Corner) -> None:
     """Darken the ground, then write; in place, clipped to the picture."""
     left, top = corner
     ground = picture[top : top + panel.height, left : left + panel.width]

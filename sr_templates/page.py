@@ -282,7 +282,7 @@ def _figures_column(page: Page, report: ReportInput, y: float) -> float:
     page.text(left, y, "Head circumference", LABEL)
     page.text(left, y - 24, wording.millimetres(measurement.hc_mm), FIGURE)
     hc_range = wording.hc_range(measurement)
-    interval = [] if hc_range is None else [f"{wording.interval_name(report.interval_coverage)}", hc_range]
+    interval = [wording.interval_name(report.interval_coverage), hc_range] if hc_range else [wording.NO_INTERVAL_SHORT]
     y = _lines(page, interval, left, y - 38)
     y -= 18
     page.text(left, y, "Gestational age", LABEL)
@@ -311,10 +311,11 @@ def _age(page: Page, report: ReportInput, left: float, y: float, width: float) -
         return _lines(page, wrap(wording.age_or_reason(age), REGULAR, 9, width), left, y - 36)
     end = page.text(left, y - 24, wording.weeks_and_days(age.days), FIGURE)
     page.text(end + 6, y - 24, f"({age.days} days)", Style(9, color=MUTED))
-    lines = []
+    lines: list[str] = []
     age_range = wording.age_range(age)
     if age_range is not None:
-        lines += wrap(f"range {age_range}", REGULAR, 9, width)
+        lines.append(f"range {age_range}")
+    lines += filter(None, [wording.age_range_note(age)])
     lines += wrap(wording.equation_name(age), REGULAR, 9, width)
     return _lines(page, lines, left, y - 38)
 

@@ -30,6 +30,7 @@ INTERVAL_COVERS = (
 INTERVAL_DOES_NOT_COVER = (
     "It does not cover the choice of plane, other scanners or settings, or differences between examiners."
 )
+NO_INTERVAL_SHORT = "no calibrated interval"
 NO_INTERVAL = "This model has no calibrated interval; the error of HC is not stated."
 BPD_IS_OUTER = (
     "BPD and OFD are the axes of the outer outline (outer to outer); BPD in charts is often outer to inner and smaller."
@@ -93,10 +94,14 @@ def age_or_reason(age: GestationalAge) -> str:
 
 
 def age_range(age: GestationalAge) -> str | None:
-    """What to print as the range of the age: joined with HC's interval where there is one, else the equation's own."""
-    if age.interval is not None:
-        return days_range(age.interval)
-    return None if age.equation_band is None else f"{days_range(age.equation_band)} (2 SD of the equation alone)"
+    """The range of the age: joined with HC's interval where there is one, else the equation's own."""
+    widest = age.interval or age.equation_band
+    return None if widest is None else days_range(widest)
+
+
+def age_range_note(age: GestationalAge) -> str | None:
+    """What a range without HC's interval leaves out."""
+    return "2 SD of the equation alone" if age.interval is None and age.equation_band is not None else None
 
 
 def equation_name(age: GestationalAge) -> str:
@@ -135,6 +140,8 @@ def remarks(measurement: Measurement) -> tuple[str, ...]:
     """The measurement's warnings as sentences; plane and redating are always said."""
     said = [Warning.PLANE_NOT_VERIFIED, Warning.DO_NOT_REDATE, *measurement.warnings]
     silent = {Warning.INTERVAL_NOT_CALIBRATED}  # `coverage_notes` says it
+    if measurement.age.days is None:
+        silent.add(Warning.REFERENCE_SYSTEM_EQUATION)  # there is no age that could come from it
     return tuple(WARNING_TEXT[w] for w in dict.fromkeys(said) if w not in silent)
 
 
@@ -146,7 +153,7 @@ def comments(report: ReportInput) -> tuple[str, ...]:
     if age.days is None:
         lines.append(f"No gestational age: {age_or_reason(age)}")
     elif age.interval is not None:
-        lines.append(f"Gestational age range {days_range(age.interval)}. {AGE_RANGE}")
+        lines.append(f"Gestational age range {age_range(age)}. {AGE_RANGE}")
     if measurement.hc_interval is not None:
         lines.append(f"HC {interval_name(report.interval_coverage)}: {hc_range(measurement)}.")
     lines += [*coverage_notes(measurement), *remarks(measurement), BPD_IS_OUTER]

@@ -47,7 +47,11 @@ def test_without_an_interval_the_text_says_so_once() -> None:
 
 
 def test_age_without_hc_interval_names_the_equation_s_own_band() -> None:
-    assert str(wording.age_range(measurement(hc_interval=None).age)).endswith("(2 SD of the equation alone)")
+    age = measurement(hc_interval=None).age
+    assert age.equation_band is not None
+    assert wording.age_range(age) == wording.days_range(age.equation_band)
+    assert wording.age_range_note(age) == "2 SD of the equation alone"
+    assert wording.age_range_note(measurement().age) is None
 
 
 def test_an_age_without_days_gives_its_reason() -> None:
@@ -67,6 +71,8 @@ def test_the_reference_system_is_never_called_hadlock_1984() -> None:
     age = measurement(REFERENCE_SYSTEM).age
     assert "not Hadlock" in wording.equation_name(age)
     assert WARNING_TEXT[Warning.REFERENCE_SYSTEM_EQUATION] in wording.remarks(measurement(REFERENCE_SYSTEM))
+    without_age = measurement(REFERENCE_SYSTEM, hc_mm=400.0)
+    assert WARNING_TEXT[Warning.REFERENCE_SYSTEM_EQUATION] not in wording.remarks(without_age)
 
 
 @pytest.mark.parametrize("hc_mm", [80.0, 197.1, 400.0])
