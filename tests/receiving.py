@@ -59,7 +59,7 @@ def receiver_thread(config: Config, repository: server.Inbox) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def wait_until_listening(port: int, alive: Callable[[], bool] = lambda: True, seconds: float = 30.0) -> None:
+def wait_until_listening(port: int, alive: Callable[[], bool] = lambda: True, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert alive(), "the receiver ended before it listened"

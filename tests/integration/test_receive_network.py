@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,21 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
 
 from dicom_node.config import PeerEntry
+from dicom_node.errors import DatabaseUnavailable
+from dicom_node.receive import server
 from dicom_node.receive.contexts import KEPT_CLASSES, MEASURED_CLASSES, VERIFICATION
 from sr_templates.uids import UID_ROOT
 from tests.fakes import FakeRepository
-from tests.receiving import OUR_AE, SCANNER, eventually, free_port, receiver_config, receiver_thread, send
+from tests.receiving import (
+    OUR_AE,
+    SCANNER,
+    eventually,
+    free_port,
+    receiver_config,
+    receiver_thread,
+    send,
+    wait_until_listening,
+)
 from tests.scu import (
     ABORT,
     ASSOCIATE_AC,
@@ -274,6 +286,48 @@ def test_odd_ae_titles_get_an_answer_and_never_an_abort(
 
     assert pdu[0] != ABORT
     assert (pdu[0], *pdu[7:10])[: len(answer)] == answer
+
+
+def test_a_fault_in_authorisation_lets_nobody_in(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("dicom_node.receive.authorisation.authorise", broken)
+    pdu = answer_to(node.port, associate_request(b"SCANNER", b"FETALHC"))
+
+    assert (pdu[0], *pdu[7:10]) == (ASSOCIATE_RJ, 2, 1, 1)
+
+
+def test_a_refusal_that_cannot_be_remembered_is_still_one(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(node.repository, "record_refusal", locked)
+    pdu = answer_to(node.port, associate_request(b"STRANGER", b"FETALHC"))
+
+    assert (pdu[0], *pdu[7:10]) == (ASSOCIATE_RJ, 1, 1, 3)
+
+
+def test_an_object_on_its_way_is_finished_before_the_receiver_stops(tmp_path: Path) -> None:
+    config, repository, stop = receiver_config(tmp_path / "data", free_port()), FakeRepository(), threading.Event()
+    receiver = threading.Thread(target=server.run, args=(config, repository, stop))
+    receiver.start()
+    wait_until_listening(config.node.port)
+    with association(config.node.port, [US_IMAGE]) as assoc:
+        context_id = assoc.accepted_contexts[0].context_id
+        assert context_id is not None
+        *first, last = messages(Request.of(us_image(np.zeros((256, 256), np.uint8))), context_id)
+        for pdata in first:
+            assoc.dul.send_pdu(pdata)
+        eventually(lambda: list((tmp_path / "data").rglob("*.part")))
+        stop.set()
+        time.sleep(1)
+        assoc.dul.send_pdu(last)
+        eventually(lambda: repository.instances, seconds=3)
+    receiver.join(timeout=20)
+
+    assert not receiver.is_alive()
+    assert len(list((tmp_path / "data" / "objects").rglob("*.dcm"))) == 1
 
 
 def test_more_associations_than_allowed_are_rejected_for_now(tmp_path: Path) -> None:
