@@ -1,0 +1,50 @@
+"""Scanners send odd values; a measurement that was made is reported all the same, with the odd bytes copied."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from sr_templates.capture import build_overlay
+from sr_templates.pdf import build_pdf
+from sr_templates.tid1500 import build_tid1500
+from tests.reports import picture, report, source, written
+
+ODD = {
+    "unknown character set": ("SpecificCharacterSet", b"ISO_IR 999"),
+    "garbage character set": ("SpecificCharacterSet", b"garbage\\xx "),
+    "bytes of another character set": ("PatientName", b"M\xfcll^\xff\xfe"),
+    "name of 300 letters": ("PatientName", b"M" * 300),
+    "words for a date": ("StudyDate", b"not a date"),
+    "impossible time": ("StudyTime", b"99:99:99"),
+    "two identifiers": ("PatientID", b"a\\b "),
+    "letters for a number": ("InstanceNumber", b"abc "),
+    "two numbers": ("InstanceNumber", b"1\\2 "),
+    "letters for a weight": ("PatientWeight", b"abc "),
+    "long code": ("PatientSex", b"female person, long value "),
+}
+
+
+def odd_source(keyword: str, value: bytes) -> Dataset:
+    """A header with that element as it would be read from a file."""
+    header, tag = source(PatientName="Doe^Jane"), Tag(keyword)
+    header[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True, True)
+    return header
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what is odd; that is its job
+@pytest.mark.parametrize("case", ODD)
+def test_every_object_is_built(case: str) -> None:
+    facts = report(odd_source(*ODD[case]))
+    for built in (build_tid1500(facts), build_pdf(facts, picture()), build_overlay(facts, picture())):
+        assert written(built).dataset.SOPInstanceUID == built.SOPInstanceUID
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("case", [c for c in ODD if ODD[c][0] in {"PatientName", "StudyDate", "PatientID"}])
+def test_odd_identity_is_copied_byte_for_byte(case: str) -> None:
+    keyword, value = ODD[case]
+    assert value in written(build_tid1500(report(odd_source(keyword, value)))).content
