@@ -1,0 +1,70 @@
+"""Phantom families of the demonstration; those of training and of the tests are others, on purpose."""
+
+from __future__ import annotations
+
+import math
+
+from inference.domain import EllipseMm, PixelSpacingMm
+from inference.measure import circumference_mm
+from inference.phantom import PhantomFamily, PhantomImage, render
+
+DEMO_FAMILIES = (
+    PhantomFamily(
+        "demo-clear",
+        psf_axial_mm=(0.24, 0.32),
+        psf_lateral_mm=(0.58, 0.78),
+        dynamic_range_db=(57.0, 60.5),
+        skull_thickness_mm=(2.0, 2.5),
+        skull_echo_db=(22.0, 25.5),
+        skull_lateral_loss_db=(5.6, 5.9),
+        brain_echo_db=(-6.5, -3.0),
+        tissue_echo_db=(5.0, 8.0),
+        fluid_echo_db=(-30.0, -27.0),
+        fluid_rim_mm=(5.0, 10.0),
+        attenuation_db_per_cm=(0.35, 0.6),
+        shadow_db=(2.0, 4.0),
+    ),
+    PhantomFamily(
+        "demo-soft",
+        psf_axial_mm=(0.32, 0.38),
+        psf_lateral_mm=(0.8, 1.1),
+        dynamic_range_db=(60.5, 64.0),
+        skull_thickness_mm=(2.4, 2.6),
+        skull_echo_db=(24.0, 26.0),
+        skull_lateral_loss_db=(5.5, 6.0),
+        brain_echo_db=(-4.0, -1.0),
+        tissue_echo_db=(8.5, 11.0),
+        fluid_echo_db=(-26.5, -24.0),
+        fluid_rim_mm=(9.0, 14.0),
+        attenuation_db_per_cm=(0.7, 0.9),
+        shadow_db=(4.0, 6.0),
+    ),
+)
+
+_UNIT_ASPECT = 0.785  # a common cephalic index
+
+
+def head_with(hc_mm: float, shape: tuple[int, int], spacing: PixelSpacingMm, turn_deg: float) -> EllipseMm:
+    """An ellipse of circumference `hc_mm` in the middle of a picture of `shape` (rows, columns)."""
+    unit = EllipseMm(0.0, 0.0, 1.0, _UNIT_ASPECT, 0.0)
+    major = hc_mm / circumference_mm(unit)
+    rows, columns = shape
+    return EllipseMm(
+        (columns - 1) / 2.0 * spacing.column,
+        (rows - 1) * 0.52 * spacing.row,
+        major,
+        major * _UNIT_ASPECT,
+        turn_deg % 180.0,
+    )
+
+
+def spacing_for(hc_mm: float, rows: int) -> PixelSpacingMm:
+    """A depth setting at which a head of that size fills about six tenths of the picture's height."""
+    long_axis_mm = hc_mm / math.pi * 1.13
+    pixel = round(long_axis_mm / (0.62 * rows), 4)
+    return PixelSpacingMm(pixel, pixel)
+
+
+def demo_phantom(seed: int, shape: tuple[int, int], spacing: PixelSpacingMm, head: EllipseMm | None) -> PhantomImage:
+    """One seeded phantom; without a head where `head` is None."""
+    return render(DEMO_FAMILIES[seed % len(DEMO_FAMILIES)], seed, head, spacing, shape)
