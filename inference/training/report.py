@@ -87,7 +87,8 @@ def write_page(out: Path) -> None:
         parts += _section(path.stem, json.loads(path.read_text(encoding="utf-8")))
     openings = out / OPENINGS
     if openings.is_file():
-        parts += ["## Openings of the test exams", "", *_table(list(csv.reader(openings.open(newline="")))), ""]
+        lines = openings.read_text(encoding="utf-8").splitlines()
+        parts += ["## Openings of the test exams", "", *_table(list(csv.reader(lines))), ""]
     if (out / "learning-curve.png").is_file():
         parts += ["## Learning curve", "", "![Learning curve](learning-curve.png)", ""]
     (out / "README.md").write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
