@@ -109,7 +109,7 @@ class Pipeline:
             return ()
         evidence = Evidence(looked.decoded.header, finding, looked.decoded.display(finding.frame))
         earlier = self.repository.predecessor_objects(instance)
-        return self.reporter.report(evidence, entropy, earlier, self.now())
+        return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 
     def _reconcile(self, job: Job, instance: InstanceRef) -> None:
         """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""
