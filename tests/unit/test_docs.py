@@ -58,9 +58,9 @@ def make_targets() -> set[str]:
 
 def wrong_option(words: list[str]) -> str | None:
     """What is wrong with `dicom-node VERB --options`, or None."""
-    from dicom_node.cli import app
+    from dicom_node.cli import cli
 
-    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    verbs = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
     if not words or not WORD.match(words[0]):
         return None
     if words[0] not in verbs:
