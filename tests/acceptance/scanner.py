@@ -1,0 +1,148 @@
+"""An ultrasound machine: images with a known head, and a sender that keeps what was not acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pynetdicom import AE, build_context
+from pynetdicom.association import Association
+
+from inference.phantom import PhantomImage
+from tests.phantoms import head_phantom
+from tests.receiving import OUR_AE, SCANNER
+from tests.ultrasound import save, us_image, us_region
+
+SUCCESS = 0x0000
+SMALL = (216, 320)
+"""Rows and columns of images for tests in which speed matters."""
+
+
+@cache
+def _phantom(seed: int, shape: tuple[int, int]) -> PhantomImage:
+    return head_phantom(seed, shape=shape)
+
+
+def head_image(seed: int, shape: tuple[int, int] = SMALL, **attributes: Any) -> FileDataset:
+    """A calibrated grey US Image of one head, with a SOP Instance UID of its own at each call."""
+    phantom = _phantom(seed, shape)
+    rows, columns = shape
+    spacing = phantom.spacing_mm
+    region = us_region((0, 0, columns - 1, rows - 1), (spacing.column / 10.0, spacing.row / 10.0))
+    return us_image(phantom.luminance, [region], **attributes)
+
+
+def exam(folder: Path, count: int, *, heads: int = 10, per_study: int = 20) -> list[Path]:
+    """Files of `count` images that show `heads` different heads, `per_study` of them in each study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    study: dict[str, str] = {}
+    for number in range(count):
+        image = head_image(1 + number % heads, InstanceNumber=number + 1, **study)
+        if number % per_study == 0:
+            study = {"StudyInstanceUID": image.StudyInstanceUID, "SeriesInstanceUID": image.SeriesInstanceUID}
+        image.update(study)
+        files.append(save(image, folder / f"{number:04}.dcm"))
+    return files
+
+
+def uid_of(path: Path) -> str:
+    return str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+
+
+@dataclass
+class Scanner:
+    """Sends files; `answers` holds the last status of each SOP Instance UID, `acknowledged` those with Success."""
+
+    port: int
+    ae_title: str = SCANNER
+    answers: dict[str, int] = field(default_factory=dict)
+    acknowledged: set[str] = field(default_factory=set)
+    sent_at: dict[str, float] = field(default_factory=dict)
+
+    def send(self, *paths: Path) -> list[int]:
+        """One association for all; the status of each.
+
+        Raises:
+            ConnectionError: the association was not established, or broke.
+        """
+        association = self._associate(paths)
+        try:
+            return [self._store(association, path) for path in paths]
+        finally:
+            if association.is_established:
+                association.release()
+
+    def push(self, paths: Iterable[Path], *, seconds: float, pause_s: float = 0.0) -> None:
+        """Send all, again and again what was not acknowledged, as a machine does. Raises TimeoutError."""
+        waiting = list(paths)
+        deadline = time.monotonic() + seconds
+        while waiting:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(waiting)} objects were not acknowledged")
+            try:
+                association = self._associate(waiting)
+                while waiting:
+                    if self._store(association, waiting[0]) != SUCCESS:
+                        break
+                    waiting.pop(0)
+                    time.sleep(pause_s)
+                association.release()
+            except ConnectionError:
+                time.sleep(0.1)
+
+    def _associate(self, paths: Sequence[Path]) -> Association:
+        entity = _Entity(self.ae_title)
+        pairs = sorted({_syntax(path) for path in paths})
+        contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
+        association = entity.associate("127.0.0.1", self.port, contexts=contexts, ae_title=OUR_AE)
+        if not association.is_established:
+            entity.close()
+            raise ConnectionError("no association")
+        return association
+
+    def _store(self, association: Association, path: Path) -> int:
+        uid = uid_of(path)
+        try:
+            answer = association.send_c_store(path)
+        except (RuntimeError, ValueError) as error:  # the association ended, or the context was refused
+            if association.is_established:
+                raise
+            raise ConnectionError("the association ended") from error
+        if "Status" not in answer:
+            raise ConnectionError("no answer")
+        self.sent_at[uid] = time.monotonic()
+        self.answers[uid] = int(answer.Status)
+        if answer.Status == SUCCESS:
+            self.acknowledged.add(uid)
+        return int(answer.Status)
+
+
+class _Entity(AE):
+    """pynetdicom leaves the socket of a connection that failed to the garbage collector."""
+
+    def __init__(self, ae_title: str) -> None:
+        super().__init__(ae_title)
+        self.connection_timeout = self.acse_timeout = 10
+        self.dimse_timeout = 30
+        self._sockets: list[Any] = []
+
+    def _create_socket(self, *arguments: Any) -> Any:
+        wrapped = super()._create_socket(*arguments)
+        self._sockets.append(wrapped.socket)
+        return wrapped
+
+    def close(self) -> None:
+        for raw in self._sockets:
+            raw.close()
+
+
+def _syntax(path: Path) -> tuple[str, str]:
+    meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)

@@ -1,0 +1,185 @@
+"""kill -9 of receiver, worker, courier and supervisor at random moments: what was acknowledged is answered, once.
+
+A round pushes images as a machine does (what was not acknowledged is sent again) while a seeded hand kills random
+roles, and ends when the node has settled. Then every acknowledged image must have one SR, one PDF and one overlay in
+the PACS: nothing lost, nothing twice under two UIDs, nothing under one UID with other bytes, and at no moment anything
+that the node calls sent and the PACS does not hold.
+
+The network runs on a coarse grid here: these tests are about durability.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dicom_node.domain import DeliveryState, ResultKind
+from dicom_node.storage.files import OBJECTS, PART_SUFFIX, RESULTS, SPOOL, sweep_orphans
+from tests.acceptance.node import ROLES, Node, coarse_weights, gone, running_node, wait_for
+from tests.acceptance.pacs import StandInPacs, stand_in_pacs
+from tests.acceptance.scanner import Scanner, exam
+
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
+OBJECTS_PER_ROUND = int(os.environ.get("SOAK_OBJECTS", "200"))
+KILLS_PER_ROUND = 6
+SUPERVISOR_EVERY = 5
+"""In every fifth round one of the kills takes the supervisor itself."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a round. `pause_s`: of the machine between two images. `within_s`: of the kills after another."""
+
+    files: Sequence[Path]
+    kills: int
+    seed: int
+    pause_s: float
+    within_s: tuple[float, float]
+    supervisor: bool = False
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a round, or all of them, came to; the last three must be 0."""
+
+    rounds: int = 0
+    kills: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    falsely_sent: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
+def test_every_acknowledged_image_is_answered_once_whoever_is_killed(tmp_path: Path) -> None:
+    files = exam(tmp_path / "exam", 12)
+    tally = play(tmp_path / "round", Plan(files, kills=4, seed=20260102, pause_s=0.1, within_s=(0.3, 1.5)))
+    assert tally == Tally(rounds=1, kills=4, acknowledged=12)
+
+
+def test_a_killed_supervisor_leaves_no_process_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    files = exam(tmp_path / "exam", 4)
+    plan = Plan(files, kills=1, seed=3, pause_s=0.05, within_s=(0.4, 0.8), supervisor=True)
+    assert play(tmp_path / "round", plan) == Tally(rounds=1, kills=1, acknowledged=4)
+
+
+@pytest.mark.slow
+def test_soak(tmp_path: Path) -> None:
+    files = exam(tmp_path / "exam", OBJECTS_PER_ROUND)
+    total = Tally()
+    began = time.monotonic()
+    for number in range(1, ROUNDS + 1):
+        supervisor = number % SUPERVISOR_EVERY == 0
+        plan = Plan(files, KILLS_PER_ROUND, seed=number, pause_s=0.05, within_s=(0.5, 8.0), supervisor=supervisor)
+        folder = tmp_path / "round"
+        total += play(folder, plan)
+        write_tally(total)
+        print(f"round {number} of {ROUNDS}: {asdict(total)} after {time.monotonic() - began:.0f} s", flush=True)
+        shutil.rmtree(folder)
+    assert total == Tally(ROUNDS, total.kills, ROUNDS * OBJECTS_PER_ROUND)
+    assert total.kills == ROUNDS * KILLS_PER_ROUND
+
+
+def play(folder: Path, plan: Plan) -> Tally:
+    """One round on a fresh node."""
+    weights = coarse_weights(folder / "weights")
+    with (
+        stand_in_pacs(folder / "pacs") as pacs,
+        running_node(folder / "node", {"pacs": pacs}, inference={"weights_dir": str(weights)}) as node,
+    ):
+        scanner = Scanner(node.port)
+        patience_s = 120.0 + 10.0 * len(plan.files)
+        failure: list[BaseException] = []
+        push = threading.Thread(target=_push, args=(scanner, plan, patience_s, failure))
+        push.start()
+        falsely_sent = _kill(node, pacs, plan)
+        push.join()
+        assert not failure, (failure, node.tail())
+        node.wait_settled(len(plan.files), patience_s)
+        falsely_sent |= said_but_not_held(node, pacs)
+        doubled = _doubled(pacs)
+        lost = [uid for uid in scanner.acknowledged if set(pacs.results()[uid]) != set(ResultKind)]
+        _nothing_is_left_over(node, pacs)
+        node.stop()
+    return Tally(1, plan.kills, len(scanner.acknowledged), len(lost), doubled, len(falsely_sent))
+
+
+def _push(scanner: Scanner, plan: Plan, seconds: float, failure: list[BaseException]) -> None:
+    try:
+        scanner.push(plan.files, seconds=seconds, pause_s=plan.pause_s)
+    except BaseException as error:  # noqa: BLE001  raised again in the test's own thread
+        failure.append(error)
+
+
+def _kill(node: Node, pacs: StandInPacs, plan: Plan) -> set[str]:
+    """Kill as planned; the SOP Instance UIDs that were called sent at one of these moments and were not held."""
+    rng = random.Random(plan.seed)
+    falsely_sent: set[str] = set()
+    for number in range(plan.kills):
+        time.sleep(rng.uniform(*plan.within_s))
+        if plan.supervisor and number == plan.kills // 2:
+            _kill_supervisor(node)
+        else:
+            node.kill(rng.choice(ROLES))
+        falsely_sent |= said_but_not_held(node, pacs)
+    return falsely_sent
+
+
+def _kill_supervisor(node: Node) -> None:
+    left = node.kill_supervisor()
+    assert len(left) >= len(ROLES)
+    wait_for(lambda: all(map(gone, left)), f"still there: {left}", 20, node)
+    node.start()
+
+
+def said_but_not_held(node: Node, pacs: StandInPacs) -> set[str]:
+    """Asked in this order, so that what is sent in between does no harm."""
+    sent = {delivery.sop_instance_uid for delivery in node.repository.deliveries([DeliveryState.SENT], 1_000_000)}
+    return sent - set(pacs.held())
+
+
+def _doubled(pacs: StandInPacs) -> int:
+    """Images with two results of one kind, and result UIDs that came with differing bytes."""
+    by_kind = [len(uids) for kinds in pacs.results().values() for uids in kinds.values()]
+    by_bytes = [len(hashes) for hashes in pacs.held().values()]
+    return sum(count > 1 for count in by_kind + by_bytes)
+
+
+def _nothing_is_left_over(node: Node, pacs: StandInPacs) -> None:
+    """After the sweep that the node makes by the hour: one file for each row, whole, and none besides."""
+    sweep_orphans(node.data_dir, node.repository.known_paths, datetime.now(UTC))
+    counts = node.counts()
+    assert len(node.files(OBJECTS)) == counts["instances"]
+    assert counts["deliveries_sent"] == counts["objects"] == 3 * counts["instances"], f"{counts}{node.tail()}"
+    assert len(node.files(RESULTS)) == counts["objects"] == len(pacs.held())
+    assert not [path for path in node.files(SPOOL, OBJECTS, RESULTS) if path.suffix == PART_SUFFIX]
+    for source in pacs.results():
+        for stored in node.repository.objects_of(node.instance(source).id):
+            content = (node.data_dir / stored.path).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == stored.sha256
+            assert pacs.held()[stored.sop_instance_uid] == {hashlib.sha256(dataset_of(content)).hexdigest()}
+
+
+def dataset_of(file: bytes) -> bytes:
+    """What follows the file meta information, whose length stands in its first element (PS3.10 7.1)."""
+    return file[144 + int.from_bytes(file[140:144], "little") :]
+
+
+def write_tally(tally: Tally) -> None:
+    """Where `make soak` wants it."""
+    path = os.environ.get("SOAK_JSON")
+    if path:
+        Path(path).write_text(json.dumps(asdict(tally), indent=2) + "\n", encoding="utf-8")

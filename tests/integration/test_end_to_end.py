@@ -1,0 +1,169 @@
+"""First light with nothing of ours at either end: DCMTK's storescu sends, Orthanc and DCMTK's storescp receive.
+
+One node serves the whole module: a full scanner screen, a plain image, one without a head and one without a scale go
+in once; every test looks at what came out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from dicom_node.domain import ResultKind
+from tests.acceptance.node import Node, running_node, wait_for
+from tests.acceptance.pacs import KIND_OF_CLASS, source_of
+from tests.acceptance.scanner import head_image, uid_of
+from tests.integration.orthanc import Orthanc, Storescp, running_orthanc, running_storescp
+from tests.receiving import send
+from tests.ultrasound import save, us_phantom
+
+pytestmark = pytest.mark.peer("storescu", "storescp", "Orthanc")
+
+UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
+MEASURED = ("screen", "plain")
+
+
+@dataclass(frozen=True)
+class Light:
+    """What went in (by name) and the peers that it came out at."""
+
+    sources: dict[str, Path]
+    node: Node
+    orthanc: Orthanc
+    storescp: Storescp
+
+    def source(self, name: str) -> Dataset:
+        return dcmread(self.sources[name], stop_before_pixels=True)
+
+    def received(self) -> dict[str, dict[ResultKind, Path]]:
+        """What storescp got: source SOP Instance UID -> kind -> file."""
+        found: dict[str, dict[ResultKind, Path]] = {}
+        for path in sorted(p for p in self.storescp.folder.iterdir() if p.is_file()):
+            ds = dcmread(path, stop_before_pixels=True)
+            found.setdefault(source_of(ds), {})[KIND_OF_CLASS[str(ds.SOPClassUID)]] = path
+        return found
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
+    folder = tmp_path_factory.mktemp("light")
+    identity: dict[str, Any] = {"PatientName": "Müller^Žofia", "PatientBirthDate": None, "AccessionNumber": None}
+    sources = {
+        "screen": save(us_phantom(1), folder / "screen.dcm"),
+        "plain": save(head_image(2, StudyID=None, PatientSex=None, **identity), folder / "plain.dcm"),
+        "no head": save(us_phantom(3, head=False), folder / "no_head.dcm"),
+        "no scale": save(head_image(4, SequenceOfUltrasoundRegions=None), folder / "no_scale.dcm"),
+    }
+    with (
+        running_orthanc(folder / "orthanc") as orthanc,
+        running_storescp(folder / "storescp") as storescp,
+        running_node(folder / "node", {"orthanc": orthanc, "storescp": storescp}) as node,
+    ):
+        status, said = send("storescu", node.port, *sources.values())
+        assert status == 0, said
+        node.wait_settled(len(sources), 180)
+        yield Light(sources, node, orthanc, storescp)
+
+
+def test_each_image_has_its_answer(light: Light) -> None:
+    answers = {name: light.node.wait_answer(uid_of(path)) for name, path in light.sources.items()}
+    told = {name: (answer["status"], answer["reason"]) for name, answer in answers.items()}
+    assert told == {
+        "screen": ("measured", None),
+        "plain": ("measured", None),
+        "no head": ("abstained", "no_head_found"),
+        "no scale": ("abstained", "not_calibrated"),
+    }
+
+
+def test_orthanc_holds_three_objects_in_the_study_of_each_measured_image(light: Light) -> None:
+    for name in MEASURED:
+        source = light.source(name)
+        study = light.orthanc.find("Study", StudyInstanceUID=source.StudyInstanceUID)
+        assert len(study) == 1
+        assert study[0]["PatientMainDicomTags"]["PatientID"] == source.PatientID
+        series = light.orthanc.find("Series", StudyInstanceUID=source.StudyInstanceUID)
+        assert {(s["MainDicomTags"]["Modality"], s["MainDicomTags"]["SeriesDescription"]) for s in series} == {
+            ("SR", "AI fetal head measurements (unverified)"),
+            ("DOC", "AI fetal head report (unverified)"),
+            ("OT", "AI fetal head overlay (unverified)"),
+        }
+        assert [len(s["Instances"]) for s in series] == [1, 1, 1]
+
+
+def test_orthanc_holds_nothing_else(light: Light) -> None:
+    statistics = light.orthanc.get("/statistics")
+    assert (statistics["CountStudies"], statistics["CountInstances"]) == (len(MEASURED), 3 * len(MEASURED))
+
+
+def test_the_patient_is_shown_as_the_machine_wrote_her(light: Light) -> None:
+    source = light.source("plain")
+    [study] = light.orthanc.find("Study", StudyInstanceUID=source.StudyInstanceUID)
+    assert study["PatientMainDicomTags"]["PatientName"] == "Müller^Žofia"
+
+
+def test_both_peers_hold_the_same_bytes(light: Light) -> None:
+    for kinds in light.received().values():
+        for path in kinds.values():
+            uid = str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+            [instance] = light.orthanc.find("Instance", SOPInstanceUID=uid)
+            ours, theirs = path.read_bytes(), light.orthanc.get_bytes(f"/instances/{instance['ID']}/file")
+            assert dataset_of(ours) == dataset_of(theirs)
+
+
+def test_storescp_got_one_set_for_each_measured_image(light: Light) -> None:
+    assert {uid: set(kinds) for uid, kinds in light.received().items()} == {
+        uid_of(light.sources[name]): set(ResultKind) for name in MEASURED
+    }
+
+
+@pytest.mark.peer("dsrdump")
+def test_dsrdump_reads_what_storescp_got(light: Light) -> None:
+    for name in MEASURED:
+        uid = uid_of(light.sources[name])
+        answer = light.node.wait_answer(uid)
+        told = run("dsrdump", "+Pl", "+Pc", str(light.received()[uid][ResultKind.TID1500]))
+        assert f'(11984-2,LN,"Head Circumference")="{answer["hc_mm"]:.1f}" (mm' in told
+        assert f'="{answer["ga_days"]}" (d,UCUM' in told
+        assert not [line for line in told.splitlines() if line.startswith("E: ")]
+
+
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_finds_no_error_in_what_was_received(light: Light) -> None:
+    checked = 0
+    for kinds in light.received().values():
+        for path in kinds.values():
+            lines = run("dciodvfy", str(path)).splitlines()
+            assert [line for line in lines if line.startswith("Error") and line != UNPAIRED] == []
+            assert any(re.fullmatch(r"(ComprehensiveSR|EncapsulatedPDF|SCImage)", line) for line in lines), lines
+            checked += 1
+    assert checked == 3 * len(MEASURED)
+
+
+@pytest.mark.peer("storescu")
+def test_an_overlay_that_orthanc_routes_back_starts_no_loop(light: Light) -> None:
+    before = light.orthanc.get("/statistics")["CountInstances"]
+    results = [path for kinds in light.received().values() for path in kinds.values()]
+    status, said = send("storescu", light.node.port, *results)
+    assert status == 0, said
+    wait_for(lambda: light.node.counts()["instances"] == len(light.sources) + len(results), "stored", 20, light.node)
+    counts = light.node.wait_settled(len(light.sources) + len(results))
+    assert counts["results"] == len(light.sources)
+    assert light.orthanc.get("/statistics")["CountInstances"] == before
+
+
+def dataset_of(file: bytes) -> bytes:
+    """Without file meta information, which names the software that wrote the file (PS3.10 7.1)."""
+    return file[144 + int.from_bytes(file[140:144], "little") :]
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    return done.stdout + done.stderr
