@@ -512,13 +512,17 @@ def train(
     """Train the network again, from ImageNet weights and the challenge's images."""
     loaded = _config(config)
     logs.configure(loaded.logging.level, "text")
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
     from inference.training.train import Recipe  # noqa: PLC0415
     from inference.training.train import train as run_training  # noqa: PLC0415
 
     recipe = Recipe(threads=loaded.inference.threads)
     if epochs is not None:
         recipe = replace(recipe, coarse_epochs=epochs[0], fine_epochs=epochs[1])
-    print(run_training(data, out, recipe))
+    try:
+        print(run_training(data, out, recipe))
+    except ChallengeFolderError as error:
+        _fail(str(error))
     if export:
         from inference.training.export import Shipment  # noqa: PLC0415
         from inference.training.export import export as ship  # noqa: PLC0415
@@ -529,11 +533,18 @@ def train(
 
 @cli.command()
 @verb
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     data: DataFolder,
-    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for tables and figures")],
-    split: Annotated[str, typer.Option(help="train, validation or test; an opening of the test exams is recorded")],
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for tables and figures")] = Path(
+        "docs/evaluation"
+    ),
+    split: Annotated[
+        str, typer.Option(help="train, validation or test; an opening of the test exams is recorded")
+    ] = "validation",
     model: Annotated[str | None, typer.Option(help="name in the manifest; else the configured one")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="also write the figures into the manifest and the model card")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Judge a model on exams by the challenge's annotations; prints the summary as JSON."""
@@ -541,12 +552,19 @@ def evaluate(
     if model is not None:
         loaded = loaded.model_copy(update={"inference": loaded.inference.model_copy(update={"model": model})})
     from dicom_node.worker import build_examiner, find_entry  # noqa: PLC0415
-    from inference.training.challenge import Split  # noqa: PLC0415
+    from inference.training.challenge import ChallengeFolderError, Split  # noqa: PLC0415
     from inference.training.report import evaluate as judge  # noqa: PLC0415
+    from inference.training.report import record_figures  # noqa: PLC0415
 
     (wanted,) = _states(Split, [split])
     entry = find_entry(loaded)
-    print(json.dumps(judge(data, build_examiner(loaded, entry), entry, wanted, out), indent=1))
+    try:
+        summary = judge(data, build_examiner(loaded, entry), entry, wanted, out)
+    except ChallengeFolderError as error:
+        _fail(str(error))
+    if record:
+        record_figures(loaded.weights, entry.name, wanted, summary["figures"])
+    print(json.dumps(summary, indent=1))
 
 
 def _config(explicit: Path | None) -> Config:
