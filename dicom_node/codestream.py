@@ -1,6 +1,9 @@
-"""The size that a compressed frame says of itself, so that a small header cannot bring in a huge picture."""
+"""What a compressed frame says of itself: its size, so that a small header cannot bring in a huge picture."""
 
 from __future__ import annotations
+
+END_OF_IMAGE = b"\xff\xd9"
+"""EOI of JPEG and JPEG-LS."""
 
 _JPEG2000_START = b"\xff\x4f\xff\x51"  # SOC and SIZ, ISO/IEC 15444-1 A.4.1, A.5.1
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # ISO/IEC 10918-1 B.1.1.3; 14495-1 C.1.1

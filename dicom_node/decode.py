@@ -83,7 +83,6 @@ def read_instance(path: Path) -> DecodedInstance:
     if not measurable(str(file.header.get("SOPClassUID", ""))):
         raise InstanceRefused(Reason.UNSUPPORTED_SOP_CLASS)
     pixels = _stored_pixels(file)
-    pixels.check_extent()
     what = pixels.description
 
     def picture(number: int) -> Picture:
@@ -159,6 +158,7 @@ VOLATILE = frozenset({
     "RetrieveAETitle", "RetrieveURL", "InstanceAvailability", "StorageMediaFileSetID", "StorageMediaFileSetUID",
     "OriginalAttributesSequence", "ModifiedAttributesSequence", "ContributingEquipmentSequence",
     "MACParametersSequence", "DigitalSignaturesSequence", "DataSetTrailingPadding", "TimezoneOffsetFromUTC",
+    "DerivationDescription", "DerivationCodeSequence",
     # how text and pixels are stored; what they say is compared after decoding
     "SpecificCharacterSet", "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated",
     "HighBit", "NumberOfFrames", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
@@ -235,7 +235,9 @@ def _stored_pixels(file: Part10File) -> StoredPixels:
         raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"({file.transfer_syntax})")
     if file.pixel_element is None:
         raise InstanceRefused(Reason.NO_PIXEL_DATA)
-    return StoredPixels(file, describe(file.header), file.pixel_element)
+    pixels = StoredPixels(file, describe(file.header), file.pixel_element)
+    pixels.check_extent()
+    return pixels
 
 
 def _picture(pixels: StoredPixels, samples: Samples) -> Picture:

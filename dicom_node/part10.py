@@ -34,6 +34,9 @@ PIXEL_DATA = Tag(0x7FE0, 0x0010)
 PIXEL_DATA_GROUP = 0x7FE0
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
+END_PROBES = (1, 6, 8)
+"""By asking for the start of a next element, the parser finds the end of a whole file: these sizes mean no loss."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +106,7 @@ def read_part10(path: Path) -> Part10File:
         if file.read(PREAMBLE_BYTES)[128:] != b"DICM":
             raise InstanceRefused(Reason.NOT_DICOM)
     meta = _file_meta(path, size)
-    syntax = UID(str(meta.TransferSyntaxUID))
+    syntax = meta.TransferSyntaxUID
     if syntax != DeflatedExplicitVRLittleEndian:
         with path.open("rb") as file:
             header, element = _read_header(_Watched(file, size), None)
@@ -126,7 +129,7 @@ class _Watched(io.RawIOBase):
 
     def read(self, count: int = -1) -> bytes:
         left = self._size - self._stream.tell()
-        if count > left and (left > 0 or count > 8):  # asking for the 8 bytes of a next element is how the end is found
+        if count > left and (left > 0 or count not in END_PROBES):
             self.ended_early = True
         return self._stream.read(left if count < 0 else min(count, left))
 
@@ -138,18 +141,21 @@ class _Watched(io.RawIOBase):
 
 
 def _file_meta(path: Path, size: int) -> FileMetaDataset:
-    """File Meta Information (PS3.10 7.1) with a Transfer Syntax UID."""
+    """File Meta Information (PS3.10 7.1) with a valid Transfer Syntax UID."""
     with untrusted(Reason.TRUNCATED if size < 2 * PREAMBLE_BYTES else Reason.UNREADABLE, "file meta information"):
-        meta: FileMetaDataset = read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID") and _end_of_meta(meta) < size:
-            return meta
-        short = not len(meta) or _end_of_meta(meta) >= size
-        raise InstanceRefused(Reason.TRUNCATED if short else Reason.UNREADABLE, "(no Transfer Syntax UID)")
+        meta = read_file_meta_info(path)
+        _convert(meta)
+        cut = not len(meta) or _end_of_meta(meta) >= size
+        syntax = meta.get("TransferSyntaxUID")
+        if cut or not isinstance(syntax, UID) or not syntax.is_valid:
+            raise InstanceRefused(Reason.TRUNCATED if cut else Reason.UNREADABLE, "(no valid Transfer Syntax UID)")
+    return meta
 
 
 def _end_of_meta(meta: Dataset) -> int:
     group_length_element = 12
-    return PREAMBLE_BYTES + group_length_element + int(meta.get("FileMetaInformationGroupLength") or 0)
+    length = meta.get("FileMetaInformationGroupLength")
+    return PREAMBLE_BYTES + group_length_element + (length if isinstance(length, int) else 0)
 
 
 def _inflate(path: Path, offset: int) -> bytes:
@@ -170,6 +176,7 @@ def _read_header(stream: _Watched, meta: FileMetaDataset | None) -> tuple[Datase
         with untrusted(Reason.UNREADABLE, "data set"):
             parsed = dcmread(stream, stop_before_pixels=True) if meta is None else _read_inflated(stream, meta)
             _convert(parsed)
+            _convert(parsed.file_meta)
             element = _pixel_element(stream)
     except InstanceRefused as refusal:
         if stream.ended_early and refusal.reason is Reason.UNREADABLE:
@@ -203,11 +210,18 @@ def _convert(dataset: Dataset) -> None:
             element = dataset[tag]
         except Exception as error:  # noqa: BLE001  a library converting a hostile value; kept as bytes and counted
             _log.debug("decode.unconvertible", extra={"tag": str(tag), "error": type(error).__name__})
-            dataset[tag] = DataElement(tag, "UN", dataset.get_item(tag).value or b"")
+            dataset[tag] = _unknown(tag, dataset.get_item(tag).value or b"")
             continue
         if element.VR == "SQ":
             for item in element.value:
                 _convert(item)
+
+
+def _unknown(tag: BaseTag, value: bytes) -> DataElement:
+    """Bytes under VR UN; the library would put the known VR back and try to convert again."""
+    element = DataElement(tag, "UN", value, already_converted=True)
+    element.VR = "UN"
+    return element
 
 
 def _pixel_element(stream: _Watched) -> PixelElement | None:

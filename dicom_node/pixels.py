@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGLSTransferSyntaxes
 
-from dicom_node.codestream import frame_size
+from dicom_node.codestream import END_OF_IMAGE, frame_size
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import Part10File, PixelElement, untrusted
 from dicom_node.photometric import Samples
@@ -164,7 +164,7 @@ class StoredPixels:
         return result
 
     def _check_encoded(self, stream: BinaryIO, number: int) -> None:
-        """Refuse a frame whose own header names another size, or that is far longer than its pixels could need."""
+        """Refuse a frame that was cut, whose own header names another size, or that is far longer than it could be."""
         stream.seek(self.element.offset)
         encoded = get_frame(
             stream,
@@ -172,6 +172,9 @@ class StoredPixels:
             number_of_frames=self.description.frames,
             extended_offsets=self._options.get("extended_offsets"),
         )
+        # CharLS runs for minutes where a scan ends without a marker; its entropy coding can never make one by chance
+        if self.file.transfer_syntax in JPEGLSTransferSyntaxes and END_OF_IMAGE not in encoded[-16:]:
+            raise InstanceRefused(Reason.TRUNCATED, "(a JPEG-LS frame has no end)")
         size = frame_size(encoded)
         if size is not None and size != (self.description.rows, self.description.columns):
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame names another size)")
