@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from inference.domain import EllipseMm, PixelSpacingMm
 from inference.measure import circumference_mm
@@ -42,6 +43,7 @@ DEMO_FAMILIES = (
 )
 
 _UNIT_ASPECT = 0.785  # a common cephalic index
+_GROWN_HC_MM = 220.0  # the ranges above are those of a head of this size and more
 
 
 def head_with(hc_mm: float, shape: tuple[int, int], spacing: PixelSpacingMm, turn_deg: float) -> EllipseMm:
@@ -67,4 +69,24 @@ def spacing_for(hc_mm: float, rows: int) -> PixelSpacingMm:
 
 def demo_phantom(seed: int, shape: tuple[int, int], spacing: PixelSpacingMm, head: EllipseMm | None) -> PhantomImage:
     """One seeded phantom; without a head where `head` is None."""
-    return render(DEMO_FAMILIES[seed % len(DEMO_FAMILIES)], seed, head, spacing, shape)
+    family = DEMO_FAMILIES[seed % len(DEMO_FAMILIES)]
+    if head is not None:
+        family = grown(family, circumference_mm(head))
+    return render(family, seed, head, spacing, shape)
+
+
+def grown(family: PhantomFamily, hc_mm: float) -> PhantomFamily:
+    """The family at that head size: a young skull is thin, and is looked at with a finer beam from nearby."""
+    part = min(1.0, max(0.35, hc_mm / _GROWN_HC_MM))
+
+    def scaled(span: tuple[float, float]) -> tuple[float, float]:
+        return span[0] * part, span[1] * part
+
+    return replace(
+        family,
+        skull_thickness_mm=scaled(family.skull_thickness_mm),
+        scalp_mm=scaled(family.scalp_mm),
+        fluid_rim_mm=scaled(family.fluid_rim_mm),
+        psf_axial_mm=scaled(family.psf_axial_mm),
+        psf_lateral_mm=scaled(family.psf_lateral_mm),
+    )

@@ -1,0 +1,250 @@
+"""The demonstration: a node and a stand-in PACS on this machine, a study pushed through, and what came back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dicom_node.deliver.scu import Link, PeerAddress, Sent, echo, outgoing, send
+from dicom_node.demo.stand_in_pacs import AE_TITLE as PACS_TITLE
+from dicom_node.demo.stand_in_pacs import stand_in_pacs, unpack
+from dicom_node.demo.study import DemoImage, write_study
+from dicom_node.errors import InstanceRefused, Refused
+from dicom_node.queue import utc_now
+from dicom_node.storage.repository import Repository
+
+NODE_TITLE, SCANNER_TITLE = "FETALHC", "SCANNER"
+_POLL_S = 0.2
+_UNDER_WAY = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
+_FAILED = ("jobs_dead", "deliveries_dead")
+
+
+class DemoFailed(Refused):
+    """The demonstration did not come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Where the demonstration writes."""
+
+    folder: Path
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @property
+    def received(self) -> Path:
+        return self.folder / "received"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "node.log"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{(self.folder / 'data' / 'node.sqlite3').resolve()}"
+
+
+def run_demo(images: Path | None, out: Path, serve_on: bool, timeout_s: float) -> None:
+    """Run the demonstration; everything it writes lies in a new folder below `out`.
+
+    Raises:
+        DemoFailed: something did not arrive; the message says what and where the log lies.
+    """
+    console = Console()
+    rooms = Rooms(out / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
+    rooms.folder.mkdir(parents=True)
+    with console.status("Making an ultrasound study" if images is None else "Reading your images"):
+        study = write_study(rooms.images) if images is None else _user_images(images)
+    node_port, pacs_port = free_port(), free_port()
+    _write_config(rooms, node_port, pacs_port)
+    deadline = time.monotonic() + timeout_s
+    link = Link(SCANNER_TITLE, PeerAddress(NODE_TITLE, "127.0.0.1", node_port), 5.0, 60.0)
+    with stand_in_pacs(rooms.received, pacs_port), _node(rooms) as node:
+        with console.status("Starting the node"):
+            _wait_until_up(node, link, rooms, deadline)
+        _push(study, link, console)
+        _watch(rooms, node, deadline, console)
+        unpack(rooms.received)
+        _tell(study, rooms, console)
+        if serve_on:
+            _stay(console, node_port, pacs_port)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _user_images(folder: Path) -> list[DemoImage]:
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        try:
+            item = outgoing(path)
+        except InstanceRefused:
+            continue
+        name = str(path.relative_to(folder))
+        found.append(DemoImage(path, item.sop_instance_uid, name, _syntax_name(item.transfer_syntax_uid), None))
+    if not found:
+        raise DemoFailed(f"there is no DICOM file in {folder}")
+    return found
+
+
+def _syntax_name(uid: str) -> str:
+    from pydicom.uid import UID  # noqa: PLC0415
+
+    return UID(uid).name
+
+
+def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
+    document = {
+        "node": {
+            "ae_title": NODE_TITLE,
+            "host": "127.0.0.1",
+            "port": node_port,
+            "data_dir": str((rooms.folder / "data").resolve()),
+            "minimum_free_mb": 50,
+        },
+        "peers": [{"ae_title": SCANNER_TITLE, "hosts": ["127.0.0.1"]}],
+        "destinations": [{"name": "pacs", "ae_title": PACS_TITLE, "host": "127.0.0.1", "port": pacs_port}],
+    }
+    rooms.config.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+@contextmanager
+def _node(rooms: Rooms) -> Iterator[subprocess.Popen[bytes]]:
+    """`dicom-node serve` with its log in a file; ended in order when the block ends."""
+    command = (sys.executable, "-m", "dicom_node", "serve", "--config", str(rooms.config))
+    with rooms.log.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _wait_until_up(node: subprocess.Popen[bytes], link: Link, rooms: Rooms, deadline: float) -> None:
+    while not echo(link).answered:
+        if node.poll() is not None:
+            raise DemoFailed(f"the node did not start:\n{_last_lines(rooms.log)}")
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"the node does not answer; its log is {rooms.log}")
+        time.sleep(_POLL_S)
+
+
+def _last_lines(log: Path, count: int = 5) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _push(study: Sequence[DemoImage], link: Link, console: Console) -> None:
+    """C-STORE all images over one association, as a scanner does at the end of an exam."""
+    refused = [
+        f"{item.path.name}: {outcome.comment}"
+        for item, outcome in send([outgoing(image.path) for image in study], link)
+        if not isinstance(outcome, Sent)
+    ]
+    if refused:
+        raise DemoFailed("the node did not take\n" + "\n".join(refused))
+    console.print(f"{len(study)} objects pushed by C-STORE and acknowledged")
+
+
+def _watch(rooms: Rooms, node: subprocess.Popen[bytes], deadline: float, console: Console) -> None:
+    """Show progress until nothing is under way. Raises DemoFailed at the deadline or if something failed for good."""
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with closing(Repository.open(rooms.database_url)) as repository, Progress(*columns, console=console) as progress:
+        measured, delivered = progress.add_task("answered", total=None), progress.add_task("delivered", total=None)
+        while True:
+            counts = repository.counts(utc_now())
+            _advance(progress, measured, counts, "jobs_", "done")
+            _advance(progress, delivered, counts, "deliveries_", "sent")
+            failed = {name: counts[name] for name in _FAILED if counts[name]}
+            if failed:
+                raise DemoFailed(f"put aside as dead: {failed}; the node's log is {rooms.log}")
+            if not any(counts[name] for name in _UNDER_WAY):
+                return
+            if node.poll() is not None or time.monotonic() > deadline:
+                waiting = {name: counts[name] for name in _UNDER_WAY if counts[name]}
+                raise DemoFailed(f"gave up waiting for {waiting}; the node's log is {rooms.log}")
+            time.sleep(_POLL_S)
+
+
+def _advance(progress: Progress, task: Any, counts: dict[str, int], prefix: str, done: str) -> None:
+    total = sum(number for name, number in counts.items() if name.startswith(prefix) and not name.endswith("_due"))
+    progress.update(task, total=total or None, completed=counts[prefix + done])
+
+
+def _tell(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
+    table = Table(header_style="bold")
+    for name in ("image", "transfer syntax"):
+        table.add_column(name, overflow="fold")
+    for name in ("known HC", "HC (mm)", "interval", "GA"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("objects, or why none", overflow="fold")
+    with closing(Repository.open(rooms.database_url)) as repository:
+        for image in study:
+            cells = (image.title, image.transfer_syntax, _number(image.known_hc_mm), *_answer(image, repository))
+            table.add_row(*map(Text, cells))
+    console.print(table)
+    console.print("Made-up images: the numbers show that the way works, not how well it measures.", style="dim")
+    console.print(f"Received SR, PDF and overlay: {rooms.received}", soft_wrap=True)
+    console.print(f"Sent images, configuration and log: {rooms.folder}", soft_wrap=True)
+
+
+def _answer(image: DemoImage, repository: Repository) -> tuple[str, str, str, str]:
+    """HC, interval, GA, and the objects that were delivered or the reason for none."""
+    versions = repository.versions(image.sop_instance_uid)
+    result = repository.result_of(versions[-1].id) if versions else None
+    if result is None:
+        return "-", "-", "-", "stored, not measured"
+    answer = json.loads(result.document)
+    kinds = ", ".join(stored.kind.value for stored in repository.objects_of(versions[-1].id))
+    if answer["hc_mm"] is None:
+        return "-", "-", "-", f"{answer['reason_text']}" + (f" ({kinds})" if kinds else "")
+    low, high = answer["hc_low_mm"], answer["hc_high_mm"]
+    interval = "not calibrated" if low is None else f"{low:.0f} to {high:.0f}"
+    days = answer["ga_days"]
+    age = "-" if days is None else f"{days // 7}w{days % 7}d"
+    return _number(answer["hc_mm"]), interval, age, kinds
+
+
+def _number(millimetres: float | None) -> str:
+    return "-" if millimetres is None else f"{millimetres:.1f}"
+
+
+def _stay(console: Console, node_port: int, pacs_port: int) -> None:
+    console.print(
+        f"\nNode {NODE_TITLE}@127.0.0.1:{node_port}, PACS {PACS_TITLE}@127.0.0.1:{pacs_port}. Ctrl-C ends both."
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    stop.wait()
+    os.write(1, b"\n")
