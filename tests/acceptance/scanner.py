@@ -53,7 +53,7 @@ def exam(folder: Path, count: int, *, heads: int = 10, per_study: int = 20) -> l
 
 
 def uid_of(path: Path) -> str:
-    return str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+    return str(dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
 
 
 @dataclass
