@@ -29,8 +29,9 @@ class Role(StrEnum):
     COURIER = "courier"
 
 
-def serve(config: Config, config_path: Path | None) -> None:
-    """Receiver, worker and courier as processes of their own, looked after until SIGTERM or SIGINT.
+def serve(config: Config, config_path: Path | None, supervised: bool = False) -> None:
+    """Receiver, worker and courier as processes of their own, looked after until SIGTERM, SIGINT or, if supervised
+    itself, until standard input ends.
 
     Raises:
         NodeError: the database cannot be used, or a process could not start.
@@ -38,7 +39,10 @@ def serve(config: Config, config_path: Path | None) -> None:
     logs.configure(config.logging.level, config.logging.format)
     with open_repository(config):  # migrated once, before anybody uses it
         pass
-    Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop_on_signals())
+    stop = stop_on_signals()
+    if supervised:
+        stop_at_end_of_input(stop)
+    Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
 
 
 def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:

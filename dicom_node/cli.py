@@ -109,10 +109,10 @@ def _common(
 
 @cli.command()
 @verb
-def serve(config: ConfigFile = None) -> None:
+def serve(config: ConfigFile = None, supervised: Supervised = False) -> None:
     """Run receiver, worker and courier; one that dies is started again."""
     path = find_config(config)
-    app.serve(load_config(path), path)
+    app.serve(load_config(path), path, supervised)
 
 
 @cli.command()

@@ -36,7 +36,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[object], Logged]:
     def check(value: object) -> Logged:
-        text = str(value)
+        text = "" if value is None else str(value)
         return text if pattern.fullmatch(text) else None
 
     return check
@@ -108,6 +108,10 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "size_bytes": _number,
     "free_mb": _number,
     "seconds": _number,
+    "decode_s": _number,
+    "examine_s": _number,
+    "report_s": _number,
+    "commit_s": _number,
     "epoch": _number,
     "loss": _number,
     "delay_s": _number,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import rich.box
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,12 +26,14 @@ from dicom_node.deliver.scu import Link, PeerAddress, Sent, echo, outgoing, send
 from dicom_node.demo.stand_in_pacs import AE_TITLE as PACS_TITLE
 from dicom_node.demo.stand_in_pacs import stand_in_pacs, unpack
 from dicom_node.demo.study import DemoImage, write_study
+from dicom_node.domain import ResultKind
 from dicom_node.errors import InstanceRefused, Refused
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 
 NODE_TITLE, SCANNER_TITLE = "FETALHC", "SCANNER"
 _POLL_S = 0.2
+_SPOKEN = {ResultKind.TID1500: "SR", ResultKind.PDF: "PDF", ResultKind.OVERLAY: "overlay"}
 _UNDER_WAY = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
 _FAILED = ("jobs_dead", "deliveries_dead")
 
@@ -75,6 +76,7 @@ def run_demo(images: Path | None, out: Path, serve_on: bool, timeout_s: float) -
         DemoFailed: something did not arrive; the message says what and where the log lies.
     """
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves through the blocks below, as Ctrl-C does
     rooms = Rooms(out / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
     rooms.folder.mkdir(parents=True)
     with console.status("Making an ultrasound study" if images is None else "Reading your images"):
@@ -138,17 +140,14 @@ def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
 
 @contextmanager
 def _node(rooms: Rooms) -> Iterator[subprocess.Popen[bytes]]:
-    """`dicom-node serve` with its log in a file; ended in order when the block ends."""
-    command = (sys.executable, "-m", "dicom_node", "serve", "--config", str(rooms.config))
+    """`dicom-node serve` with its log in a file; it ends with the block, and also when this process is killed."""
+    command = (sys.executable, "-m", "dicom_node", "serve", "--config", str(rooms.config), "--supervised")
     with rooms.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
-        try:
+        with process:  # closes standard input, which ends it, and waits
             yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
 
 
 def _wait_until_up(node: subprocess.Popen[bytes], link: Link, rooms: Rooms, deadline: float) -> None:
@@ -202,12 +201,12 @@ def _advance(progress: Progress, task: Any, counts: dict[str, int], prefix: str,
 
 
 def _tell(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", box=rich.box.SIMPLE, pad_edge=False)
     for name in ("image", "transfer syntax"):
         table.add_column(name, overflow="fold")
     for name in ("known HC", "HC (mm)", "interval", "GA"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("objects, or why none", overflow="fold")
+    table.add_column("received, or why not", overflow="fold")
     with closing(Repository.open(rooms.database_url)) as repository:
         for image in study:
             cells = (image.title, image.transfer_syntax, _number(image.known_hc_mm), *_answer(image, repository))
@@ -225,9 +224,9 @@ def _answer(image: DemoImage, repository: Repository) -> tuple[str, str, str, st
     if result is None:
         return "-", "-", "-", "stored, not measured"
     answer = json.loads(result.document)
-    kinds = ", ".join(stored.kind.value for stored in repository.objects_of(versions[-1].id))
+    kinds = ", ".join(_SPOKEN[stored.kind] for stored in repository.objects_of(versions[-1].id))
     if answer["hc_mm"] is None:
-        return "-", "-", "-", f"{answer['reason_text']}" + (f" ({kinds})" if kinds else "")
+        return "-", "-", "-", str(answer["reason"]).replace("_", " ") + (f" ({kinds})" if kinds else "")
     low, high = answer["hc_low_mm"], answer["hc_high_mm"]
     interval = "not calibrated" if low is None else f"{low:.0f} to {high:.0f}"
     days = answer["ga_days"]
@@ -243,8 +242,5 @@ def _stay(console: Console, node_port: int, pacs_port: int) -> None:
     console.print(
         f"\nNode {NODE_TITLE}@127.0.0.1:{node_port}, PACS {PACS_TITLE}@127.0.0.1:{pacs_port}. Ctrl-C ends both."
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    stop.wait()
-    os.write(1, b"\n")
+    with suppress(KeyboardInterrupt):
+        signal.pause()

@@ -8,12 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom import dcmread
-from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    SecondaryCaptureImageStorage,
+    Verification,
+)
 
 AE_TITLE = "STANDINPACS"
+_NAMES = {ComprehensiveSRStorage: "report", EncapsulatedPDFStorage: "page", SecondaryCaptureImageStorage: "overlay"}
 CANNOT_WRITE = 0xA700  # PS3.4 Table B.2-1, out of resources
-_MOST_CONTEXTS = 120
+TAKEN = (Verification, ComprehensiveSRStorage, EncapsulatedPDFStorage, SecondaryCaptureImageStorage)
 
 
 @contextmanager
@@ -21,8 +27,8 @@ def stand_in_pacs(folder: Path, port: int) -> Iterator[None]:
     """Listen on 127.0.0.1 for as long as the block lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     entity = AE(AE_TITLE)
-    entity.supported_contexts = AllStoragePresentationContexts[:_MOST_CONTEXTS]
-    entity.add_supported_context(Verification)
+    for sop_class in TAKEN:
+        entity.add_supported_context(sop_class)
     numbers = itertools.count(1)
     handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, _store, [folder, numbers])]
     server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
@@ -34,13 +40,12 @@ def stand_in_pacs(folder: Path, port: int) -> Iterator[None]:
 
 
 def _store(event: evt.Event, folder: Path, numbers: Iterator[int]) -> int:
-    """File name: order of arrival and Modality; an identifier from the network never becomes a path."""
+    """The file is named by order of arrival and kind; an identifier from the network never becomes a path."""
     part = folder / f"{next(numbers):04d}.part"
     try:
         part.write_bytes(event.encoded_dataset())
-        modality = str(dcmread(part, specific_tags=["Modality"]).get("Modality", ""))
-        known = modality if modality in ("SR", "DOC", "OT", "US", "SC") else "object"
-        part.rename(part.with_name(f"{part.stem}-{known}.dcm"))
+        kind = _NAMES.get(str(event.request.AffectedSOPClassUID), "object")
+        part.rename(part.with_name(f"{part.stem}-{kind}.dcm"))
     except OSError:
         part.unlink(missing_ok=True)
         return CANNOT_WRITE

@@ -85,7 +85,7 @@ def _write(folder: Path) -> Iterator[DemoImage]:
         dataset.InstanceNumber = number
         path = folder / f"{number:02d}-{scene.title.replace(', ', '-').replace(' ', '-')}.dcm"
         dataset.save_as(path, enforce_file_format=True)
-        syntax = "JPEG baseline" if scene.compressed else "explicit little endian"
+        syntax = "JPEG baseline" if scene.compressed else "explicit LE"
         yield DemoImage(path, str(dataset.SOPInstanceUID), scene.title, syntax, scene.hc_mm)
 
 

@@ -44,6 +44,11 @@ def test_event_with_fields(stream: io.StringIO) -> None:
     assert str(last(stream)["time"]).endswith("Z")
 
 
+def test_field_without_a_value_is_left_out(stream: io.StringIO) -> None:
+    log("pipeline.answered", reason=None, status_word=None)
+    assert {"reason", "status_word", "withheld"}.isdisjoint(last(stream))
+
+
 def test_status_word_is_hexadecimal(stream: io.StringIO) -> None:
     log("deliver.failed", status_word=0xA700)
     assert last(stream)["status_word"] == "0xA700"

@@ -1,0 +1,221 @@
+"""The verbs: what they print, how they exit, and what they do not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from dicom_node.cli import cli, parse_spacing, resolve_peer, told_age
+from dicom_node.config import Config
+from dicom_node.deliver.scu import PeerAddress
+from dicom_node.domain import NewInstance
+from dicom_node.queue import utc_now
+from dicom_node.storage.repository import Repository
+from inference.domain import PixelSpacingMm
+
+LISTINGS = (["peers"], ["destinations"], ["jobs"], ["jobs", "--deliveries"], ["db", "info"], ["check-config"])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"node: {{data_dir: {tmp_path / 'data'}, host: 127.0.0.1}}\n"
+        "peers: [{ae_title: SCANNER, hosts: [192.0.2.1]}]\n"
+        "destinations: [{name: pacs, ae_title: PACS, host: 127.0.0.1, port: 1}]\n"
+        "delivery: {connect_timeout_s: 1}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def repository(config: Path) -> Repository:
+    made = Repository.open(f"sqlite:///{config.parent / 'data' / 'node.sqlite3'}")
+    made.migrate()
+    return made
+
+
+def run(*arguments: str, config: Path | None = None) -> tuple[int, str, str]:
+    chosen = [] if config is None else ["--config", str(config)]
+    result = CliRunner().invoke(cli, [*arguments, *chosen])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def add_job(repository: Repository) -> int:
+    new = NewInstance("1.2.3", "1.2", "1.3", "1.4", "1.2.840.10008.1.2.1", "o", 1, "s", "SCANNER", "N", "h", True)
+    repository.register(new, utc_now())
+    return repository.jobs((), 1)[0].id
+
+
+@pytest.mark.parametrize("verb", LISTINGS, ids=" ".join)
+def test_listing_has_json(config: Path, verb: list[str]) -> None:
+    code, out, _ = run(*verb, "--json", config=config)
+    json.loads(out)
+    assert code in (0, 1)  # 1: check-config where no weights are
+    assert run(*verb, config=config)[1]
+
+
+def test_peers_shows_the_refused_with_advice(config: Path, repository: Repository) -> None:
+    repository.record_refusal("NOBODY", "FETALHC", "192.0.2.9", "calling_ae_unknown", "add it under peers", utc_now())
+    document = json.loads(run("peers", "--json", config=config)[1])
+    assert document["peers"] == [{"ae_title": "SCANNER", "hosts": ["192.0.2.1"]}]
+    assert document["refused"][0]["calling_ae"] == "NOBODY"
+    assert "add it under peers" in run("peers", config=config)[1]
+
+
+def test_destinations_counts_per_state(config: Path) -> None:
+    (row,) = json.loads(run("destinations", "--json", config=config)[1])
+    assert row["name"] == "pacs"
+    assert row["pending"] == row["sent"] == row["dead"] == 0
+
+
+def test_jobs_are_listed_cancelled_and_retried(config: Path, repository: Repository) -> None:
+    job = add_job(repository)
+    (row,) = json.loads(run("jobs", "--json", config=config)[1])
+    assert (row["id"], row["state"], row["sop_instance_uid"]) == (job, "queued", "1.2.3")
+    assert run("jobs", "cancel", str(job), config=config)[0] == 0
+    assert json.loads(run("jobs", "--state", "cancelled", "--json", config=config)[1])[0]["id"] == job
+    assert run("jobs", "retry", str(job), config=config)[0] == 0
+    assert json.loads(run("jobs", "--json", config=config)[1])[0]["state"] == "queued"
+
+
+def test_jobs_takes_the_configuration_before_the_verb_too(config: Path, repository: Repository) -> None:
+    job = add_job(repository)
+    assert run("jobs", "--config", str(config), "cancel", str(job))[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel", "confirm", "retry-delivery"])
+def test_unknown_id_is_one_line_and_status_1(config: Path, verb: str) -> None:
+    code, out, err = run("jobs", verb, "4711", config=config)
+    assert (code, out) == (1, "")
+    assert err.startswith("dicom-node: no ")
+    assert err.count("\n") == 1
+
+
+def test_confirming_what_is_not_held_is_refused(config: Path, repository: Repository) -> None:
+    code, _, err = run("jobs", "confirm", str(add_job(repository)), config=config)
+    assert code == 1
+    assert "only a held job" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-verb"],
+        ["jobs", "--state", "asleep"],
+        ["jobs", "retry", "x"],
+        ["echo", "nobody"],
+        ["echo", "AET@host"],
+        ["measure", "/no/such/file"],
+        ["send", "/no/such/file", "--to", "pacs"],
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_are_status_2(arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2
+
+
+def test_wrong_configuration_is_status_1_and_names_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {colour: red}\n")
+    code, _, err = run("check-config", config=path)
+    assert code == 1
+    assert "node.colour" in err
+    assert "Traceback" not in err
+
+
+def test_check_config_hides_the_password(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"node: {{data_dir: {tmp_path}}}\ndatabase: {{url: 'postgresql+psycopg://node:hush@127.0.0.1:1/x'}}"
+    )
+    code, out, err = run("check-config", "--json", config=path)
+    assert code == 1
+    assert "hush" not in out + err
+
+
+def test_check_config_warns_of_a_port_in_use(config: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(config.read_text().replace("node: {", f"node: {{port: {taken.getsockname()[1]}, "))
+        checks = json.loads(run("check-config", "--json", config=config)[1])["checks"]
+    assert {c["name"]: c["verdict"] for c in checks}["port"] == "warning"
+
+
+def test_models_without_a_manifest(config: Path) -> None:
+    config.write_text(config.read_text() + f"inference: {{weights_dir: {config.parent}}}\n")
+    code, _, err = run("models", config=config)
+    assert code == 1
+    assert "manifest.json" in err
+
+
+def test_echo_refused_connection_is_status_1_with_its_cause(config: Path) -> None:
+    code, _, err = run("echo", "pacs", config=config)
+    assert code == 1
+    assert "connection_refused" in err
+    answer = json.loads(run("echo", "pacs", "--json", config=config)[1])
+    assert (answer["answered"], answer["cause"]) == (False, "connection_refused")
+
+
+def test_send_of_what_is_not_dicom(config: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "files").mkdir()
+    (folder / "a.txt").write_text("hello")
+    code, out, err = run("send", str(folder), "--to", "pacs", "--json", config=config)
+    assert code == 1
+    assert json.loads(out)[0]["outcome"] == "not_dicom"
+    assert "1 of 1" in err
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\\"), min_size=1, max_size=16),
+    st.sampled_from(["pacs.example.org", "192.0.2.7", "[2001:db8::1]", "localhost"]),
+    st.integers(1, 65535),
+)
+def test_peer_address_comes_back(ae_title: str, host: str, port: int) -> None:
+    assert resolve_peer(f"{ae_title}@{host}:{port}", Config()) == PeerAddress(ae_title, host.strip("[]"), port)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_peer_or_a_bad_argument(text: str) -> None:
+    try:
+        peer = resolve_peer(text, Config())
+    except typer.BadParameter:
+        return
+    assert 1 <= peer.port <= 65535
+    assert len(peer.ae_title) <= 16
+
+
+@pytest.mark.parametrize("text", ["0.2", "0,1", "a,b", "-1,1", "nan,1", "1,2,3"])
+def test_bad_spacing(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_spacing(text)
+
+
+def test_spacing_is_row_then_column() -> None:
+    assert parse_spacing("0.2,0.3") == PixelSpacingMm(0.2, 0.3)
+
+
+@given(st.integers(0, 400))
+def test_age_is_weeks_and_days(days: int) -> None:
+    weeks, rest = str(told_age(days)).split("w")
+    assert int(weeks) * 7 + int(rest.removesuffix("d")) == days
+    assert int(rest.removesuffix("d")) < 7
+
+
+def test_listing_verbs_do_not_load_torch(config: Path) -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom dicom_node.cli import cli\n"
+        f"for verb in {LISTINGS!r}:\n"
+        f"    CliRunner().invoke(cli, [*verb, '--config', {str(config)!r}])\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

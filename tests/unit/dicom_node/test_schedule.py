@@ -1,0 +1,45 @@
+"""Housekeeping: what the tick removes, and that trouble does not end it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dicom_node.errors import DatabaseUnavailable
+from dicom_node.schedule import ORPHAN_AGE, housekeeping, sweep
+
+
+def old_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    then = time.time() - ORPHAN_AGE.total_seconds() - 60
+    os.utime(path, (then, then))
+    return path
+
+
+def test_only_old_files_without_a_row_go(tmp_path: Path) -> None:
+    orphan, known = old_file(tmp_path / "objects/ab/orphan.dcm"), old_file(tmp_path / "objects/ab/known.dcm")
+    (fresh := tmp_path / "results/cd/fresh.dcm").parent.mkdir(parents=True)
+    fresh.write_bytes(b"x")
+    assert sweep(tmp_path, lambda paths: {"objects/ab/known.dcm"} & set(paths)) == 1
+    assert (orphan.exists(), known.exists(), fresh.exists()) == (False, True, True)
+
+
+def test_nothing_is_deleted_while_the_database_is_away(tmp_path: Path) -> None:
+    def away(_paths: Sequence[str]) -> set[str]:
+        raise DatabaseUnavailable
+
+    orphan = old_file(tmp_path / "objects/ab/orphan.dcm")
+    assert sweep(tmp_path, away) == 0
+    assert orphan.exists()
+
+
+def test_sweep_runs_at_the_start(tmp_path: Path) -> None:
+    orphan = old_file(tmp_path / "spool/left.part")
+    with housekeeping(tmp_path, lambda _paths: set()):
+        deadline = time.monotonic() + 5
+        while orphan.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
