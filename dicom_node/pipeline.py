@@ -22,6 +22,7 @@ from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject,
 from dicom_node.errors import InstanceRefused
 from dicom_node.looking import look
 from dicom_node.reporting import Evidence, Reporter
+from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.repository import Repository
 from inference.domain import Examination, Measurement
 from inference.examine import Examiner
@@ -65,7 +66,8 @@ class Pipeline:
             self._measure(job, instance)
 
     def _measure(self, job: Job, instance: InstanceRef) -> None:
-        looked = self._look(instance)
+        watch = Stopwatch()
+        looked = self._look(instance, watch)
         frames = looked.examination.frames_used if looked.examination else ()
         entropy = self.reporter.protocol.entropy(instance, frames)
         result = NewResult(
@@ -75,25 +77,32 @@ class Pipeline:
             document=json.dumps(looked.answer),
             objects=(),
         )
-        result = replace(result, objects=self._report(instance, looked, entropy))
-        self.repository.commit_result(job, result, self.destinations, self.now())
+        with watch("report"):
+            result = replace(result, objects=self._report(instance, looked, entropy))
+        with watch("commit"):
+            self.repository.commit_result(job, result, self.destinations, self.now())
         _log.info(
             "pipeline.answered",
             extra={
-                "job": job.id,
+                "job_id": job.id,
                 "sop_instance_uid": instance.sop_instance_uid,
                 "status": result.status,
                 "reason": result.reason,
                 "seconds": looked.answer["seconds"],
+                **watch.seconds,
             },
         )
 
-    def _look(self, instance: InstanceRef) -> Looked:
+    def _look(self, instance: InstanceRef, watch: Stopwatch) -> Looked:
         """Decode and examine; a refusal is an answer too."""
         began = time.perf_counter()
         try:
-            decoded = read_instance(self.data_dir / instance.path)
-            examination = look(decoded, self.examiner, self.cine_frames)
+            with watch("decode"):
+                decoded = read_instance(self.data_dir / instance.path)
+                if decoded.calibration.regions:
+                    decoded.display(1)  # always looked at, and kept: a still is decoded once
+            with watch("examine"):
+                examination = look(decoded, self.examiner, self.cine_frames)
         except InstanceRefused as refusal:
             seconds = time.perf_counter() - began
             uid = instance.sop_instance_uid
@@ -116,5 +125,5 @@ class Pipeline:
         first = self.repository.versions(instance.sop_instance_uid)[0]
         relation = same_content(self.data_dir / first.path, self.data_dir / instance.path)
         self.repository.reconcile(job, relation, self.accept_corrections, self.now())
-        uid = instance.sop_instance_uid
-        _log.warning("pipeline.reconciled", extra={"job": job.id, "sop_instance_uid": uid, "relation": str(relation)})
+        facts = {"job_id": job.id, "sop_instance_uid": instance.sop_instance_uid, "relation": str(relation)}
+        _log.warning("pipeline.reconciled", extra=facts)

@@ -59,7 +59,7 @@ def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) ->
         with held(queue, job, lease_s):
             pipeline.run(job)
     except LeaseLost:
-        _log.warning("worker.lease_lost", extra={"job": job.id})
+        _log.warning("worker.lease_lost", extra={"job_id": job.id})
     except Exception as error:  # noqa: BLE001  one bad object never stops the next
         _fail(queue, job, error)
     return True
@@ -67,14 +67,14 @@ def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) ->
 
 def _fail(queue: JobQueue, job: Job, error: Exception) -> None:
     expected = isinstance(error, NodeError)
-    _log.warning("worker.job_failed", extra={"job": job.id, "attempt": job.attempts}, exc_info=not expected)
+    _log.warning("worker.job_failed", extra={"job_id": job.id, "attempts": job.attempts}, exc_info=not expected)
     try:
         decision = queue.fail(job, error)
     except NodeError as second:
-        _log.warning("worker.lease_lost", extra={"job": job.id, "reason": str(second)})
+        _log.warning("worker.lease_lost", extra={"job_id": job.id, "reason": str(second)})
         return
     if isinstance(decision, GiveUp):
-        _log.error("worker.job_dead", extra={"job": job.id, "reason": decision.reason})
+        _log.error("worker.job_dead", extra={"job_id": job.id, "reason": decision.reason})
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def held(queue: JobQueue, job: Job, lease_s: float) -> Iterator[None]:
             except LeaseLost:  # the commit will find out, and is fenced
                 return
             except NodeError as error:
-                _log.warning("worker.not_renewed", extra={"job": job.id, "reason": str(error)})
+                _log.warning("worker.not_renewed", extra={"job_id": job.id, "reason": str(error)})
 
     thread = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
     thread.start()
