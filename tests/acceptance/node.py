@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,9 +46,9 @@ class Node:
     """
 
     folder: Path
-    destinations: dict[str, Pacs]
-    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+    destinations: Mapping[str, Pacs]
+    sections: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -252,9 +252,14 @@ class Node:
 
 
 @contextmanager
-def running_node(folder: Path, destinations: dict[str, Pacs], **sections: dict[str, Any]) -> Iterator[Node]:
+def running_node(
+    folder: Path,
+    destinations: Mapping[str, Pacs],
+    environment: Mapping[str, str] | None = None,
+    **sections: dict[str, Any],
+) -> Iterator[Node]:
     """A node that is ready when the block begins, and of which nothing is left when it ends."""
-    node = Node(folder, destinations, sections)
+    node = Node(folder, destinations, sections, environment or {})
     try:
         node.start()
         yield node

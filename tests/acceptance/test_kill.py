@@ -110,8 +110,9 @@ def play(folder: Path, plan: Plan) -> Tally:
         assert not failure, (failure, node.tail())
         node.wait_settled(len(plan.files), patience_s)
         falsely_sent |= said_but_not_held(node, pacs)
-        doubled = _doubled(pacs)
-        lost = [uid for uid in scanner.acknowledged if set(pacs.results()[uid]) != set(ResultKind)]
+        results = pacs.results()
+        lost = [uid for uid in scanner.acknowledged if set(results[uid]) != set(ResultKind)]
+        doubled = _doubled(results, pacs.held())
         _nothing_is_left_over(node, pacs)
         node.stop()
     return Tally(1, plan.kills, len(scanner.acknowledged), len(lost), doubled, len(falsely_sent))
@@ -151,26 +152,26 @@ def said_but_not_held(node: Node, pacs: StandInPacs) -> set[str]:
     return sent - set(pacs.held())
 
 
-def _doubled(pacs: StandInPacs) -> int:
+def _doubled(results: dict[str, dict[ResultKind, set[str]]], held: dict[str, set[str]]) -> int:
     """Images with two results of one kind, and result UIDs that came with differing bytes."""
-    by_kind = [len(uids) for kinds in pacs.results().values() for uids in kinds.values()]
-    by_bytes = [len(hashes) for hashes in pacs.held().values()]
+    by_kind = [len(uids) for kinds in results.values() for uids in kinds.values()]
+    by_bytes = [len(hashes) for hashes in held.values()]
     return sum(count > 1 for count in by_kind + by_bytes)
 
 
 def _nothing_is_left_over(node: Node, pacs: StandInPacs) -> None:
     """After the sweep that the node makes by the hour: one file for each row, whole, and none besides."""
     sweep_orphans(node.data_dir, node.repository.known_paths, datetime.now(UTC))
-    counts = node.counts()
+    counts, held = node.counts(), pacs.held()
     assert len(node.files(OBJECTS)) == counts["instances"]
     assert counts["deliveries_sent"] == counts["objects"] == 3 * counts["instances"], f"{counts}{node.tail()}"
-    assert len(node.files(RESULTS)) == counts["objects"] == len(pacs.held())
+    assert len(node.files(RESULTS)) == counts["objects"] == len(held)
     assert not [path for path in node.files(SPOOL, OBJECTS, RESULTS) if path.suffix == PART_SUFFIX]
     for source in pacs.results():
         for stored in node.repository.objects_of(node.instance(source).id):
             content = (node.data_dir / stored.path).read_bytes()
             assert hashlib.sha256(content).hexdigest() == stored.sha256
-            assert pacs.held()[stored.sop_instance_uid] == {hashlib.sha256(dataset_of(content)).hexdigest()}
+            assert held[stored.sop_instance_uid] == {hashlib.sha256(dataset_of(content)).hexdigest()}
 
 
 def dataset_of(file: bytes) -> bytes:
