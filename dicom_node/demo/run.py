@@ -201,12 +201,12 @@ def _advance(progress: Progress, task: Any, counts: dict[str, int], prefix: str,
 
 
 def _tell(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
-    table = Table(header_style="bold", box=rich.box.SIMPLE, pad_edge=False)
+    table = Table(header_style="bold", box=rich.box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("image", "transfer syntax"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=13)
     for name in ("known HC", "HC (mm)", "interval", "GA"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("received, or why not", overflow="fold")
+    table.add_column("received", overflow="fold")
     with closing(Repository.open(rooms.database_url)) as repository:
         for image in study:
             cells = (image.title, image.transfer_syntax, _number(image.known_hc_mm), *_answer(image, repository))

@@ -17,7 +17,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 def test_takes_results_and_shows_overlays(tmp_path: Path) -> None:
     pixels = np.full((4, 6, 3), 200, np.uint8)
-    overlay = save(us_image(pixels, SOPClassUID=SECONDARY_CAPTURE, Modality="../../x"), tmp_path / "a.dcm")
+    overlay = save(us_image(pixels, SOPClassUID=SECONDARY_CAPTURE, PatientID="../../x"), tmp_path / "a.dcm")
     other = save(us_image(pixels), tmp_path / "b.dcm")
     port, folder = free_port(), tmp_path / "received"
     link = Link("FETALHC", PeerAddress(AE_TITLE, "127.0.0.1", port), 3.0, 5.0)
