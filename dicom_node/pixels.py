@@ -11,7 +11,16 @@ from typing import Any, BinaryIO
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGLSTransferSyntaxes
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+)
 
 from dicom_node.codestream import END_OF_IMAGE, frame_size
 from dicom_node.errors import InstanceRefused
@@ -36,6 +45,17 @@ SAMPLES_OF = {
     "YBR_RCT": 3,
 }
 """Photometric interpretations that can be shown, with their Samples per Pixel (PS3.3 C.7.6.3.1.2)."""
+
+DECODERS = {
+    JPEGBaseline8Bit: "pillow",
+    JPEGExtended12Bit: "pillow",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+}
+"""One decoder for each syntax that has several. GDCM is left to JPEG lossless, which only it knows: it can abort the
+process on data that the others refuse, and a fallback would mix two decoders' roundings within one cine."""
 
 _ITEM, _SEQUENCE_DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
@@ -150,11 +170,12 @@ class StoredPixels:
         if not 1 <= number <= self.description.frames:
             raise ValueError(f"frame {number} of {self.description.frames}")
         decoder = get_decoder(self.file.transfer_syntax)
+        plugin = DECODERS.get(self.file.transfer_syntax, "")
         with untrusted(Reason.PIXELS_UNDECODABLE, "pixel data"), self.file.open() as stream:
             if self.element.length is None:
                 self._check_encoded(stream, number)
             stream.seek(self.element.offset)
-            samples, properties = decoder.as_array(stream, index=number - 1, **self._options)
+            samples, properties = decoder.as_array(stream, index=number - 1, decoding_plugin=plugin, **self._options)
         expected = (self.description.rows, self.description.columns, 3)[: 2 if self.description.samples == 1 else 3]
         if samples.shape != expected:
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(decoded size differs)")

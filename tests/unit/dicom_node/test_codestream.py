@@ -13,7 +13,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from dicom_node.codestream import frame_size
 from tests.ultrasound import us_image
 
-GREY = np.random.default_rng(3).integers(0, 256, (31, 47), dtype=np.uint8)
+GREY = np.random.default_rng(3).integers(0, 256, (64, 80), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "JPEG2000"])
