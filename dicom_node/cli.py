@@ -230,6 +230,9 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
             readable.append(outgoing(path))
         except InstanceRefused as error:
             rows.append({"file": str(path), "outcome": error.reason.value, "comment": str(error)})
+        except OSError as error:
+            failure = scu.unreadable(error)
+            rows.append({"file": str(path), "outcome": failure.cause.value, "comment": failure.comment})
     return readable, rows
 
 
@@ -542,6 +545,9 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
         str, typer.Option(help="train, validation or test; an opening of the test exams is recorded")
     ] = "validation",
     model: Annotated[str | None, typer.Option(help="name in the manifest; else the configured one")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="folder of the training run, for its learning curve")
+    ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="also write the figures into the manifest and the model card")
     ] = False,
@@ -553,13 +559,13 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
         loaded = loaded.model_copy(update={"inference": loaded.inference.model_copy(update={"model": model})})
     from dicom_node.worker import build_examiner, find_entry  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError, Split  # noqa: PLC0415
+    from inference.training.report import Order, record_figures  # noqa: PLC0415
     from inference.training.report import evaluate as judge  # noqa: PLC0415
-    from inference.training.report import record_figures  # noqa: PLC0415
 
     (wanted,) = _states(Split, [split])
     entry = find_entry(loaded)
     try:
-        summary = judge(data, build_examiner(loaded, entry), entry, wanted, out)
+        summary = judge(Order(data, wanted, out, loaded.weights, run), build_examiner(loaded, entry), entry)
     except ChallengeFolderError as error:
         _fail(str(error))
     if record:

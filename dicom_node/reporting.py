@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +13,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from sr_templates.capture import build_overlay
 
 from dicom_node.domain import InstanceRef, NewObject, ResultKind, StoredObject
 from dicom_node.storage.files import RESULTS, durable_write
 from inference.domain import Measurement
 from inference.models import ModelEntry
+from sr_templates.capture import build_overlay
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
@@ -57,15 +56,8 @@ class Protocol:
             weights_sha256=self.model.sha256,
             software_version=self.software_version,
             backend=self.backend,
-            configuration=(*self.configuration, ("calibration", self._calibration())),
+            configuration=(*self.configuration, ("calibration", self.model.calibration_sha256)),
         )
-
-    def _calibration(self) -> str:
-        """Gate, level and interval stand in the manifest, not in the weights: they have a hash of their own."""
-        model = self.model
-        interval = None if model.interval is None else model.interval.to_json()
-        facts = [asdict(model.gate), model.probability, model.flip_average, interval]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

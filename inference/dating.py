@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from inference.domain import GestationalAge, IntervalDays, IntervalMm, Reason, Trimester, Warning
+from inference.domain import GestationalAge, IntervalDays, IntervalMm, Reason, Remark, Trimester
 
 DAYS_PER_WEEK = 7
 FIRST_TRIMESTER_ENDS_DAYS = 14 * DAYS_PER_WEEK
@@ -106,11 +106,11 @@ def _days_around(weeks: float, below: float, above: float) -> IntervalDays:
     return IntervalDays(round_half_up((weeks - below) * DAYS_PER_WEEK), round_half_up((weeks + above) * DAYS_PER_WEEK))
 
 
-def dating_warnings(age: GestationalAge) -> tuple[Warning, ...]:
-    """Remarks that the age itself calls for."""
-    remarks = [Warning.DO_NOT_REDATE]
-    if age.trimester is Trimester.FIRST:
-        remarks.append(Warning.CRL_PREFERRED)
+def dating_warnings(hc_mm: float, age: GestationalAge) -> tuple[Remark, ...]:
+    """Remarks that HC and age call for. A head too small for the equation belongs to the first trimester too."""
+    remarks = [Remark.DO_NOT_REDATE]
+    if age.trimester is Trimester.FIRST or hc_mm < EQUATIONS[age.equation].lowest_hc_mm:
+        remarks.append(Remark.CRL_PREFERRED)
     if age.equation == REFERENCE_SYSTEM.name:
-        remarks.append(Warning.REFERENCE_SYSTEM_EQUATION)
+        remarks.append(Remark.REFERENCE_SYSTEM_EQUATION)
     return tuple(remarks)

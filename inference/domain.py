@@ -163,10 +163,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.OVERLAPPING_REGION: "Another region with another scale lies over the image.",
     Reason.NO_HEAD_FOUND: "No fetal head was found.",
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
-    Reason.POOR_ELLIPSE_FIT: "The outline is not an ellipse; the plane or the image is unsuitable.",
+    Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
     Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
-    Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside what a fetal head can show.",
-    Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside the range for which the equation was published.",
+    Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside the limits within which this model is used.",
+    Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside 68 to 360 mm, where the equation is used; there is no age.",
     Reason.NOT_CALIBRATED_YET: "This model has no calibrated interval.",
 }
 
@@ -179,7 +179,7 @@ class Trimester(StrEnum):
     THIRD = "third"
 
 
-class Warning(StrEnum):  # noqa: A001  the JSON contract's word
+class Remark(StrEnum):
     """Remarks that travel with a measurement."""
 
     DO_NOT_REDATE = "do_not_redate_from_hc_alone"
@@ -189,12 +189,12 @@ class Warning(StrEnum):  # noqa: A001  the JSON contract's word
     REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
 
 
-WARNING_TEXT: dict[Warning, str] = {
-    Warning.DO_NOT_REDATE: "Do not redate a pregnancy from head circumference alone.",
-    Warning.PLANE_NOT_VERIFIED: "The standard plane was not verified.",
-    Warning.CRL_PREFERRED: "Below 14 weeks crown-rump length is preferred for dating.",
-    Warning.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
-    Warning.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
+REMARK_TEXT: dict[Remark, str] = {
+    Remark.DO_NOT_REDATE: "Do not redate a pregnancy from head circumference alone.",
+    Remark.PLANE_NOT_VERIFIED: "The standard plane was not verified.",
+    Remark.CRL_PREFERRED: "Below 14 weeks crown-rump length is preferred for dating.",
+    Remark.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
+    Remark.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
 }
 
 
@@ -257,7 +257,7 @@ class Measurement:
     cephalic_index_percent: float
     age: GestationalAge
     quality: float
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Remark, ...]
 
 
 @dataclass(frozen=True, slots=True)

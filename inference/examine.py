@@ -23,7 +23,7 @@ from inference.domain import (
     PixelSpacingMm,
     Reason,
     Region,
-    Warning,
+    Remark,
 )
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
 from inference.models import ModelEntry
@@ -69,7 +69,10 @@ class Examiner:
 
     def examine_region(self, frame: Frame, region: Region) -> Finding:
         """One region of one frame."""
-        outline = self.outline(frame, region)
+        return self.judge(frame.number, region, self.outline(frame, region))
+
+    def judge(self, frame: int, region: Region, outline: Outline | Objection) -> Finding:
+        """What may be said about an outline in frame number `frame`."""
         if isinstance(outline, Objection):
             return _abstain(frame, region, outline, None)
         objection = object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
@@ -89,7 +92,7 @@ class Examiner:
         segmentation = self._segmenter(crop, region.spacing_mm)
         level = self._model.probability
         component = largest_component(segmentation.probability, level)
-        if component.mean() < self._model.gate.lowest_area:
+        if component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(*crop.shape):
             return Objection(Reason.NO_HEAD_FOUND, "")
         points = segmentation.letterbox.to_region(outline_points(segmentation.probability, component, level))
         try:
@@ -99,18 +102,18 @@ class Examiner:
         ellipse = to_pixels(fitted, spacing)
         return Outline(ellipse, fitted, _overlap(component, ellipse, segmentation.letterbox))
 
-    def _measure(self, frame: Frame, region: Region, outline: Outline) -> Measurement:
+    def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""
         assert region.spacing_mm is not None  # noqa: S101  the caller has checked
         hc_mm = round(circumference_mm(outline.ellipse_mm), 1)
         interval = None if self._model.interval is None else self._model.interval.around(hc_mm)
         age = date_by_hc(hc_mm, interval, self._equation)
-        warnings = [Warning.PLANE_NOT_VERIFIED, *dating_warnings(age)]
+        warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
         if interval is None:
-            warnings.append(Warning.INTERVAL_NOT_CALIBRATED)
+            warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
         semi_major, semi_minor = outline.ellipse_mm.semi_major_mm, outline.ellipse_mm.semi_minor_mm
         return Measurement(
-            frame=frame.number,
+            frame=frame,
             region=region.box,
             spacing_mm=region.spacing_mm,
             calibration_source=region.calibration_source,
@@ -130,9 +133,9 @@ def _to_frame(ellipse: EllipsePx, region: Region) -> EllipsePx:
     return shift(ellipse, region.box.min_column, region.box.min_row)
 
 
-def _abstain(frame: Frame, region: Region, objection: Objection, outline: Outline | None) -> Abstention:
+def _abstain(frame: int, region: Region, objection: Objection, outline: Outline | None) -> Abstention:
     return Abstention(
-        frame=frame.number,
+        frame=frame,
         region=region.box,
         spacing_mm=region.spacing_mm,
         calibration_source=region.calibration_source if region.spacing_mm else CalibrationSource.NONE,

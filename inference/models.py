@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,13 @@ class ModelEntry:
     @property
     def identity(self) -> ModelIdentity:
         return ModelIdentity(self.name, self.sha256)
+
+    @property
+    def calibration_sha256(self) -> str:
+        """Hash of what decides a result besides the weights: gate, level, mirrored average and interval."""
+        interval = None if self.interval is None else self.interval.to_json()
+        facts = [asdict(self.gate), self.probability, self.flip_average, interval]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def verified(self, weights: Path) -> bool:
         """Whether the file is there and is the one that was measured."""

@@ -1,6 +1,7 @@
 """From a region of the frame to the network's grid and back: the one place where pixels are resampled.
 
-Training, evaluation and the node call the same two functions, so a half-pixel slip cannot hide between them.
+Training draws its random views through the same `plan`, by pixel centres, and adds an affine jitter; a test holds the
+two ways of resampling together, so that a half-pixel slip cannot hide between them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class Letterbox:
     row_scale: float
     column_pad: int
     row_pad: int
+
+    def area(self, rows: int, columns: int) -> float:
+        """How many grid pixels a region of `rows` x `columns` covers."""
+        return rows * self.row_scale * columns * self.column_scale
 
     def to_region(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Grid points [n, 2] (column, row) to region pixels."""

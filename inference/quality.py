@@ -14,7 +14,7 @@ OUTLINE_POINTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Limits of one model, set on its validation exams; they travel in the manifest.
+    """Limits of one model, fixed beforehand and checked on validation exams; they travel in the manifest.
 
     `lowest_overlap` is the Dice overlap of mask and fitted ellipse, `highest_outside` the share of the outline beyond
     the image, `lowest_area` the mask's share of the region below which nothing was found.

@@ -1,8 +1,8 @@
 """Split-conformal intervals for HC, by size.
 
 Lei et al. 2018 (JASA 113:1094), in its Mondrian form (Vovk et al. 2003): within each size class the half width is the
-ceil((n + 1) * coverage)-th smallest absolute error among the validation exams, so the promise holds class by class for
-exams like those.
+ceil((n + 1) * coverage)-th smallest absolute error among the validation images. The promise holds class by class for
+images like those, and nearly so only: a few exams gave several images, and the class edges come from the same exams.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TooFewExamsError(ValueError):
 
 
 def conformal_half_width(errors_mm: Sequence[float], coverage: float) -> float:
-    """The half width that covers a new exam with probability `coverage`.
+    """The half width that covers a new image with probability `coverage`.
 
     Raises:
         TooFewExamsError: fewer than coverage / (1 - coverage) errors, for which no finite width keeps the promise.

@@ -8,14 +8,14 @@ from __future__ import annotations
 from inference.dating import DAYS_PER_WEEK, EQUATIONS
 from inference.domain import (
     REASON_TEXT,
-    WARNING_TEXT,
+    REMARK_TEXT,
     CalibrationSource,
     GestationalAge,
     IntervalDays,
     Measurement,
     PixelSpacingMm,
+    Remark,
     Trimester,
-    Warning,
 )
 from sr_templates.report import ReportInput
 from sr_templates.uids import SOFTWARE_NAME
@@ -24,7 +24,7 @@ AI_NOT_VERIFIED = "AI generated, not verified by a clinician."
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
 RESEARCH_MARK = "AI - research use"
 INTERVAL_COVERS = (
-    "The HC interval covers how far the outline may lie from an expert's outline on this same image,"
+    "The HC interval says how far HC may be from an expert's HC on this same image,"
     " for machines like those of the training data."
 )
 INTERVAL_DOES_NOT_COVER = (
@@ -138,11 +138,11 @@ def coverage_notes(measurement: Measurement) -> tuple[str, ...]:
 
 def remarks(measurement: Measurement) -> tuple[str, ...]:
     """The measurement's warnings as sentences; plane and redating are always said."""
-    said = [Warning.PLANE_NOT_VERIFIED, Warning.DO_NOT_REDATE, *measurement.warnings]
-    silent = {Warning.INTERVAL_NOT_CALIBRATED}  # `coverage_notes` says it
+    said = [Remark.PLANE_NOT_VERIFIED, Remark.DO_NOT_REDATE, *measurement.warnings]
+    silent = {Remark.INTERVAL_NOT_CALIBRATED}  # `coverage_notes` says it
     if measurement.age.days is None:
-        silent.add(Warning.REFERENCE_SYSTEM_EQUATION)  # there is no age that could come from it
-    return tuple(WARNING_TEXT[w] for w in dict.fromkeys(said) if w not in silent)
+        silent.add(Remark.REFERENCE_SYSTEM_EQUATION)  # there is no age that could come from it
+    return tuple(REMARK_TEXT[w] for w in dict.fromkeys(said) if w not in silent)
 
 
 def comments(report: ReportInput) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from inference.domain import (
     ModelIdentity,
     PixelSpacingMm,
     RegionPx,
-    Warning,
+    Remark,
 )
 from inference.measure import circumference_mm
 from sr_templates.report import ReportInput
@@ -42,9 +42,9 @@ def measurement(equation: Equation = HADLOCK_1984, **changes: Any) -> Measuremen
     hc_mm = changes.pop("hc_mm", round(circumference_mm(axes), 1))
     interval = changes.pop("hc_interval", IntervalMm(round(hc_mm - 2.5, 1), round(hc_mm + 2.5, 1)))
     age = date_by_hc(hc_mm, interval, equation)
-    warnings = [Warning.PLANE_NOT_VERIFIED, *dating_warnings(age)]
+    warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
     if interval is None:
-        warnings.append(Warning.INTERVAL_NOT_CALIBRATED)
+        warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
     made = Measurement(
         frame=1,
         region=REGION,

@@ -67,19 +67,23 @@ def map_ellipse(ellipse: EllipsePx, matrix: NDArray[np.float64]) -> EllipsePx:
     )
 
 
-def _random_affine(
-    shape: tuple[int, ...], grid: Grid, rng: np.random.Generator, span: AugmentationRange
-) -> NDArray[np.float64]:
-    """Source pixels to grid pixels, [2, 3]: the letterbox of inference, then flip, aspect, scale, turn, shift."""
-    rows, columns = shape[0], shape[1]
+def letterbox_affine(rows: int, columns: int, grid: Grid) -> NDArray[np.float64]:
+    """The letterbox of inference as a homogeneous map [3, 3] of pixel centres, source to grid."""
     box = plan(rows, columns, None, grid)
-    base = np.array(
+    return np.array(
         [
             [box.column_scale, 0.0, 0.5 * box.column_scale - 0.5 + box.column_pad],
             [0.0, box.row_scale, 0.5 * box.row_scale - 0.5 + box.row_pad],
             [0.0, 0.0, 1.0],
         ]
     )
+
+
+def _random_affine(
+    shape: tuple[int, ...], grid: Grid, rng: np.random.Generator, span: AugmentationRange
+) -> NDArray[np.float64]:
+    """Source pixels to grid pixels, [2, 3]: the letterbox of inference, then flip, aspect, scale, turn, shift."""
+    base = letterbox_affine(shape[0], shape[1], grid)
     turn = math.radians(float(np.clip(rng.normal(0.0, span.turn_deg / 2.0), -span.turn_deg, span.turn_deg)))
     scale = math.exp(rng.uniform(-span.scale, span.scale))
     stretch = math.exp(rng.uniform(-span.aspect, span.aspect))

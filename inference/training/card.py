@@ -1,4 +1,4 @@
-"""Model cards (Mitchell et al. 2019), generated from the manifest: nothing in them is typed by hand twice."""
+"""Model cards (Mitchell et al. 2019), generated from the manifest: no figure in them is typed by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.models import ModelEntry
+from inference.training.tables import CAVEAT, NOTES, coverage_sentence, figure_table, groups_of, per_cent
 
 INTENDED = (
     "Research use only; not cleared as a medical device. It proposes the outer outline of the fetal skull on a still "
@@ -13,11 +14,10 @@ INTENDED = (
 )
 LIMITS = (
     "The standard plane is not verified: a wrong plane gives a wrong number with a good fit.",
-    "One site and the machines of HC18; no demographics are known, so no statement about groups of women is possible.",
-    "Fetuses without growth or skull anomalies; HC 44 to 346 mm.",
-    "Faint skulls of the first trimester and lateral skull borders lost in shadow late in pregnancy give the largest "
-    "errors.",
-    "The interval covers the expert's outline on this image for machines like HC18's; neither plane nor scanner.",
+    "No demographics are known, so nothing can be said about groups of women.",
+    "Sizes outside HC18's (HC 44 to 346 mm), fetuses with anomalies and other machines were not seen.",
+    "The interval says how far HC may be from an expert's HC on the same image of machines like HC18's; it covers "
+    "neither plane nor scanner.",
     "Phantoms (synthetic) took part in training, from families that neither demonstration nor tests use.",
 )
 
@@ -33,7 +33,7 @@ def _lines(entry: ModelEntry) -> list[str]:
     return [
         f"# Model card: {entry.name}",
         "",
-        "Written by `dicom-node train` and `dicom-node evaluate --record`; not edited by hand.",
+        "Written by `dicom-node train --export` and `dicom-node evaluate --record`; not edited by hand.",
         "",
         "## Intended use",
         "",
@@ -48,11 +48,13 @@ def _lines(entry: ModelEntry) -> list[str]:
         "",
         "## Data",
         "",
-        entry.data + ".",
+        f"{entry.data}. The weights carry that attribution with them.",
         "",
         "## Figures",
         "",
         *[line for split, figures in sorted(entry.figures.items()) for line in _figures(split, figures)],
+        CAVEAT,
+        "",
         *_interval(entry),
         "## Known limits",
         "",
@@ -62,29 +64,27 @@ def _lines(entry: ModelEntry) -> list[str]:
 
 def _figures(split: str, figures: dict[str, Any]) -> list[str]:
     forced = figures["forced"]
-    note = " Gate and interval were set on these exams." if split == "validation" else ""
     return [
-        f"{split.capitalize()} exams, n = {forced['n']} images of {forced['exams']} exams, answer forced on all: "
-        f"MAE {_mm(forced['mae_mm'])}, median {_mm(forced['median_mm'])}, P95 {_mm(forced['p95_mm'])}, largest "
-        f"{_mm(forced['max_mm'])}, bias {_mm(forced['bias_mm'])}, Dice {forced['dice_mean'][0]:.2%}, within 3 mm "
-        f"{forced['within_3mm'][0]:.1%}; abstention rate {figures['abstention_rate']:.1%}.{note}",
+        f"### {split.capitalize()} exams",
+        "",
+        f"{forced['n']} images of {forced['exams']} exams, 95 % bootstrap intervals in brackets; abstention rate "
+        f"{per_cent(figures['abstention_rate'])}. {NOTES[split]} {coverage_sentence(figures)}",
+        "",
+        *figure_table(groups_of(figures)),
         "",
     ]
 
 
-def _mm(figure: list[float]) -> str:
-    value, low, high = figure
-    return f"{value:.2f} mm (95 % interval {low:.2f} to {high:.2f})"
-
-
 def _interval(entry: ModelEntry) -> list[str]:
     if entry.interval is None:
-        return ["No calibrated interval.", ""]
+        return ["## Interval", "", "Not calibrated.", ""]
     cuts = ", ".join(f"{edge:.0f}" for edge in entry.interval.edges_mm)
-    widths = ", ".join(f"± {w:.1f} mm (n = {n})" for w, n in zip(entry.interval.half_widths_mm, entry.interval.counts,
-                                                                  strict=True))  # fmt: skip
+    classes = zip(entry.interval.half_widths_mm, entry.interval.counts, strict=True)
+    widths = ", ".join(f"± {width:.1f} mm (n = {count})" for width, count in classes)
     return [
-        f"{entry.interval.coverage:.0%} interval by split-conformal calibration on the validation exams, by size "
-        f"(cut at {cuts} mm): {widths}.",
+        "## Interval",
+        "",
+        f"{entry.interval.coverage:.0%} by split-conformal calibration on the measured validation images, by size (cut "
+        f"at {cuts} mm): {widths}.",
         "",
     ]

@@ -25,8 +25,9 @@ from inference.domain import (
     PixelSpacingMm,
     Region,
     RegionPx,
+    Status,
 )
-from inference.examine import Examiner
+from inference.examine import Examiner, Outline
 from inference.measure import circumference_mm, inside_distance_px, outline_px
 from inference.quality import Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
@@ -66,30 +67,37 @@ def predict(images: Sequence[Annotated], examiner: Examiner) -> list[Row]:
 def _row(image: Annotated, examiner: Examiner) -> Row:
     luminance = image.luminance()
     spacing = PixelSpacingMm(image.pixel_size_mm, image.pixel_size_mm)
-    whole = Region(RegionPx(0, 0, luminance.shape[1] - 1, luminance.shape[0] - 1), spacing, CalibrationSource.GIVEN)
-    frame = Frame(1, luminance, (whole,))
-    outline = examiner.outline(frame, whole)
-    finding = examiner.examine_region(frame, whole)
-    measured = isinstance(finding, Measurement)
+    box = RegionPx(0, 0, luminance.shape[1] - 1, luminance.shape[0] - 1)
+    region = Region(box, spacing, CalibrationSource.GIVEN)
+    outline = examiner.outline(Frame(1, luminance, (region,)), region)
+    finding = examiner.judge(1, region, outline)
     interval = finding.hc_interval if isinstance(finding, Measurement) else None
-    found = not isinstance(outline, Objection)
-    truth = image.ellipse()
     return Row(
         image=image.name,
         exam=image.exam,
         pixel_size_mm=image.pixel_size_mm,
         hc_true_mm=image.hc_mm,
-        hc_forced_mm=0.0 if isinstance(outline, Objection) else round(circumference_mm(outline.ellipse_mm), 1),
         hc_low_mm=None if interval is None else interval.low,
         hc_high_mm=None if interval is None else interval.high,
-        status="measured" if measured else "abstained",
+        status=str(Status.MEASURED if isinstance(finding, Measurement) else Status.ABSTAINED),
         reason="" if isinstance(finding, Measurement) else str(finding.reason),
-        dice=0.0 if isinstance(outline, Objection) else dice(outline.ellipse, truth, luminance.shape),
-        hausdorff_mm=hausdorff_px(outline.ellipse, truth) * image.pixel_size_mm
-        if not isinstance(outline, Objection)
-        else float(max(luminance.shape)) * image.pixel_size_mm,
-        quality=outline.overlap if found and not isinstance(outline, Objection) else 0.0,
+        **_forced(outline, image.ellipse(), luminance.shape, image.pixel_size_mm),
     )
+
+
+def _forced(
+    outline: Outline | Objection, truth: EllipsePx, shape: tuple[int, ...], pixel_size_mm: float
+) -> dict[str, float]:
+    """The answer whatever its quality; where nothing was found HC is 0 and the outline as far off as it can be."""
+    if isinstance(outline, Objection):
+        farthest = float(np.hypot(shape[0], shape[1])) * pixel_size_mm
+        return {"hc_forced_mm": 0.0, "dice": 0.0, "hausdorff_mm": farthest, "quality": 0.0}
+    return {
+        "hc_forced_mm": round(circumference_mm(outline.ellipse_mm), 1),
+        "dice": dice(outline.ellipse, truth, shape),
+        "hausdorff_mm": hausdorff_px(outline.ellipse, truth) * pixel_size_mm,
+        "quality": outline.overlap,
+    }
 
 
 def dice(one: EllipsePx, other: EllipsePx, shape: tuple[int, ...]) -> float:
@@ -110,14 +118,16 @@ STATISTICS: dict[str, Statistic] = {
     "mae_mm": lambda e: float(np.mean(np.abs(e))),
     "median_mm": lambda e: float(np.median(np.abs(e))),
     "p95_mm": lambda e: float(np.percentile(np.abs(e), 95)),
-    "max_mm": lambda e: float(np.max(np.abs(e))),
     "bias_mm": lambda e: float(np.mean(e)),
     "within_3mm": lambda e: float(np.mean(np.abs(e) <= 3.0)),
 }
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """All figures: forced, measured, by third of true size; each [value, low, high] with a 95 % bootstrap by exam."""
+    """All figures: forced, measured, by third of true size; each [value, low, high] with a 95 % bootstrap by exam.
+
+    The largest error is [value] alone: no resample can show a larger one, so an interval would promise too much.
+    """
     measured = [r for r in rows if r.status == "measured"]
     thirds = np.quantile([r.hc_true_mm for r in rows], [1 / 3, 2 / 3])
     classes = np.searchsorted(thirds, [r.hc_true_mm for r in rows], side="right")
@@ -125,24 +135,35 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         name: _figures([r for r, c in zip(rows, classes, strict=True) if c == index])
         for index, name in enumerate(("smallest_third", "middle_third", "largest_third"))
     }
-    with_interval = [r for r in measured if r.hc_low_mm is not None and r.hc_high_mm is not None]
-    covered = [r.hc_low_mm <= r.hc_true_mm <= r.hc_high_mm for r in with_interval if r.hc_low_mm and r.hc_high_mm]
     return {
         "forced": _figures(rows),
         "measured": _figures(measured),
         "abstention_rate": 1.0 - len(measured) / len(rows),
         "by_size": by_size,
         "size_edges_mm": [round(float(t), 1) for t in thirds],
-        "interval_coverage": float(np.mean(covered)) if covered else None,
+        "interval_coverage": _coverage(measured),
     }
 
 
+def _coverage(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Share of the rows with an interval whose interval holds the true value; None where no row has one."""
+    held = [(r.exam, r.hc_low_mm <= r.hc_true_mm <= r.hc_high_mm) for r in rows if r.hc_low_mm and r.hc_high_mm]
+    if not held:
+        return None
+    values = np.array([inside for _, inside in held], np.float64)
+    share = _with_interval(values, lambda v: float(np.mean(v)), _resamples([exam for exam, _ in held]))
+    return {"n": len(held), "share": share}
+
+
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    if not rows:
+        return {"n": 0, "exams": 0}
     errors = np.array([r.error_mm for r in rows])
     resamples = _resamples([r.exam for r in rows])
     out: dict[str, Any] = {"n": len(rows), "exams": len({r.exam for r in rows})}
     for name, statistic in STATISTICS.items():
         out[name] = _with_interval(errors, statistic, resamples)
+    out["max_mm"] = [round(float(np.max(np.abs(errors))), 4)]
     for name in ("dice", "hausdorff_mm"):
         values = np.array([getattr(r, name) for r in rows])
         out[f"{name}_mean"] = _with_interval(values, lambda v: float(np.mean(v)), resamples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.dating import HADLOCK_1984
+from inference.domain import Status
 from inference.examine import Examiner
 from inference.models import MANIFEST, ModelEntry, sha256_of
 from inference.quality import Gate
 from inference.segment import Segmenter
 from inference.training.card import write_card
-from inference.training.challenge import Split
-from inference.training.evaluate import images_of, predict, summarise
+from inference.training.challenge import Annotated, Split
+from inference.training.evaluate import Row, images_of, predict, summarise
 from inference.training.train import AVERAGE, GRID, NORMALISATION
-from inference.uncertainty import calibrate_by_size
+from inference.uncertainty import SizeInterval, TooFewExamsError, calibrate_by_size
 
 COVERAGE = 0.95
 ATTRIBUTION = (
@@ -51,23 +53,21 @@ class Shipment:
 
 
 def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEntry:
-    """Write `<name>.safetensors` and its manifest entry into `weights`; figures are those of the validation exams.
+    """Write `<name>.safetensors`, its manifest entry and its card into `weights`.
 
-    Gate and interval come from validation exams only; test exams are not opened here.
+    Figures and interval are those of the validation exams; test exams are not opened here. The old weights stay in
+    their place until everything about the new ones is known.
     """
-    state: dict[str, Tensor] = torch.load(run / AVERAGE, map_location="cpu", weights_only=True)
-    network = EfficientNetLiteUNet()
-    network.load_state_dict(state)
-    network.eval()
+    network = _averaged(run)
     weights.mkdir(parents=True, exist_ok=True)
-    file = weights / f"{shipment.name}.safetensors"
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
-    file.chmod(0o644)
+    part = weights / f"{shipment.name}.safetensors.part"
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+    part.chmod(0o644)
     entry = ModelEntry(
         name=shipment.name,
         architecture="efficientnet-lite0-unet",
-        file=file.name,
-        sha256=sha256_of(file),
+        file=f"{shipment.name}.safetensors",
+        sha256=sha256_of(part),
         parameters=sum(p.numel() for p in network.parameters()),
         grid=GRID,
         normalisation=NORMALISATION,
@@ -79,15 +79,45 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
         data=ATTRIBUTION,
         card=f"{shipment.name}.md",
     )
-    segmenter = Segmenter(network, GRID, NORMALISATION, flip_average=shipment.flip_average)
-    rows = predict(images_of(data, Split.VALIDATION), Examiner(segmenter, entry, HADLOCK_1984))
-    predicted = [row.hc_forced_mm for row in rows]
-    edges = [round(float(e), 1) for e in np.quantile(predicted, [1 / 3, 2 / 3])]
-    interval = calibrate_by_size(predicted, [row.error_mm for row in rows], edges, COVERAGE)
-    done = replace(entry, interval=interval, figures={"validation": summarise(rows)})
-    write_entry(weights, done)
-    write_card(weights, done)
-    return done
+    entry = calibrated(entry, network, images_of(data, Split.VALIDATION))
+    part.replace(weights / entry.file)
+    write_entry(weights, entry)
+    write_card(weights, entry)
+    return entry
+
+
+def calibrated(entry: ModelEntry, network: nn.Module, images: Sequence[Annotated]) -> ModelEntry:
+    """The entry with its interval and the figures that it then has on the same validation images."""
+    segmenter = Segmenter(network, entry.grid, entry.normalisation, flip_average=entry.flip_average)
+    rows = predict(images, Examiner(segmenter, entry, HADLOCK_1984))
+    interval = interval_of([row for row in rows if row.status == Status.MEASURED])
+    if interval is not None:
+        rows = [_with_interval(row, interval) for row in rows]
+    return replace(entry, interval=interval, figures={str(Split.VALIDATION): summarise(rows)})
+
+
+def interval_of(measured: Sequence[Row]) -> SizeInterval | None:
+    """By thirds of the predicted HC; None where a third has too few images to promise anything."""
+    predicted = [row.hc_forced_mm for row in measured]
+    try:
+        edges = [round(float(e), 1) for e in np.quantile(predicted, [1 / 3, 2 / 3])] if predicted else []
+        return calibrate_by_size(predicted, [row.error_mm for row in measured], edges, COVERAGE)
+    except TooFewExamsError:
+        return None
+
+
+def _with_interval(row: Row, interval: SizeInterval) -> Row:
+    around = interval.around(row.hc_forced_mm)
+    return replace(row, hc_low_mm=around.low, hc_high_mm=around.high) if row.status == Status.MEASURED else row
+
+
+def _averaged(run: Path) -> nn.Module:
+    """The network with the moving average of a finished run."""
+    state: dict[str, Tensor] = torch.load(run / AVERAGE, map_location="cpu", weights_only=True)
+    network = EfficientNetLiteUNet()
+    network.load_state_dict(state)
+    network.eval()
+    return network
 
 
 def write_entry(weights: Path, entry: ModelEntry) -> None:

@@ -55,7 +55,8 @@ def _save(path: Path, draw: Drawing, rows: Sequence[Row], title: str) -> Path:
 
 def _dice_histogram(axes: Axes, rows: Sequence[Row]) -> None:
     values = np.array([r.dice for r in rows]) * 100.0
-    axes.hist(values, bins=np.arange(max(80.0, float(values.min()) - 1), 100.01, 0.25).tolist(), color=BLUE)
+    lowest = min(float(np.floor(values.min())), 95.0)
+    axes.hist(values, bins=np.linspace(lowest, 100.0, 61).tolist(), color=BLUE)
     axes.axvline(float(values.mean()), color=ORANGE, label=f"mean {values.mean():.2f} %")
     axes.set(xlabel="Dice of fitted and expert ellipse (%)", ylabel="images")
     axes.legend()

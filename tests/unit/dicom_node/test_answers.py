@@ -19,8 +19,8 @@ from inference.domain import (
     PixelSpacingMm,
     Reason,
     RegionPx,
+    Remark,
     Trimester,
-    Warning,
 )
 
 CONTRACT = {
@@ -36,7 +36,7 @@ MEASUREMENT = Measurement(
     2, BOX, PixelSpacingMm(0.2, 0.1), CalibrationSource.ULTRASOUND_REGION, ELLIPSE, 250.0, IntervalMm(246.0, 254.0),
     60.0, 80.0, 75.0,
     GestationalAge("hadlock-1984", 190, IntervalDays(176, 204), IntervalDays(175, 205), Trimester.SECOND, None),
-    0.99, (Warning.PLANE_NOT_VERIFIED,),
+    0.99, (Remark.PLANE_NOT_VERIFIED,),
 )  # fmt: skip
 ABSTENTION = Abstention(1, BOX, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, "", ELLIPSE, 0.98)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.dating import EQUATIONS, HADLOCK_1984, REFERENCE_SYSTEM, date_by_hc, dating_warnings, round_half_up
-from inference.domain import IntervalMm, Reason, Trimester, Warning
+from inference.domain import IntervalMm, Reason, Remark, Trimester
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_reference_system_is_another_equation(hc_mm: float, weeks: float) -> Non
     age = date_by_hc(hc_mm, IntervalMm(hc_mm - 3, hc_mm + 3), REFERENCE_SYSTEM)
     assert age.equation_band is None
     assert age.interval is None
-    assert Warning.REFERENCE_SYSTEM_EQUATION in dating_warnings(age)
+    assert Remark.REFERENCE_SYSTEM_EQUATION in dating_warnings(hc_mm, age)
 
 
 @pytest.mark.parametrize("hc_mm", [67.9, 360.1, 0.0, 9999.0])
@@ -83,8 +83,13 @@ def test_every_hc_in_range_has_an_ordered_age(hc_mm: float) -> None:
 def test_trimester_and_crl_remark(hc_mm: float, trimester: Trimester) -> None:
     age = date_by_hc(hc_mm, None, HADLOCK_1984)
     assert age.trimester is trimester
-    assert (Warning.CRL_PREFERRED in dating_warnings(age)) == (trimester is Trimester.FIRST)
-    assert Warning.DO_NOT_REDATE in dating_warnings(age)
+    assert (Remark.CRL_PREFERRED in dating_warnings(hc_mm, age)) == (trimester is Trimester.FIRST)
+    assert Remark.DO_NOT_REDATE in dating_warnings(hc_mm, age)
+
+
+def test_a_head_too_small_for_the_equation_gets_the_crl_remark_too() -> None:
+    assert Remark.CRL_PREFERRED in dating_warnings(60.0, date_by_hc(60.0, None, HADLOCK_1984))
+    assert Remark.CRL_PREFERRED not in dating_warnings(380.0, date_by_hc(380.0, None, HADLOCK_1984))
 
 
 def test_halves_round_up() -> None:

@@ -18,7 +18,7 @@ from inference.domain import (
     Reason,
     Region,
     RegionPx,
-    Warning,
+    Remark,
 )
 from inference.examine import Examiner
 from inference.measure import circumference_mm, inside_distance_px, to_pixels
@@ -80,7 +80,7 @@ def test_a_measurement_is_rounded_and_carries_interval_age_and_remarks() -> None
     assert result.hc_interval is not None
     assert result.hc_interval.low < result.hc_mm < result.hc_interval.high
     assert result.age.days is not None
-    assert {Warning.PLANE_NOT_VERIFIED, Warning.DO_NOT_REDATE} <= set(result.warnings)
+    assert {Remark.PLANE_NOT_VERIFIED, Remark.DO_NOT_REDATE} <= set(result.warnings)
     assert result.quality > 0.98
 
 
@@ -89,7 +89,7 @@ def test_without_a_calibrated_interval_there_is_none() -> None:
     assert isinstance(result, Measurement)
     assert result.hc_interval is None
     assert result.age.interval is None
-    assert Warning.INTERVAL_NOT_CALIBRATED in result.warnings
+    assert Remark.INTERVAL_NOT_CALIBRATED in result.warnings
 
 
 @pytest.mark.parametrize("reason", [None, Reason.IMPLAUSIBLE_SPACING, Reason.CALIBRATION_CONFLICT])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.dating import EQUATIONS, REFERENCE_SYSTEM
-from inference.domain import WARNING_TEXT, CalibrationSource, PixelSpacingMm, Trimester, Warning
+from inference.domain import REMARK_TEXT, CalibrationSource, PixelSpacingMm, Remark, Trimester
 from sr_templates import wording
 from tests.reports import measurement, report
 
@@ -43,7 +43,7 @@ def test_without_an_interval_the_text_says_so_once() -> None:
     comments = wording.comments(report(measurement=head))
     assert wording.NO_INTERVAL in comments
     assert wording.INTERVAL_COVERS not in comments
-    assert WARNING_TEXT[Warning.INTERVAL_NOT_CALIBRATED] not in comments
+    assert REMARK_TEXT[Remark.INTERVAL_NOT_CALIBRATED] not in comments
 
 
 def test_age_without_hc_interval_names_the_equation_s_own_band() -> None:
@@ -56,23 +56,23 @@ def test_age_without_hc_interval_names_the_equation_s_own_band() -> None:
 
 def test_an_age_without_days_gives_its_reason() -> None:
     age = measurement(hc_mm=400.0).age
-    assert wording.age_or_reason(age) == "HC lies outside the range for which the equation was published."
+    assert wording.age_or_reason(age) == "HC lies outside 68 to 360 mm, where the equation is used; there is no age."
     assert wording.age_range(age) is None
 
 
 def test_early_heads_carry_the_crl_remark_and_all_carry_the_others() -> None:
-    assert WARNING_TEXT[Warning.CRL_PREFERRED] in wording.remarks(measurement(hc_mm=80.0))
-    assert WARNING_TEXT[Warning.CRL_PREFERRED] not in wording.remarks(measurement(hc_mm=200.0))
+    assert REMARK_TEXT[Remark.CRL_PREFERRED] in wording.remarks(measurement(hc_mm=80.0))
+    assert REMARK_TEXT[Remark.CRL_PREFERRED] not in wording.remarks(measurement(hc_mm=200.0))
     bare = wording.remarks(measurement(warnings=()))
-    assert bare == (WARNING_TEXT[Warning.PLANE_NOT_VERIFIED], WARNING_TEXT[Warning.DO_NOT_REDATE])
+    assert bare == (REMARK_TEXT[Remark.PLANE_NOT_VERIFIED], REMARK_TEXT[Remark.DO_NOT_REDATE])
 
 
 def test_the_reference_system_is_never_called_hadlock_1984() -> None:
     age = measurement(REFERENCE_SYSTEM).age
     assert "not Hadlock" in wording.equation_name(age)
-    assert WARNING_TEXT[Warning.REFERENCE_SYSTEM_EQUATION] in wording.remarks(measurement(REFERENCE_SYSTEM))
+    assert REMARK_TEXT[Remark.REFERENCE_SYSTEM_EQUATION] in wording.remarks(measurement(REFERENCE_SYSTEM))
     without_age = measurement(REFERENCE_SYSTEM, hc_mm=400.0)
-    assert WARNING_TEXT[Warning.REFERENCE_SYSTEM_EQUATION] not in wording.remarks(without_age)
+    assert REMARK_TEXT[Remark.REFERENCE_SYSTEM_EQUATION] not in wording.remarks(without_age)
 
 
 @pytest.mark.parametrize("hc_mm", [80.0, 197.1, 400.0])

@@ -5,9 +5,9 @@ import pytest
 
 from inference.domain import EllipsePx
 from inference.measure import fit_ellipse_mm, inside_distance_px
-from inference.preprocess import Grid
+from inference.preprocess import Grid, plan, to_grid
 from inference.segment import largest_component, outline_points
-from inference.training.augmentation import map_ellipse, targets, view
+from inference.training.augmentation import letterbox_affine, map_ellipse, targets, view
 
 GRID = Grid(256, 384)
 TRUTH = EllipsePx(400, 270, 150, 115, 30)
@@ -46,3 +46,19 @@ def test_an_ellipse_follows_its_affine_map() -> None:
     assert moved.center_col_px == pytest.approx(21)
     assert moved.center_row_px == pytest.approx(37)
     assert moved.semi_major_px == pytest.approx(16)
+
+
+@pytest.mark.parametrize("shape", [(540, 800), (768, 1024), (400, 300)])
+def test_training_and_use_see_the_head_in_the_same_place(shape: tuple[int, int]) -> None:
+    """Without jitter the affine view and the letterbox of inference give the same outline: no half-pixel slip."""
+    rows, columns = shape
+    ellipse = EllipsePx(columns * 0.48, rows * 0.52, min(shape) * 0.3, min(shape) * 0.24, 35.0)
+    picture = (np.clip(0.5 + inside_distance_px(ellipse, rows, columns), 0, 1) * 255).astype(np.uint8)
+    box = plan(rows, columns, None, GRID)
+    seen = to_grid(picture, box, GRID) / 255.0
+    fitted = fit_ellipse_mm(outline_points(seen, largest_component(seen, 0.5), 0.5))
+    moved = map_ellipse(ellipse, letterbox_affine(rows, columns, GRID)[:2])
+    assert fitted.center_x_mm == pytest.approx(moved.center_col_px, abs=0.05)
+    assert fitted.center_y_mm == pytest.approx(moved.center_row_px, abs=0.05)
+    assert fitted.semi_major_mm == pytest.approx(moved.semi_major_px, rel=2e-3)
+    assert fitted.semi_minor_mm == pytest.approx(moved.semi_minor_px, rel=2e-3)

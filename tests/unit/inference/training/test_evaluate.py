@@ -12,6 +12,7 @@ from inference.domain import EllipsePx
 from inference.training.evaluate import Row, dice, hausdorff_px, summarise, write_rows
 from inference.training.figures import draw_all, draw_learning_curve
 from inference.training.report import OPENINGS, record_opening, write_page
+from inference.training.tables import figure_table, groups_of
 from tests.unit.inference.test_examine import MODEL
 
 ROW = Row("000_HC", "000", 0.1, 100.0, 101.0, 98.0, 103.0, "measured", "", 0.98, 1.0, 0.99)
@@ -32,7 +33,7 @@ def test_figures_of_known_errors() -> None:
     assert forced["mae_mm"][0] == 2.0
     assert forced["median_mm"][0] == 2.0
     assert forced["bias_mm"][0] == 1.0
-    assert forced["max_mm"][0] == 4.0
+    assert forced["max_mm"] == [4.0]
     assert forced["within_3mm"][0] == pytest.approx(5 / 6, abs=1e-3)
     assert forced["mae_mm"][1] <= 2.0 <= forced["mae_mm"][2]
     assert figures["abstention_rate"] == 0.0
@@ -51,7 +52,9 @@ def test_coverage_counts_the_true_value_in_the_interval() -> None:
     inside = replace(ROW, hc_true_mm=100.0, hc_low_mm=98.0, hc_high_mm=103.0)
     outside = replace(ROW, exam="001", hc_true_mm=97.9, hc_low_mm=98.0, hc_high_mm=103.0)
     third = replace(ROW, exam="002", hc_true_mm=99.0)
-    assert summarise([inside, outside, third])["interval_coverage"] == pytest.approx(2 / 3)
+    coverage = summarise([inside, outside, third])["interval_coverage"]
+    assert coverage["n"] == 3
+    assert coverage["share"][0] == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_bootstrap_draws_whole_exams() -> None:
@@ -78,13 +81,22 @@ def test_rows_and_openings_are_written_and_the_page_tells_split_and_n(tmp_path: 
         assert len(list(csv.DictReader(file))) == 12
     summary = {"model": "m", "sha256": "ab" * 32, "split": "test", "caveat": "c", "figures": summarise(some)}
     (tmp_path / "m-test.json").write_text(json.dumps(summary))
-    record_opening(tmp_path / OPENINGS, MODEL, 12, 6)
-    record_opening(tmp_path / OPENINGS, MODEL, 12, 6)
-    write_page(tmp_path)
+    record_opening(tmp_path / OPENINGS, MODEL, [])
+    record_opening(tmp_path / OPENINGS, MODEL, [])
+    write_page(tmp_path, tmp_path / OPENINGS)
     page = (tmp_path / "README.md").read_text()
     assert "12 images of 6 exams" in page
-    assert page.count(MODEL.sha256) == 2
+    assert page.count(MODEL.sha256[:16]) == 2
+    assert "98.00 % [98.00 %, 98.00 %]" in page
     assert "(n = 12)" in page
+
+
+def test_when_everything_abstains_there_is_still_a_summary() -> None:
+    none = [replace(r, status="abstained", hc_low_mm=None, hc_high_mm=None) for r in rows([1.0, 2.0, 3.0])]
+    figures = summarise(none)
+    assert figures["measured"] == {"n": 0, "exams": 0}
+    assert figures["interval_coverage"] is None
+    assert "–" in "".join(figure_table(groups_of(figures)))
 
 
 def test_figures_are_drawn(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""How figures are told: the same rows, formats and caveats on the evaluation page and on the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+CAVEAT = (
+    "551 women stand behind HC18's 1,141 exam numbers; splitting by exam number is necessary and still not a proof "
+    "of separate patients. One site, machines of HC18 only."
+)
+NOTES = {
+    "train": "The network was trained on these exams: these figures say nothing about new ones.",
+    "validation": (
+        "Recipe, epoch and interval were settled on these exams, so figures and coverage flatter the model a little."
+    ),
+    "test": "Nothing was tuned on these exams; every look at them is recorded.",
+}
+
+Format = Callable[[float], str]
+
+
+def millimetres(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def per_cent(value: float) -> str:
+    return f"{100.0 * value:.2f} %"
+
+
+ROWS: tuple[tuple[str, str, Format], ...] = (
+    ("mae_mm", "MAE (mm)", millimetres),
+    ("median_mm", "median absolute error (mm)", millimetres),
+    ("p95_mm", "P95 of absolute error (mm)", millimetres),
+    ("max_mm", "largest absolute error (mm)", millimetres),
+    ("bias_mm", "bias, measured − expert (mm)", millimetres),
+    ("within_3mm", "share within ± 3 mm", per_cent),
+    ("dice_mean", "Dice, mean", per_cent),
+    ("dice_median", "Dice, median", per_cent),
+    ("hausdorff_mm_mean", "Hausdorff distance, mean (mm)", millimetres),
+)
+
+
+def told(figure: Sequence[float] | None, how: Format) -> str:
+    """`value [low, high]`; the value alone where there is no interval; a dash where there is nothing."""
+    if not figure:
+        return "–"
+    value, *interval = map(how, figure)
+    return f"{value} [{', '.join(interval)}]" if interval else value
+
+
+def figure_table(groups: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Markdown: one column per group of images, one row per figure."""
+    header = ["", *(f"{name} (n = {group['n']})" for name, group in groups.items())]
+    rows = [[label, *(told(group.get(key), how) for group in groups.values())] for key, label, how in ROWS]
+    return table([header, *rows])
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Markdown; the first row is the head."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return [head, "|" + " --- |" * len(rows[0]), *body]
+
+
+def groups_of(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The columns: all images, the measured ones, and the thirds by true size."""
+    by_size = {name.replace("_", " "): group for name, group in figures["by_size"].items()}
+    return {"all, answer forced": figures["forced"], "measured": figures["measured"], **by_size}
+
+
+def coverage_sentence(figures: dict[str, Any]) -> str:
+    """How often the interval held the expert's HC, with n."""
+    coverage = figures["interval_coverage"]
+    if coverage is None:
+        return "The model has no calibrated interval."
+    return f"HC intervals held the expert's value in {told(coverage['share'], per_cent)} of {coverage['n']} measured."
