@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,23 +127,21 @@ class Node:
     def stop(self) -> int:
         """Ask the supervisor to leave; its exit status. Whatever does not leave is killed."""
         assert self.process is not None
-        family = [self.supervisor, *self.supervisor.children(recursive=True)] if self.is_running() else []
         self.process.terminate()
         try:
             return self.process.wait(timeout=30)
         finally:
-            for process in family:
-                if not gone(process):
-                    process.kill()
-            self.process.wait(timeout=10)
-            self._close()
+            self.kill_all()
 
     def kill_all(self) -> None:
         """The end of a test, however it ended."""
         if self.process is not None and self.is_running():
-            for process in [*self.supervisor.children(recursive=True), self.supervisor]:
-                process.kill()
+            children = self.supervisor.children(recursive=True)
+            self.process.kill()  # first, or it would start the others again
             self.process.wait(timeout=10)
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
         self._close()
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class StandInPacs:
         self._lock = threading.Lock()
         self._count = 0
         self._server: Any = None
+        self._sockets: list[socket.socket] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     def up(self) -> None:
@@ -69,19 +71,18 @@ class StandInPacs:
         entity.add_supported_context(Verification)
         for sop_class_uid in KIND_OF_CLASS:
             entity.add_supported_context(sop_class_uid, list(ALL_TRANSFER_SYNTAXES))
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_CONN_OPEN, self._on_open)]
         self._server = entity.start_server((self.host, self.port), block=False, evt_handlers=handlers)
 
     def down(self) -> None:
         """Off the network at once: no listener, and who is connected is cut off."""
         if self._server is None:
             return
-        associations = self._server.active_associations
         self._server.shutdown()
-        for association in associations:
-            if association.dul.socket is not None:
-                association.dul.socket.close()
         self._server = None
+        for raw in self._sockets:
+            raw.close()
+        self._sockets.clear()
 
     def held(self) -> dict[str, set[str]]:
         """SOP Instance UID -> the sha256 of everything that came under it; one each, if all is well."""
@@ -103,6 +104,10 @@ class StandInPacs:
     def about(self, source: str) -> dict[ResultKind, Arrival]:
         """What came about one source, the last one of each kind."""
         return {a.kind: a for a in list(self.arrivals) if source_of(a.read()) == source}
+
+    def _on_open(self, event: evt.Event) -> None:
+        """pynetdicom leaves the socket of a peer that was killed to the garbage collector."""
+        self._sockets.append(event.assoc.dul.socket.socket)
 
     def _on_store(self, event: evt.Event) -> int:
         content = event.encoded_dataset(include_meta=True)

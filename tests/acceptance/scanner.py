@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.receiving import OUR_AE, SCANNER
 from tests.ultrasound import save, us_image, us_region
 
 SUCCESS = 0x0000
+JOIN_S = 5.0
 SMALL = (216, 320)
 """Rows and columns of images for tests in which speed matters."""
 
@@ -72,12 +74,8 @@ class Scanner:
         Raises:
             ConnectionError: the association was not established, or broke.
         """
-        association = self._associate(paths)
-        try:
+        with self._association(paths) as association:
             return [self._store(association, path) for path in paths]
-        finally:
-            if association.is_established:
-                association.release()
 
     def push(self, paths: Iterable[Path], *, seconds: float, pause_s: float = 0.0) -> None:
         """Send all, again and again what was not acknowledged, as a machine does. Raises TimeoutError."""
@@ -87,25 +85,30 @@ class Scanner:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(waiting)} objects were not acknowledged")
             try:
-                association = self._associate(waiting)
-                while waiting:
-                    if self._store(association, waiting[0]) != SUCCESS:
-                        break
-                    waiting.pop(0)
-                    time.sleep(pause_s)
-                association.release()
+                with self._association(waiting) as association:
+                    while waiting and self._store(association, waiting[0]) == SUCCESS:
+                        waiting.pop(0)
+                        time.sleep(pause_s)
             except ConnectionError:
                 time.sleep(0.1)
 
-    def _associate(self, paths: Sequence[Path]) -> Association:
+    @contextmanager
+    def _association(self, paths: Sequence[Path]) -> Iterator[Association]:
+        """Raises ConnectionError where none comes about."""
         entity = _Entity(self.ae_title)
         pairs = sorted({_syntax(path) for path in paths})
         contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
         association = entity.associate("127.0.0.1", self.port, contexts=contexts, ae_title=OUR_AE)
-        if not association.is_established:
+        try:
+            if not association.is_established:
+                raise ConnectionError("no association")
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+            if association.is_alive():
+                association.join(JOIN_S)
             entity.close()
-            raise ConnectionError("no association")
-        return association
 
     def _store(self, association: Association, path: Path) -> int:
         uid = uid_of(path)
@@ -125,7 +128,7 @@ class Scanner:
 
 
 class _Entity(AE):
-    """pynetdicom leaves the socket of a connection that failed to the garbage collector."""
+    """pynetdicom leaves the socket of a connection that failed or broke to the garbage collector."""
 
     def __init__(self, ae_title: str) -> None:
         super().__init__(ae_title)

@@ -17,7 +17,8 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ from tests.acceptance.scanner import Scanner, exam
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OBJECTS_PER_ROUND = int(os.environ.get("SOAK_OBJECTS", "200"))
 KILLS_PER_ROUND = 6
+WATCH_EVERY_S = 0.02
+NEWEST, EVERYTHING = 60, 1_000_000
 SUPERVISOR_EVERY = 5
 """In every fifth round one of the kills takes the supervisor itself."""
 
@@ -102,41 +105,67 @@ def play(folder: Path, plan: Plan) -> Tally:
     ):
         scanner = Scanner(node.port)
         patience_s = 120.0 + 10.0 * len(plan.files)
-        failure: list[BaseException] = []
-        push = threading.Thread(target=_push, args=(scanner, plan, patience_s, failure))
-        push.start()
-        falsely_sent = _kill(node, pacs, plan)
-        push.join()
-        assert not failure, (failure, node.tail())
-        node.wait_settled(len(plan.files), patience_s)
-        falsely_sent |= said_but_not_held(node, pacs)
+        push = InBackground(lambda: scanner.push(plan.files, seconds=patience_s, pause_s=plan.pause_s))
+        with watched(node, pacs) as falsely_sent:
+            _kill(node, plan)
+            push.join()
+            node.wait_settled(len(plan.files), patience_s)
+        falsely_sent |= said_but_not_held(node, pacs, EVERYTHING)
         results = pacs.results()
         lost = [uid for uid in scanner.acknowledged if set(results[uid]) != set(ResultKind)]
         doubled = _doubled(results, pacs.held())
         _nothing_is_left_over(node, pacs)
-        node.stop()
+        assert node.stop() == 0
     return Tally(1, plan.kills, len(scanner.acknowledged), len(lost), doubled, len(falsely_sent))
 
 
-def _push(scanner: Scanner, plan: Plan, seconds: float, failure: list[BaseException]) -> None:
+class InBackground(threading.Thread):
+    """A thread that is running; `join` raises what it raised."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  raised again by join
+            self._error = error
+
+    def join(self, timeout: float | None = None) -> None:
+        super().join(timeout)
+        if self._error is not None:
+            raise self._error
+
+
+@contextmanager
+def watched(node: Node, pacs: StandInPacs) -> Iterator[set[str]]:
+    """Ask all the time whether something is called sent that the PACS does not hold; yields what was found."""
+    found: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(WATCH_EVERY_S):
+            found.update(said_but_not_held(node, pacs, NEWEST))
+
+    watcher = InBackground(watch)
     try:
-        scanner.push(plan.files, seconds=seconds, pause_s=plan.pause_s)
-    except BaseException as error:  # noqa: BLE001  raised again in the test's own thread
-        failure.append(error)
+        yield found
+    finally:
+        done.set()
+        watcher.join()
 
 
-def _kill(node: Node, pacs: StandInPacs, plan: Plan) -> set[str]:
-    """Kill as planned; the SOP Instance UIDs that were called sent at one of these moments and were not held."""
+def _kill(node: Node, plan: Plan) -> None:
     rng = random.Random(plan.seed)
-    falsely_sent: set[str] = set()
     for number in range(plan.kills):
         time.sleep(rng.uniform(*plan.within_s))
         if plan.supervisor and number == plan.kills // 2:
             _kill_supervisor(node)
         else:
             node.kill(rng.choice(ROLES))
-        falsely_sent |= said_but_not_held(node, pacs)
-    return falsely_sent
 
 
 def _kill_supervisor(node: Node) -> None:
@@ -146,9 +175,9 @@ def _kill_supervisor(node: Node) -> None:
     node.start()
 
 
-def said_but_not_held(node: Node, pacs: StandInPacs) -> set[str]:
-    """Asked in this order, so that what is sent in between does no harm."""
-    sent = {delivery.sop_instance_uid for delivery in node.repository.deliveries([DeliveryState.SENT], 1_000_000)}
+def said_but_not_held(node: Node, pacs: StandInPacs, limit: int) -> set[str]:
+    """Among the newest deliveries. Asked in this order, so that what is sent in between does no harm."""
+    sent = {delivery.sop_instance_uid for delivery in node.repository.deliveries([DeliveryState.SENT], limit)}
     return sent - set(pacs.held())
 
 
