@@ -31,6 +31,7 @@ from inference.examine import Examiner, Outline
 from inference.measure import circumference_mm, inside_distance_px, outline_px
 from inference.quality import Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
+from inference.training.tables import SIZE_CLASSES
 
 BOOTSTRAP_ROUNDS = 2000
 BOOTSTRAP_SEED = 20180817
@@ -133,7 +134,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     classes = np.searchsorted(thirds, [r.hc_true_mm for r in rows], side="right")
     by_size = {
         name: _figures([r for r, c in zip(rows, classes, strict=True) if c == index])
-        for index, name in enumerate(("smallest_third", "middle_third", "largest_third"))
+        for index, name in enumerate(SIZE_CLASSES)
     }
     return {
         "forced": _figures(rows),

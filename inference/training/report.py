@@ -87,7 +87,7 @@ def record_opening(path: Path, entry: ModelEntry, images: Sequence[Annotated]) -
 def write_page(out: Path, openings: Path) -> None:
     """`out/README.md`, from every summary that lies there."""
     parts = ["# Evaluation", "", "Written by `dicom-node evaluate`; not edited by hand.", ""]
-    for path in sorted(out.glob("*.json"), reverse=True):
+    for path in sorted(out.glob("*.json")):
         parts += _section(path.stem, json.loads(path.read_text(encoding="utf-8")))
     if openings.is_file():
         lines = openings.read_text(encoding="utf-8").splitlines()

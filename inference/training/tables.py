@@ -17,6 +17,8 @@ NOTES = {
     "test": "Nothing was tuned on these exams; every look at them is recorded.",
 }
 
+SIZE_CLASSES = ("smallest_third", "middle_third", "largest_third")
+
 Format = Callable[[float], str]
 
 
@@ -64,7 +66,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def groups_of(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The columns: all images, the measured ones, and the thirds by true size."""
-    by_size = {name.replace("_", " "): group for name, group in figures["by_size"].items()}
+    by_size = {name.replace("_", " "): figures["by_size"][name] for name in SIZE_CLASSES}
     return {"all, answer forced": figures["forced"], "measured": figures["measured"], **by_size}
 
 
