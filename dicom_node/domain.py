@@ -43,6 +43,7 @@ class Relation(StrEnum):
     UNEXAMINED = "unexamined"  # same UID, other bytes; a worker will compare
     DUPLICATE = "duplicate"  # same decoded content
     CORRECTION = "correction"  # same pixels, other identity
+    REPLACEMENT = "replacement"  # a readable version of what could not be read before
     CONFLICT = "conflict"  # other pixels: kept aside, never measured
 
 
@@ -111,7 +112,7 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.DEAD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.DONE: frozenset(),
-    JobState.CANCELLED: frozenset({JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.HELD}),
 }
 
 
@@ -152,7 +153,10 @@ def check_delivery_transition(before: DeliveryState, after: DeliveryState) -> No
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed or listed job. `token` grows with every claim: a worker with an old token is fenced off."""
+    """A claimed or listed job. `token` grows with every claim: a worker with an old token is fenced off.
+
+    `excused` of the `attempts` ended with a Transient error, which is nothing that the job did.
+    """
 
     id: int
     kind: JobKind
@@ -163,6 +167,12 @@ class Job:
     available_at: datetime
     lease_until: datetime | None
     error: str | None
+    excused: int = 0
+
+    @property
+    def counted_attempts(self) -> int:
+        """Those that the limit of attempts is for: failures of the job itself, and workers that did not come back."""
+        return self.attempts - self.excused
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ NodeError
 │   └── DatabaseRefused     the database is not one that this software can use
 ├── Transient               may work later, unchanged
 │   ├── DiskFull            the spool has no room
-│   ├── StorageUnavailable  the file system does not let us write
+│   ├── StorageUnavailable  the file system does not let us write or read
 │   ├── DatabaseUnavailable the database is locked or cannot be reached
 │   ├── DestinationUnreachable
 │   └── LeaseLost           another worker owns the job now
@@ -62,7 +62,7 @@ class DiskFull(Transient):
 
 
 class StorageUnavailable(Transient):
-    """The file system does not let us write."""
+    """The file system does not let us write or read."""
 
 
 class DatabaseUnavailable(Transient):

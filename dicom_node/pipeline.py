@@ -23,6 +23,7 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.looking import look
 from dicom_node.reporting import Evidence, Reporter
 from dicom_node.stopwatch import Stopwatch
+from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from inference.domain import Examination, Measurement
 from inference.examine import Examiner
@@ -77,7 +78,7 @@ class Pipeline:
             document=json.dumps(looked.answer),
             objects=(),
         )
-        with watch("report"):
+        with named_read_errors(), watch("report"):
             result = replace(result, objects=self._report(instance, looked, entropy))
         with watch("commit"):
             self.repository.commit_result(job, result, self.destinations, self.now())
@@ -97,11 +98,11 @@ class Pipeline:
         """Decode and examine; a refusal is an answer too."""
         began = time.perf_counter()
         try:
-            with watch("decode"):
+            with named_read_errors(), watch("decode"):
                 decoded = read_instance(self.data_dir / instance.path)
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
-            with watch("examine"):
+            with named_read_errors(), watch("examine"):
                 examination = look(decoded, self.examiner, self.cine_frames)
         except InstanceRefused as refusal:
             seconds = time.perf_counter() - began
@@ -123,7 +124,8 @@ class Pipeline:
     def _reconcile(self, job: Job, instance: InstanceRef) -> None:
         """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""
         first = self.repository.versions(instance.sop_instance_uid)[0]
-        relation = same_content(self.data_dir / first.path, self.data_dir / instance.path)
+        with named_read_errors():
+            relation = same_content(self.data_dir / first.path, self.data_dir / instance.path)
         self.repository.reconcile(job, relation, self.accept_corrections, self.now())
         facts = {"job_id": job.id, "sop_instance_uid": instance.sop_instance_uid, "relation": str(relation)}
         _log.warning("pipeline.reconciled", extra=facts)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dicom_node.config import QueueSection
 from dicom_node.domain import Job
-from dicom_node.errors import LeaseLost
+from dicom_node.errors import LeaseLost, Transient
 from dicom_node.retry import Decision, GiveUp, RetryPolicy, decide, describe, job_policy
 
 
@@ -32,7 +32,9 @@ class JobStore(Protocol):
     def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None: ...
     def renew_job(self, job: Job, lease_s: float, now: datetime) -> None: ...
     def finish_job(self, job: Job, now: datetime) -> None: ...
-    def postpone_job(self, job: Job, error: str, available_at: datetime, now: datetime) -> None: ...
+    def postpone_job(
+        self, job: Job, error: str, available_at: datetime, now: datetime, excused: bool = False
+    ) -> None: ...
     def bury_job(self, job: Job, error: str, now: datetime) -> None: ...
 
 
@@ -64,7 +66,7 @@ class JobQueue:
         """
         while (job := self._store.claim_job(worker, self._policy.lease_s, self._clock())) is not None:
             limit = self._policy.retry.maximum_attempts
-            if limit is None or job.attempts <= limit:
+            if limit is None or job.counted_attempts <= limit:
                 return job
             self._bury_outlived(job, limit)
         return None
@@ -85,12 +87,15 @@ class JobQueue:
         """
         if isinstance(error, LeaseLost):
             raise error
-        decision = decide(job.attempts, error, self._policy.retry, self._rng)
+        excused = isinstance(error, Transient)
+        attempts = job.attempts if excused else job.counted_attempts
+        decision = decide(attempts, error, self._policy.retry, self._rng)
         now = self._clock()
         if isinstance(decision, GiveUp):
             self._store.bury_job(job, decision.reason, now)
         else:
-            self._store.postpone_job(job, describe(error), now + timedelta(seconds=decision.delay_s), now)
+            available_at = now + timedelta(seconds=decision.delay_s)
+            self._store.postpone_job(job, describe(error), available_at, now, excused)
         return decision
 
     def _bury_outlived(self, job: Job, limit: int) -> None:

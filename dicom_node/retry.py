@@ -10,14 +10,18 @@ import random
 from dataclasses import dataclass
 
 from dicom_node.config import DeliverySection, QueueSection
-from dicom_node.errors import NodeError, Permanent, Refused
+from dicom_node.errors import NodeError, Permanent, Refused, Transient
 
 _LARGEST_EXPONENT = 64  # 2**64 times any first wait is over any cap; more would overflow
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Waits in seconds. None means no limit: of attempts, or of time since the thing was first due."""
+    """Waits in seconds. None means no limit: of attempts, or of time since the thing was first due.
+
+    `maximum_attempts` bounds what may be the thing's own fault; a Transient error is the surroundings' (a full disk, a
+    database that restarts), says nothing about the thing and never uses it up.
+    """
 
     first_s: float
     cap_s: float
@@ -45,16 +49,21 @@ Decision = RetryAt | GiveUp
 def decide(attempts: int, error: Exception, policy: RetryPolicy, rng: random.Random, age_s: float = 0.0) -> Decision:
     """What to do after the `attempts`-th attempt (from 1) failed with `error`, `age_s` seconds after it was first due.
 
-    Refused and Permanent errors are never tried again. Transient ones are, and so are errors that nobody foresaw:
-    an attempt too many costs little.
+    Refused and Permanent errors are never tried again. Transient ones are, for as long as it takes or until the
+    deadline. So are errors that nobody foresaw, up to the policy's number of attempts: one too many costs little.
     """
     if isinstance(error, Refused | Permanent):
         return GiveUp(describe(error))
-    if policy.maximum_attempts is not None and attempts >= policy.maximum_attempts:
+    if _used_up(attempts, error, policy):
         return GiveUp(f"{describe(error)} Given up after {attempts} attempts.")
     if policy.deadline_s is not None and age_s >= policy.deadline_s:
         return GiveUp(f"{describe(error)} Given up after {age_s / 3600:.1f} hours.")
     return RetryAt(rng.uniform(0.0, longest_wait_s(attempts, policy)))
+
+
+def _used_up(attempts: int, error: Exception, policy: RetryPolicy) -> bool:
+    limit = policy.maximum_attempts
+    return limit is not None and attempts >= limit and not isinstance(error, Transient)
 
 
 def longest_wait_s(attempts: int, policy: RetryPolicy) -> float:
@@ -69,7 +78,7 @@ def describe(error: Exception) -> str:
 
 
 def job_policy(queue: QueueSection) -> RetryPolicy:
-    """Jobs are limited by attempts: an image that fails again and again will not heal."""
+    """Jobs are limited by attempts: an image that fails again and again in sound surroundings will not heal."""
     return RetryPolicy(queue.backoff_first_s, queue.backoff_cap_s, queue.maximum_attempts)
 
 

@@ -1,19 +1,24 @@
 """One rule: what may happen to the deliveries of an image once a corrected version of it has come.
 
-While a correction waits for a person, or for its own measurement, what was not yet sent of the earlier versions is
-held. Once the correction has its result, it is cancelled. When the correction is cancelled, it is released. The rule is
-computed from the jobs of the later versions, so every event just asks for it to be applied again.
+From the commit of a later version on, what was not yet sent of the earlier ones is held: while it is not known what
+the later one is, while it waits for a person, and while it waits for its own measurement. Once it has its result, with
+or without objects, what was held is cancelled: a person, or the configuration, has said that it is superseded. When it
+turns out to be no correction, or its job is cancelled, what was held is released. The rule is computed from the jobs of
+the later versions, so every event just asks for it to be applied again.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, check_delivery_transition
 from dicom_node.storage.rows import DeliveryRow, InstanceRow, JobRow, ObjectRow, ResultRow
+
+SUPERSEDING = (Relation.CORRECTION, Relation.REPLACEMENT)
+"""What a later version must be to take the place of the earlier ones."""
 
 
 def lock_versions(session: Session, sop_instance_uid: str) -> None:
@@ -24,14 +29,14 @@ def lock_versions(session: Session, sop_instance_uid: str) -> None:
 
 def permitted(session: Session, instance: InstanceRow) -> DeliveryState:
     """What an unsent delivery of this version must be now: PENDING, HELD or CANCELLED."""
+    superseding = and_(InstanceRow.relation.in_(SUPERSEDING), JobRow.kind == JobKind.MEASURE)
     later = (
         select(JobRow.state)
         .join(InstanceRow, JobRow.instance_id == InstanceRow.id)
         .where(
             InstanceRow.sop_instance_uid == instance.sop_instance_uid,
             InstanceRow.revision > instance.revision,
-            InstanceRow.relation == Relation.CORRECTION,
-            JobRow.kind == JobKind.MEASURE,
+            or_(superseding, InstanceRow.relation == Relation.UNEXAMINED),  # its only job reconciles
         )
     )
     states = set(session.scalars(later))
@@ -42,10 +47,10 @@ def permitted(session: Session, instance: InstanceRow) -> DeliveryState:
     return DeliveryState.PENDING
 
 
-def apply_to_earlier(session: Session, correction: InstanceRow, now: datetime) -> None:
-    """Apply the rule to every version before `correction`."""
+def apply_to_earlier(session: Session, later: InstanceRow, now: datetime) -> None:
+    """Apply the rule to every version before `later`."""
     earlier = select(InstanceRow).where(
-        InstanceRow.sop_instance_uid == correction.sop_instance_uid, InstanceRow.revision < correction.revision
+        InstanceRow.sop_instance_uid == later.sop_instance_uid, InstanceRow.revision < later.revision
     )
     for instance in session.scalars(earlier).all():
         apply(session, instance, now)

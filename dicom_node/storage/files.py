@@ -36,6 +36,22 @@ KnownPaths = Callable[[Sequence[str]], set[str]]
 
 
 @contextmanager
+def named_read_errors() -> Iterator[None]:
+    """Raises StorageUnavailable instead of what the file system says while a stored file is read.
+
+    A file that is not there is no passing trouble and stays a FileNotFoundError.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # a library's own complaint about the content
+            raise
+        raise StorageUnavailable(f"The file system does not let us read ({os.strerror(error.errno)}).") from error
+
+
+@contextmanager
 def named_disk_errors() -> Iterator[None]:
     """Raises DiskFull (no room, quota, file-size limit) or StorageUnavailable instead of OSError."""
     try:

@@ -18,6 +18,7 @@ from dicom_node.domain import (
     Relation,
 )
 from dicom_node.errors import Refused
+from dicom_node.storage import corrections
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
 
 REFUSALS_KEPT = 200
@@ -25,6 +26,7 @@ REFUSALS_KEPT = 200
 
 def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     """See Repository.register. A racing twin makes this fail with IntegrityError; then it is simply done again."""
+    corrections.lock_versions(session, new.sop_instance_uid)
     versions = select(InstanceRow.sha256, InstanceRow.revision).where(
         InstanceRow.sop_instance_uid == new.sop_instance_uid
     )
@@ -38,6 +40,9 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     kind = JobKind.RECONCILE if revision else JobKind.MEASURE
     if revision or new.measurable:
         session.add(new_job(instance.id, kind, JobState.QUEUED, now))
+    if revision:  # whatever it is: nothing more is sent about the earlier ones before that is known
+        session.flush()
+        corrections.apply_to_earlier(session, instance, now)
     return Registered.VERSION if revision else Registered.NEW
 
 
@@ -47,6 +52,7 @@ def new_job(instance_id: int, kind: JobKind, state: JobState, now: datetime) -> 
         instance_id=instance_id,
         state=state,
         attempts=0,
+        excused=0,
         token=0,
         available_at=now,
         created_at=now,

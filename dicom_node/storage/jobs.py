@@ -99,21 +99,26 @@ def renew(session: Session, job: Job, lease: timedelta, now: datetime) -> None:
 
 
 def retry(session: Session, job_id: int, now: datetime) -> None:
-    """DEAD or CANCELLED becomes QUEUED with its attempts forgotten; a job that waits for a retry is due now."""
+    """DEAD or CANCELLED becomes QUEUED with its attempts forgotten; a job that waits for a retry is due now.
+
+    A cancelled correction is HELD again: nobody has confirmed it.
+    """
     row = _locked(session, job_id)
     if row.state in (JobState.HELD, JobState.RUNNING):
         raise IllegalTransition(f"job {job_id} is {row.state} and cannot be retried")
-    if row.state is not JobState.QUEUED:
+    if row.state is JobState.CANCELLED and _measures(session, row, Relation.CORRECTION):
+        change(row, JobState.HELD, now)
+    elif row.state is not JobState.QUEUED:
         change(row, JobState.QUEUED, now)
-    row.attempts = 0
+    row.attempts = row.excused = 0
     row.available_at = now
-    _follow_correction(session, row, now)
+    _apply_to_earlier(session, row, now)
 
 
 def cancel(session: Session, job_id: int, now: datetime) -> None:
     row = _locked(session, job_id)
     change(row, JobState.CANCELLED, now)
-    _follow_correction(session, row, now)
+    _apply_to_earlier(session, row, now)
 
 
 def confirm(session: Session, job_id: int, now: datetime) -> None:
@@ -135,11 +140,12 @@ def reconcile(session: Session, job: Job, verdict: tuple[Relation, bool], now: d
     change(row, JobState.DONE, now)
     row.error = None
     instance.relation = relation
-    if relation is Relation.CORRECTION and instance.measurable:
-        state = JobState.QUEUED if accept else JobState.HELD
+    if relation in corrections.SUPERSEDING and instance.measurable:
+        held = relation is Relation.CORRECTION and not accept
+        state = JobState.HELD if held else JobState.QUEUED
         session.add(instances.new_job(instance.id, JobKind.MEASURE, state, now))
-        session.flush()
-        corrections.apply_to_earlier(session, instance, now)
+    session.flush()
+    corrections.apply_to_earlier(session, instance, now)
 
 
 def listing(session: Session, states: Sequence[JobState], limit: int) -> Sequence[JobRow]:
@@ -164,6 +170,7 @@ def reference(row: JobRow) -> Job:
         available_at=row.available_at,
         lease_until=row.lease_until,
         error=row.error,
+        excused=row.excused,
     )
 
 
@@ -180,8 +187,10 @@ def _locked(session: Session, job_id: int) -> JobRow:
     return session.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
 
 
-def _follow_correction(session: Session, row: JobRow, now: datetime) -> None:
-    instance = instances.get(session, row.instance_id)
-    if row.kind is JobKind.MEASURE and instance.relation is Relation.CORRECTION:
-        session.flush()
-        corrections.apply_to_earlier(session, instance, now)
+def _measures(session: Session, row: JobRow, relation: Relation) -> bool:
+    return row.kind is JobKind.MEASURE and instances.get(session, row.instance_id).relation is relation
+
+
+def _apply_to_earlier(session: Session, row: JobRow, now: datetime) -> None:
+    session.flush()
+    corrections.apply_to_earlier(session, instances.get(session, row.instance_id), now)

@@ -74,7 +74,8 @@ class Repository:
     def register(self, new: NewInstance, now: datetime) -> Registered:
         """Commit instance and job in one; after this returns, Success may be said.
 
-        NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE.
+        NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE, and
+        waiting deliveries of earlier revisions are HELD until it is reconciled.
         SAME (known UID, known bytes): nothing is inserted, and the new file may go.
         """
         for _ in range(_REGISTER_TRIES):
@@ -146,7 +147,8 @@ class Repository:
         """Say what a version is; its RECONCILE job is DONE.
 
         CORRECTION (of a measurable object): a MEASURE job, HELD, or QUEUED if `accept`; waiting deliveries of earlier
-        revisions are HELD. DUPLICATE and CONFLICT: nothing is measured.
+        revisions stay HELD. REPLACEMENT: the same, QUEUED. DUPLICATE and CONFLICT: nothing is measured, and the
+        deliveries are released.
 
         Raises:
             LeaseLost: another worker owns the job.
@@ -161,12 +163,13 @@ class Repository:
             jobs.change(row, JobState.DONE, now)
             row.error = None
 
-    def postpone_job(self, job: Job, error: str, available_at: datetime, now: datetime) -> None:
-        """Back to QUEUED, due at `available_at`. Raises LeaseLost."""
+    def postpone_job(self, job: Job, error: str, available_at: datetime, now: datetime, excused: bool = False) -> None:
+        """Back to QUEUED, due at `available_at`; `excused`: this attempt is not the job's fault. Raises LeaseLost."""
         with self._write() as session:
             row = jobs.owned(session, job)
             jobs.change(row, JobState.QUEUED, now)
             row.available_at = available_at
+            row.excused += excused
             row.error = _remark(error)
 
     def bury_job(self, job: Job, error: str, now: datetime) -> None:
@@ -184,12 +187,15 @@ class Repository:
             return tuple(map(jobs.reference, jobs.listing(session, states, limit)))
 
     def retry_job(self, job_id: int, now: datetime) -> None:
-        """A DEAD or CANCELLED job starts afresh; a QUEUED one that waits is due now. Raises Refused."""
+        """A DEAD or CANCELLED job starts afresh; a QUEUED one that waits is due now. Raises Refused.
+
+        A CANCELLED correction is HELD again, to be confirmed.
+        """
         with self._write() as session:
             jobs.retry(session, job_id, now)
 
     def cancel_job(self, job_id: int, now: datetime) -> None:
-        """Cancelling a correction releases what it held of earlier revisions. Raises Refused."""
+        """Cancelling a later revision's job releases what it held of earlier revisions. Raises Refused."""
         with self._write() as session:
             jobs.cancel(session, job_id, now)
 

@@ -98,6 +98,7 @@ class JobRow(Row):
     instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
     state: Mapped[JobState] = mapped_column(_words(JobState))
     attempts: Mapped[int] = mapped_column(default=0)
+    excused: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     available_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -15,7 +15,7 @@ from dicom_node.errors import DiskFull, LeaseLost, Permanent
 from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.retry import GiveUp, RetryAt
 from dicom_node.storage.repository import Repository
-from tests.unit.dicom_node.storage.rooms import START, after, image
+from tests.unit.dicom_node.storage.rooms import PACS, START, after, answer, image
 
 POLICY = QueuePolicy.of(QueueSection(lease_s=60, maximum_attempts=3, backoff_first_s=4, backoff_cap_s=8))
 
@@ -94,6 +94,51 @@ def test_the_last_attempt_is_the_last(repository: Repository, queue: JobQueue, c
     assert outcomes == [RetryAt, RetryAt, GiveUp]
     (dead,) = repository.jobs((JobState.DEAD,), 1)
     assert dead.error == "Unexpected ValueError. Given up after 3 attempts."
+
+
+def test_trouble_around_a_job_does_not_use_up_its_attempts(
+    repository: Repository, queue: JobQueue, clock: Clock
+) -> None:
+    """A disk that is full for a while: far more failures than a job may have, and then it is done all the same."""
+    repository.register(image("1.1"), START)
+    for _ in range(12):
+        job = queue.claim("worker")
+        assert job is not None
+        assert isinstance(queue.fail(job, DiskFull()), RetryAt)
+        clock.seconds += 8
+    job = queue.claim("worker")
+    assert job is not None
+    assert job.attempts == 13
+    repository.commit_result(job, answer(), (PACS,), clock())
+    assert [job.state for job in repository.jobs((), 10)] == [JobState.DONE]
+    assert repository.counts(clock())["results"] == 1
+
+
+def test_its_own_failures_are_counted_between_those_of_the_disk(
+    repository: Repository, queue: JobQueue, clock: Clock
+) -> None:
+    repository.register(image("1.1"), START)
+    outcomes = []
+    for error in (DiskFull(), ValueError(), DiskFull(), ValueError(), DiskFull(), ValueError()):
+        job = queue.claim("worker")
+        assert job is not None
+        outcomes.append(type(queue.fail(job, error)))
+        clock.seconds += 8
+    assert outcomes == [RetryAt] * 5 + [GiveUp]
+    assert repository.jobs((), 1)[0].error == "Unexpected ValueError. Given up after 3 attempts."
+
+
+def test_a_retried_job_starts_without_excuses(repository: Repository, queue: JobQueue, clock: Clock) -> None:
+    repository.register(image("1.1"), START)
+    for error in (DiskFull(), Permanent()):
+        job = queue.claim("worker")
+        assert job is not None
+        queue.fail(job, error)
+        clock.seconds += 8
+    repository.retry_job(job.id, clock())
+    again = queue.claim("worker")
+    assert again is not None
+    assert (again.attempts, again.counted_attempts) == (1, 1)
 
 
 def test_what_kills_its_workers_is_buried_and_the_next_job_is_given(

@@ -64,7 +64,8 @@ def test_what_waiting_cannot_heal_is_never_tried_again(
 def test_gives_up_exactly_at_the_limits(
     attempts: int, error: Exception, policy: RetryPolicy, rng: random.Random, age_s: float
 ) -> None:
-    out_of_attempts = policy.maximum_attempts is not None and attempts >= policy.maximum_attempts
+    blamed = not isinstance(error, Transient)
+    out_of_attempts = blamed and policy.maximum_attempts is not None and attempts >= policy.maximum_attempts
     out_of_time = policy.deadline_s is not None and age_s >= policy.deadline_s
     assert isinstance(decide(attempts, error, policy, rng, age_s), GiveUp) == (out_of_attempts or out_of_time)
 
@@ -91,10 +92,11 @@ def test_the_words_of_a_stranger_are_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("attempts", [8, 9, 500])
-def test_jobs_are_limited_by_attempts_and_deliveries_by_time(attempts: int) -> None:
+def test_jobs_are_limited_by_their_own_failures_and_deliveries_by_time(attempts: int) -> None:
     queue, delivery = QueueSection(), DeliverySection()
     jobs, deliveries = job_policy(queue), delivery_policy(queue, delivery)
 
-    assert isinstance(decide(attempts, Transient(), jobs, random.Random()), GiveUp)
+    assert isinstance(decide(attempts, ValueError(), jobs, random.Random()), GiveUp)
+    assert isinstance(decide(attempts, Transient(), jobs, random.Random()), RetryAt)
     assert isinstance(decide(attempts, Transient(), deliveries, random.Random(), age_s=60 * 3600), RetryAt)
     assert isinstance(decide(attempts, Transient(), deliveries, random.Random(), age_s=168 * 3600), GiveUp)

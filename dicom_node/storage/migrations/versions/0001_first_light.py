@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("instance_id", sa.Integer, sa.ForeignKey("instance.id"), nullable=False),
         sa.Column("state", _WORD, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("excused", sa.Integer, nullable=False),
         sa.Column("token", sa.Integer, nullable=False),
         sa.Column("worker", sa.String),
         sa.Column("available_at", _TIME, nullable=False),

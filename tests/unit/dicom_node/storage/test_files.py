@@ -104,6 +104,19 @@ def test_other_disk_errors_are_named_without_the_path() -> None:
     assert "secret" not in str(raised.value)
 
 
+def test_read_errors_are_named_without_the_path() -> None:
+    with pytest.raises(StorageUnavailable, match="Input/output error") as raised, files.named_read_errors():
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/data/secret")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_missing_file_and_a_complaint_of_a_library_are_no_passing_trouble(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.named_read_errors():
+        (tmp_path / "gone").read_bytes()
+    with pytest.raises(OSError, match="cannot identify"), files.named_read_errors():
+        raise OSError("cannot identify image file")
+
+
 def test_disk_full_leaves_no_half_file(tmp_path: Path) -> None:
     """A real file-size limit in a process of its own: write(2) fails with EFBIG in the middle."""
     script = (

@@ -165,13 +165,80 @@ def test_a_cancelled_correction_releases_what_it_held(repository: Repository) ->
     assert {d.waiting_since for d in released} == {after(1000)}, "the deadline starts anew"
 
 
-def test_a_cancelled_correction_that_is_retried_holds_again(repository: Repository) -> None:
+def test_a_cancelled_correction_that_is_retried_waits_for_its_confirmation_again(repository: Repository) -> None:
     first = measured(repository, "1.1")
     corrected(repository, "1.1")
     job_id = held_job(repository)
     repository.cancel_job(job_id, START)
     repository.retry_job(job_id, START)
     assert delivery_states(repository, first) == {DeliveryState.HELD}
+    assert held_job(repository) == job_id
+    assert repository.claim_job("worker", LEASE_S, after(1)) is None
+    repository.confirm_job(job_id, START)
+    assert claimed(repository).id == job_id
+
+
+def test_a_version_holds_what_was_not_sent_from_its_commit_on(repository: Repository) -> None:
+    """It may be a correction: the old identity is not sent while nobody has looked."""
+    first = measured(repository, "1.1")
+    repository.register(image("1.1", "other"), START)
+    assert delivery_states(repository, first) == {DeliveryState.HELD}
+    assert repository.claim_deliveries("courier", LEASE_S, 9, START, "pacs") == ()
+
+
+@pytest.mark.parametrize("relation", [Relation.DUPLICATE, Relation.CONFLICT])
+def test_a_version_that_is_no_correction_releases_what_it_held(repository: Repository, relation: Relation) -> None:
+    first = measured(repository, "1.1")
+    repository.register(image("1.1", "other"), START)
+    job = claimed(repository)
+    assert delivery_states(repository, first) == {DeliveryState.HELD}
+    repository.reconcile(job, relation, False, after(9))
+    assert delivery_states(repository, first) == {DeliveryState.PENDING}
+
+
+def test_a_version_that_nobody_could_examine_holds_until_its_job_is_cancelled(repository: Repository) -> None:
+    first = measured(repository, "1.1")
+    repository.register(image("1.1", "other"), START)
+    job = claimed(repository)
+    repository.bury_job(job, "no luck", START)
+    assert delivery_states(repository, first) == {DeliveryState.HELD}
+    repository.cancel_job(job.id, after(9))
+    assert delivery_states(repository, first) == {DeliveryState.PENDING}
+    repository.retry_job(job.id, after(9))
+    assert delivery_states(repository, first) == {DeliveryState.HELD}
+
+
+def test_a_first_version_measured_while_the_next_is_unexamined_is_held(repository: Repository) -> None:
+    repository.register(image("1.1"), START)
+    slow = claimed(repository)
+    repository.register(image("1.1", "other"), START)
+    repository.commit_result(slow, answer("first"), (PACS,), START)
+    assert delivery_states(repository, slow.instance_id) == {DeliveryState.HELD}
+
+
+def test_a_confirmed_correction_is_held_by_the_version_after_it(repository: Repository) -> None:
+    measured(repository, "1.1")
+    second = corrected(repository, "1.1", accept=True)
+    repository.commit_result(claimed(repository), answer("second"), (PACS,), START)
+    repository.register(image("1.1", "third"), START)
+    assert delivery_states(repository, second) == {DeliveryState.HELD}
+
+
+def test_a_replacement_is_measured_without_asking(repository: Repository) -> None:
+    repository.register(image("1.1"), START)
+    repository.commit_result(claimed(repository), answer("refused", kinds=()), (PACS,), START)
+    repository.register(image("1.1", "whole"), START)
+    job = claimed(repository)
+    repository.reconcile(job, Relation.REPLACEMENT, False, START)
+    again = claimed(repository)
+    assert (again.kind, again.instance_id) == (JobKind.MEASURE, job.instance_id)
+
+
+def test_a_correction_without_objects_supersedes_too(repository: Repository) -> None:
+    first = measured(repository, "1.1")
+    corrected(repository, "1.1", accept=True)
+    repository.commit_result(claimed(repository), answer("second", kinds=()), (PACS,), START)
+    assert delivery_states(repository, first) == {DeliveryState.CANCELLED}
 
 
 def test_two_corrections_release_only_when_both_are_cancelled(repository: Repository) -> None:
