@@ -26,6 +26,9 @@ from dicom_node.receive.contexts import measurable
 from inference.domain import Frame, PixelSpacingMm, Reason
 from sr_templates.uids import is_own_object
 
+PIECE_BYTES = 1 << 20
+"""How much of a file that is compared byte by byte is in memory at once."""
+
 
 @dataclass(frozen=True)
 class DecodedPicture:
@@ -125,15 +128,22 @@ def same_content(a: Path, b: Path) -> Relation:
     Not compared (volatile): file meta, private attributes, those in VOLATILE, and pixel storage details.
 
     Returns:
+        REPLACEMENT: `b` can be read and `a` cannot (damaged, or in an encoding that is not decoded here).
         CONFLICT: other pixels, or, for an object without pixels, content beyond IDENTITY differs.
         CORRECTION: same pixels; identity, calibration or another attribute was changed.
         DUPLICATE: nothing that counts differs.
 
     Raises:
-        InstanceRefused: one of them cannot be parsed.
+        InstanceRefused: `b` cannot be parsed.
         OSError: a file cannot be read.
     """
-    first, second = read_part10(a), read_part10(b)
+    second = read_part10(b)
+    try:
+        first = read_part10(a)
+    except InstanceRefused:
+        return Relation.REPLACEMENT
+    if _is_damaged(first) and not _is_damaged(second):
+        return Relation.REPLACEMENT
     differing = differing_keywords(first.header, second.header)
     if not _same_pixels(first, second):
         return Relation.CONFLICT
@@ -200,13 +210,24 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
 
 
+def _is_damaged(file: Part10File) -> bool:
+    """It has pixel data, and not in a way that could be decoded here."""
+    if file.pixel_element is None:
+        return False
+    try:
+        _stored_pixels(file)
+    except InstanceRefused:
+        return True
+    return False
+
+
 def _same_pixels(a: Part10File, b: Part10File) -> bool:
     if a.pixel_element is None or b.pixel_element is None:
         return a.pixel_element is b.pixel_element
     try:
         return _same_frames(_stored_pixels(a), _stored_pixels(b))
     except InstanceRefused:
-        return a.transfer_syntax == b.transfer_syntax and _pixel_bytes(a) == _pixel_bytes(b)
+        return a.transfer_syntax == b.transfer_syntax and _same_bytes(a, b)
 
 
 def _same_frames(a: StoredPixels, b: StoredPixels) -> bool:
@@ -224,10 +245,15 @@ def _same_frames(a: StoredPixels, b: StoredPixels) -> bool:
     return True
 
 
-def _pixel_bytes(file: Part10File) -> bytes:
-    with file.open() as stream:
-        stream.seek(file.pixel_element.offset if file.pixel_element else 0)
-        return stream.read()
+def _same_bytes(a: Part10File, b: Part10File) -> bool:
+    """From Pixel Data on, a piece at a time: a video may be larger than the memory."""
+    with a.open() as first, b.open() as second:
+        for file, stream in ((a, first), (b, second)):
+            stream.seek(file.pixel_element.offset if file.pixel_element else 0)
+        while (piece := first.read(PIECE_BYTES)) == second.read(PIECE_BYTES):
+            if not piece:
+                return True
+    return False
 
 
 def _stored_pixels(file: Part10File) -> StoredPixels:

@@ -37,7 +37,7 @@ class Destination:
 
 
 class Relation(StrEnum):
-    """How a stored version of an object relates to the first one with its SOP Instance UID."""
+    """How a stored version of an object relates to the standing one before it with its SOP Instance UID."""
 
     FIRST = "first"
     UNEXAMINED = "unexamined"  # same UID, other bytes; a worker will compare

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dicom_node import answers
 from dicom_node.decode import DecodedInstance, read_instance, same_content
-from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult
+from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
 from dicom_node.errors import InstanceRefused
 from dicom_node.looking import look
 from dicom_node.reporting import Evidence, Reporter
@@ -123,9 +123,24 @@ class Pipeline:
 
     def _reconcile(self, job: Job, instance: InstanceRef) -> None:
         """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""
-        first = self.repository.versions(instance.sop_instance_uid)[0]
-        with named_read_errors():
-            relation = same_content(self.data_dir / first.path, self.data_dir / instance.path)
-        self.repository.reconcile(job, relation, self.accept_corrections, self.now())
-        facts = {"job_id": job.id, "sop_instance_uid": instance.sop_instance_uid, "relation": str(relation)}
+        relation, refusal = self._compare(instance)
+        remark = None if refusal is None else str(refusal)
+        self.repository.reconcile(job, relation, self.accept_corrections, self.now(), remark)
+        facts = {
+            "job_id": job.id,
+            "sop_instance_uid": instance.sop_instance_uid,
+            "relation": str(relation),
+            "reason": None if refusal is None else str(refusal.reason),
+        }
         _log.warning("pipeline.reconciled", extra=facts)
+
+    def _compare(self, instance: InstanceRef) -> tuple[Relation, InstanceRefused | None]:
+        """The relation to the version that stands, and why the new one could not be read, if so."""
+        standing = self.repository.standing_version(instance)
+        if standing is None:  # nothing was ever read under this UID: what comes now is looked at like a first one
+            return Relation.REPLACEMENT, None
+        try:
+            with named_read_errors():
+                return same_content(self.data_dir / standing.path, self.data_dir / instance.path), None
+        except InstanceRefused as refusal:
+            return Relation.CONFLICT, refusal

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, check_delivery_transition
+from dicom_node.domain import DeliveryState, InstanceRef, JobKind, JobState, Relation, check_delivery_transition
 from dicom_node.storage.rows import DeliveryRow, InstanceRow, JobRow, ObjectRow, ResultRow
+from inference.domain import Status
 
 SUPERSEDING = (Relation.CORRECTION, Relation.REPLACEMENT)
 """What a later version must be to take the place of the earlier ones."""
@@ -45,6 +46,29 @@ def permitted(session: Session, instance: InstanceRow) -> DeliveryState:
     if states - {JobState.CANCELLED}:
         return DeliveryState.HELD
     return DeliveryState.PENDING
+
+
+def standing(session: Session, instance: InstanceRef) -> InstanceRow | None:
+    """The latest version before `instance` that counts: the first one, or what took the place of an earlier one.
+
+    Not those that nobody wants (a cancelled correction), and not those that could not be read: there is nothing to
+    compare with, and nothing was said about them that had to be protected.
+    """
+    refused = exists().where(ResultRow.instance_id == InstanceRow.id, ResultRow.status == Status.REFUSED)
+    unwanted = exists().where(
+        JobRow.instance_id == InstanceRow.id,
+        JobRow.kind == JobKind.MEASURE,
+        JobRow.state == JobState.CANCELLED,
+        InstanceRow.relation == Relation.CORRECTION,
+    )
+    earlier = select(InstanceRow).where(
+        InstanceRow.sop_instance_uid == instance.sop_instance_uid,
+        InstanceRow.revision < instance.revision,
+        InstanceRow.relation.in_((Relation.FIRST, *SUPERSEDING)),
+        ~refused,
+        ~unwanted,
+    )
+    return session.scalars(earlier.order_by(InstanceRow.revision.desc()).limit(1)).first()
 
 
 def apply_to_earlier(session: Session, later: InstanceRow, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, or_, select
@@ -19,6 +20,15 @@ from dicom_node.domain import (
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances
 from dicom_node.storage.rows import InstanceRow, JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a version was found to be, whether a correction is accepted at once, and a remark for whoever lists jobs."""
+
+    relation: Relation
+    accept: bool
+    remark: str | None
 
 
 def expired(now: datetime) -> Select[JobRow]:
@@ -129,19 +139,18 @@ def confirm(session: Session, job_id: int, now: datetime) -> None:
     row.available_at = now
 
 
-def reconcile(session: Session, job: Job, verdict: tuple[Relation, bool], now: datetime) -> None:
-    """See Repository.reconcile; `verdict` is the relation and whether a correction is accepted at once."""
-    relation, accept = verdict
+def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> None:
+    """See Repository.reconcile."""
     instance = instances.get(session, job.instance_id)
     corrections.lock_versions(session, instance.sop_instance_uid)
     row = owned(session, job)
     if row.kind is not JobKind.RECONCILE:
         raise IllegalTransition(f"job {job.id} does not reconcile")
     change(row, JobState.DONE, now)
-    row.error = None
-    instance.relation = relation
-    if relation in corrections.SUPERSEDING and instance.measurable:
-        held = relation is Relation.CORRECTION and not accept
+    row.error = verdict.remark
+    instance.relation = verdict.relation
+    if verdict.relation in corrections.SUPERSEDING and instance.measurable:
+        held = verdict.relation is Relation.CORRECTION and not verdict.accept
         state = JobState.HELD if held else JobState.QUEUED
         session.add(instances.new_job(instance.id, JobKind.MEASURE, state, now))
     session.flush()

@@ -32,7 +32,7 @@ from dicom_node.domain import (
     StoredResult,
 )
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.storage import deliveries, instances, jobs, results, schema
+from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.rows import RefusalRow
 
@@ -95,6 +95,12 @@ class Repository:
         with self._read() as session:
             return tuple(map(instances.reference, instances.versions(session, sop_instance_uid)))
 
+    def standing_version(self, instance: InstanceRef) -> InstanceRef | None:
+        """The latest earlier revision that a new one must be compared with: see corrections.standing."""
+        with self._read() as session:
+            row = corrections.standing(session, instance)
+            return None if row is None else instances.reference(row)
+
     def known_paths(self, paths: Sequence[str]) -> set[str]:
         """Those of `paths` (relative to the data folder) that a row knows."""
         with self._read() as session:
@@ -143,8 +149,8 @@ class Repository:
         with self._write() as session:
             results.commit(session, job, result, destinations, now)
 
-    def reconcile(self, job: Job, relation: Relation, accept: bool, now: datetime) -> None:
-        """Say what a version is; its RECONCILE job is DONE.
+    def reconcile(self, job: Job, relation: Relation, accept: bool, now: datetime, remark: str | None = None) -> None:
+        """Say what a version is; its RECONCILE job is DONE, with `remark` as its error where there is one.
 
         CORRECTION (of a measurable object): a MEASURE job, HELD, or QUEUED if `accept`; waiting deliveries of earlier
         revisions stay HELD. REPLACEMENT: the same, QUEUED. DUPLICATE and CONFLICT: nothing is measured, and the
@@ -154,7 +160,7 @@ class Repository:
             LeaseLost: another worker owns the job.
         """
         with self._write() as session:
-            jobs.reconcile(session, job, (relation, accept), now)
+            jobs.reconcile(session, job, jobs.Verdict(relation, accept, _remark(remark)), now)
 
     def finish_job(self, job: Job, now: datetime) -> None:
         """DONE without a result. Raises LeaseLost."""

@@ -24,7 +24,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from dicom_node import part10
+from dicom_node import decode, part10
 from dicom_node.decode import read_instance, read_picture, same_content
 from dicom_node.domain import Relation
 from dicom_node.errors import InstanceRefused
@@ -505,6 +505,25 @@ class TestSameContent:
         assert self.relation(video, self.changed(video, PatientID="P-2"), tmp_path) is Relation.CORRECTION
         other = self.changed(video, PixelData=video.PixelData[:-9] + b"\1" + video.PixelData[-8:])
         assert self.relation(video, other, tmp_path) is Relation.CONFLICT
+
+    def test_bytes_are_compared_piece_by_piece(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(decode, "PIECE_BYTES", 64)
+        a, b = tmp_path / "a.dcm", tmp_path / "b.dcm"
+        for keep in (-1, -64, -300):  # the same pieces until one of them ends
+            save(us_image(GREY, REGION), a)
+            content = a.read_bytes()
+            a.write_bytes(content[: keep - 8])
+            b.write_bytes(content[: keep - 8])
+            assert same_content(a, b) is Relation.DUPLICATE
+            b.write_bytes(content[: keep - 9])
+            assert same_content(a, b) is Relation.CONFLICT
+            assert same_content(b, a) is Relation.CONFLICT
+
+    def test_what_could_not_be_read_is_replaced_by_what_can(self, tmp_path: Path) -> None:
+        whole, cut = save(us_image(GREY, REGION), tmp_path / "a.dcm"), tmp_path / "b.dcm"
+        for keep in (140, 300, -500):
+            cut.write_bytes(whole.read_bytes()[:keep])
+            assert same_content(cut, whole) is Relation.REPLACEMENT
 
     def test_a_document_without_pixels_may_only_change_identity(self, tmp_path: Path) -> None:
         item = Dataset()

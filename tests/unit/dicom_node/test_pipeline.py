@@ -18,7 +18,7 @@ from pydicom.dataset import FileDataset
 from dicom_node import pipeline as module
 from dicom_node import worker
 from dicom_node.config import QueueSection
-from dicom_node.domain import Job, JobState
+from dicom_node.domain import Job, JobState, Relation
 from dicom_node.errors import StorageUnavailable
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
@@ -105,6 +105,9 @@ class Room:
         assert job is not None
         return job
 
+    def relations(self) -> list[Relation]:
+        return [version.relation for version in self.repository.versions(UID)]
+
     def answer(self, revision: int = 0) -> tuple[str, str | None] | None:
         result = self.repository.result_of(self.repository.versions(UID)[revision].id)
         return None if result is None else (result.status, result.reason)
@@ -119,7 +122,8 @@ def room(tmp_path: Path) -> Any:
 
 
 def scan(**attributes: Any) -> FileDataset:
-    return us_image(PIXELS, REGION, **{"SOPInstanceUID": UID, "PatientName": "Doe^Jane", **attributes})
+    identity = {"SOPInstanceUID": UID, "StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.3", "PatientName": "Doe^Jane"}
+    return us_image(PIXELS, REGION, **{**identity, **attributes})
 
 
 def test_a_disk_that_does_not_answer_for_long_costs_no_image(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +161,81 @@ def test_a_stored_file_that_is_gone_does_not_wait_for_ever(room: Room) -> None:
     assert job.state is JobState.DEAD
     assert job.error is not None
     assert "FileNotFoundError" in job.error
+
+
+CUT = {"in the header": 300, "in the pixels": -500, "before the header": 140}
+
+
+@pytest.mark.parametrize("first_is_answered", [True, False])
+@pytest.mark.parametrize("keep", CUT.values(), ids=CUT.keys())
+def test_a_whole_copy_of_a_damaged_object_is_measured(room: Room, keep: int, first_is_answered: bool) -> None:
+    room.receive(scan(), keep_bytes=keep)
+    if first_is_answered:
+        room.settle()
+        answer = room.answer()
+        assert answer is not None
+        assert answer[0] == "refused"
+        room.receive(scan())
+    else:
+        room.receive(scan())
+        damaged, job = room.claim(), room.claim()
+        room.pipeline.run(job)
+        room.pipeline.run(damaged)
+    room.settle()
+    assert room.relations() == [Relation.FIRST, Relation.REPLACEMENT]
+    assert room.answer(1) == ("abstained", "no_head_found")
+
+
+def test_a_damaged_copy_after_a_whole_one_is_kept_aside_with_its_reason(room: Room) -> None:
+    room.receive(scan())
+    room.settle()
+    room.receive(scan(), keep_bytes=300)
+    room.settle()
+    room.receive(scan(), keep_bytes=-500)
+    room.settle()
+    assert room.relations() == [Relation.FIRST, Relation.CONFLICT, Relation.CONFLICT]
+    assert {job.state for job in room.repository.jobs((), 10)} == {JobState.DONE}
+    assert "send it again" in (room.repository.jobs((), 10)[1].error or "")
+    assert room.answer(1) is None
+
+
+def test_the_third_copy_of_two_damaged_ones_is_measured(room: Room) -> None:
+    for keep in (300, -500, None):
+        room.receive(scan(), keep_bytes=keep)
+        room.settle()
+    assert room.relations() == [Relation.FIRST, Relation.REPLACEMENT, Relation.REPLACEMENT]
+    assert [room.answer(n) for n in range(3)] == [
+        ("refused", "truncated"),
+        ("refused", "truncated"),
+        ("abstained", "no_head_found"),
+    ]
+
+
+def test_a_replaced_object_is_compared_with_its_replacement(room: Room) -> None:
+    room.receive(scan(), keep_bytes=300)
+    room.settle()
+    for attributes in ({}, {"RetrieveAETitle": "PACS"}, {"PatientName": "Roe^Jane"}):
+        room.receive(scan(**attributes))
+        room.settle()
+    assert room.relations()[2:] == [Relation.DUPLICATE, Relation.CORRECTION]
+
+
+def test_a_copy_of_a_confirmed_correction_is_not_measured_again(room: Room) -> None:
+    room.accept = True
+    for attributes in ({}, {"PatientName": "Roe^Jane"}, {"PatientName": "Roe^Jane", "RetrieveAETitle": "PACS"}):
+        room.receive(scan(**attributes))
+        room.settle()
+    assert room.relations() == [Relation.FIRST, Relation.CORRECTION, Relation.DUPLICATE]
+    assert room.answer(2) is None
+
+
+def test_a_copy_of_the_first_after_a_cancelled_correction_is_a_duplicate(room: Room) -> None:
+    room.receive(scan())
+    room.settle()
+    room.receive(scan(PatientName="Roe^Jane"))
+    room.settle()
+    (held,) = room.repository.jobs((JobState.HELD,), 2)
+    room.repository.cancel_job(held.id, room.now())
+    room.receive(scan(RetrieveAETitle="PACS"))
+    room.settle()
+    assert room.relations() == [Relation.FIRST, Relation.CORRECTION, Relation.DUPLICATE]
