@@ -295,7 +295,7 @@ def _figures_column(page: Page, report: ReportInput, y: float) -> float:
         ("OFD, outer to outer", wording.millimetres(measurement.ofd_mm)),
         ("Cephalic index", wording.percent(measurement.cephalic_index_percent)),
         ("Trimester", "-" if trimester is None else wording.TRIMESTER_TEXT[trimester]),
-        ("Quality (fit, 0 to 1)", wording.quality(measurement)),
+        ("Ellipse fit (Dice)", wording.quality(measurement)),
     ):
         y -= 6
         page.text(left, y, label, LABEL)

@@ -76,3 +76,19 @@ def coverage_sentence(figures: dict[str, Any]) -> str:
     if coverage is None:
         return "The model has no calibrated interval."
     return f"HC intervals held the expert's value in {told(coverage['share'], per_cent)} of {coverage['n']} measured."
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The two sentences that stand in the README, from the summary of the test exams."""
+    figures = summary["figures"]
+    forced = figures["forced"]
+    interval = figures["interval_coverage"]
+    names = ("mae_mm", "median_mm", "p95_mm", "max_mm", "bias_mm")
+    mae, median, p95, largest, bias = (f"{told(forced[name], millimetres)} mm" for name in names)
+    within, dice, held = (told(v, per_cent) for v in (forced["within_3mm"], forced["dice_mean"], interval["share"]))
+    return (
+        f"{forced['n']} images of {forced['exams']} exams of HC18 that the network never saw, answer forced on all: "
+        f"mean absolute error {mae}, median {median}, P95 {p95}, largest {largest}, bias {bias}, within 3 mm {within}, "
+        f"mean Dice {dice}. Intervals held the expert's value in {held} of {interval['n']}; "
+        f"{per_cent(figures['abstention_rate'])} were abstained from."
+    )

@@ -136,7 +136,7 @@ def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
         "Do not redate",
     ]
     if head.hc_interval is not None:
-        texts += [str(wording.hc_range(head)), "expert's outline", "choice of plane"]
+        texts += [str(wording.hc_range(head)), "expert's HC", "choice of plane"]
     if head.age.days is not None:
         texts += [wording.weeks_and_days(head.age.days), f"({head.age.days} days)", wording.equation_citation(head.age)]
     if head.age.interval is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,6 +17,8 @@ import yaml
 from pydantic import BaseModel
 
 from dicom_node.config import Config, load_config
+from inference.models import find_model
+from inference.training.tables import headline
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -206,3 +209,17 @@ def test_the_makefile_calls_verbs_that_exist() -> None:
     assert calls
     assert [wrong_option(re.findall(r"[a-z-]+", call.split("$(")[0])) for call in calls] == [None] * len(calls)
     assert wrong_option(["demo", "--images"]) is None
+
+
+def test_the_readmes_figures_are_those_of_the_evaluation() -> None:
+    summary = json.loads((ROOT / "docs/evaluation/efficientnet-lite0-unet-test.json").read_text(encoding="utf-8"))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert headline(summary) in readme
+
+
+def test_the_evaluated_weights_are_those_that_ship() -> None:
+    for summary in (json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/evaluation").glob("*.json")):
+        entry = find_model(ROOT / "weights", summary["model"])
+        assert (entry.sha256, entry.calibration_sha256) == (summary["sha256"], summary["calibration_sha256"])
+        assert entry.figures[summary["split"]] == summary["figures"]
+        assert entry.verified(ROOT / "weights")
