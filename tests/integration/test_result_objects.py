@@ -165,7 +165,7 @@ def test_the_page_says_what_the_measurement_says(case: str, tmp_path: Path) -> N
         ("cyrillic", ["Иванова, Анна"]),
         ("japanese", ["Yamada, Tarou", "山田 太郎", "やまだ"]),
         ("chinese", ["Wang, XiaoDong", "王 小东"]),
-        ("no age", ["HC lies outside the range"]),
+        ("no age", ["HC lies outside 68 to 360 mm"]),
         ("first trimester", ["crown-rump length is preferred", "first"]),
         ("no interval", [wording.NO_INTERVAL, "2 SD of the equation"]),
     ],
