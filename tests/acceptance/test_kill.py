@@ -101,7 +101,7 @@ def play(folder: Path, plan: Plan) -> Tally:
     weights = coarse_weights(folder / "weights")
     with (
         stand_in_pacs(folder / "pacs") as pacs,
-        running_node(folder / "node", {"pacs": pacs}, inference={"weights_dir": str(weights)}) as node,
+        running_node(folder / "node", {"pacs": pacs}, inference={"weights_dir": str(weights), "threads": 1}) as node,
     ):
         scanner = Scanner(node.port)
         patience_s = 120.0 + 10.0 * len(plan.files)
