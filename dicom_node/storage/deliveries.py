@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
@@ -15,17 +15,15 @@ from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
 from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who claims, how many at most, until when, and for which destination (None: whichever has waited longest)."""
+    """Who claims, for which destination, how many at most, and until when."""
 
     courier: str
-    until: datetime
+    destination: str
     limit: int
-    destination: str | None = None
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,9 @@ def due(now: datetime) -> Select[DeliveryRow]:
     )
 
 
-def any_claimable(session: Session, now: datetime, destination: str | None = None) -> bool:
+def any_claimable(session: Session, destination: str, now: datetime) -> bool:
     """A look without a lock, so that an idle courier does not disturb those who write."""
-    found = (_bound_for(destination, query).exists() for query in (expired(now), due(now)))
+    found = (query.where(DeliveryRow.destination == destination).exists() for query in (expired(now), due(now)))
     return bool(session.scalar(select(or_(*found))))
 
 
@@ -68,13 +66,13 @@ def count_claimable(session: Session, now: datetime) -> int:
 
 
 def claim(session: Session, lease: Lease, now: datetime) -> list[DeliveryRow]:
-    """A batch for the lease's destination, or else for the one served the longest ago among those with something."""
-    wanted = _destinations(session, now) if lease.destination is None else [lease.destination]
-    for destination in wanted:
-        batch = _claim_of(session, destination, lease, now)
-        if batch:
-            return batch
-    return []
+    """A batch for the lease's destination: first what another courier left behind, then what is due."""
+    batch: list[DeliveryRow] = []
+    for query in (expired(now), due(now)):
+        wanted = query.where(DeliveryRow.destination == lease.destination).limit(lease.limit - len(batch))
+        rows = session.scalars(wanted.with_for_update(skip_locked=True)).all()
+        batch += [row for row in rows if _take(session, row, lease, now)]
+    return batch
 
 
 def owned(session: Session, delivery: Delivery) -> DeliveryRow:
@@ -159,31 +157,6 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
     return tuple(_reference(row, objects[row.object_id]) for row in rows)
 
 
-def _bound_for(destination: str | None, query: Select[DeliveryRow]) -> Select[DeliveryRow]:
-    return query if destination is None else query.where(DeliveryRow.destination == destination)
-
-
-def _destinations(session: Session, now: datetime) -> list[str]:
-    names: set[str] = set()
-    for query in (expired(now), due(now)):
-        names.update(session.scalars(query.with_only_columns(DeliveryRow.destination).order_by(None).distinct()))
-    return sorted(names, key=lambda name: (_last_served(session, name), name))
-
-
-def _last_served(session: Session, destination: str) -> datetime:
-    served = select(func.max(DeliveryRow.claimed_at)).where(DeliveryRow.destination == destination)
-    return session.scalar(served) or _NEVER
-
-
-def _claim_of(session: Session, destination: str, lease: Lease, now: datetime) -> list[DeliveryRow]:
-    batch: list[DeliveryRow] = []
-    for query in (expired(now), due(now)):
-        wanted = _bound_for(destination, query).limit(lease.limit - len(batch))
-        rows = session.scalars(wanted.with_for_update(skip_locked=True)).all()
-        batch += [row for row in rows if _take(session, row, lease, now)]
-    return batch
-
-
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
         change(row, DeliveryState.PENDING, now)
@@ -195,7 +168,6 @@ def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bo
     row.attempts += 1
     row.token += 1
     row.courier = lease.courier
-    row.claimed_at = now
     row.lease_until = lease.until
     return True
 

@@ -39,12 +39,10 @@ KnownPaths = Callable[[Sequence[str]], set[str]]
 def named_read_errors() -> Iterator[None]:
     """Raises StorageUnavailable instead of what the file system says while a stored file is read.
 
-    A file that is not there is no passing trouble and stays a FileNotFoundError.
+    A file that is not there is passing trouble too: nobody but the sweep deletes them, but a share may be away.
     """
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         if error.errno is None:  # a library's own complaint about the content
             raise
@@ -139,8 +137,9 @@ def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tu
     was seen, so that a commit in between is noticed.
     """
     limit = older_than.timestamp()
-    parts = [path for path in _files(data_dir) if path.suffix == PART_SUFFIX and _age(path) < limit]
-    whole = [path for path in _files(data_dir) if path.suffix != PART_SUFFIX and _age(path) < limit]
+    old = [path for path in _files(data_dir) if _written_at(path) < limit]
+    parts = [path for path in old if path.suffix == PART_SUFFIX]
+    whole = [path for path in old if path.suffix != PART_SUFFIX]
     return (*parts, *_without_row(data_dir, whole, known_paths))
 
 
@@ -165,7 +164,8 @@ def _files(data_dir: Path) -> Iterator[Path]:
             yield from (Path(folder) / file for file in sorted(files))
 
 
-def _age(path: Path) -> float:
+def _written_at(path: Path) -> float:
+    """Seconds since the epoch, or never."""
     try:
         return path.lstat().st_mtime
     except FileNotFoundError:  # renamed or deleted while we walked: not ours

@@ -230,13 +230,13 @@ class Repository:
     # Deliveries
 
     def claim_deliveries(
-        self, courier: str, lease_s: float, limit: int, now: datetime, destination: str | None = None
+        self, courier: str, lease_s: float, limit: int, now: datetime, destination: str
     ) -> tuple[Delivery, ...]:
-        """Lease a batch for one destination, oldest first: the named one, or those with something to send in turns."""
+        """Lease a batch for one destination, oldest first."""
         with self._read() as session:
-            if not deliveries.any_claimable(session, now, destination):
+            if not deliveries.any_claimable(session, destination, now):
                 return ()
-        lease = deliveries.Lease(courier, now + timedelta(seconds=lease_s), limit, destination)
+        lease = deliveries.Lease(courier, destination, limit, now + timedelta(seconds=lease_s))
         with self._write() as session:
             return deliveries.references(session, deliveries.claim(session, lease, now))
 

@@ -146,7 +146,6 @@ class DeliveryRow(Row):
         UniqueConstraint("object_id", "destination"),
         Index(None, "state", "destination", "available_at", "id"),
         Index(None, "state", "lease_until"),
-        Index(None, "destination", "claimed_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -157,7 +156,6 @@ class DeliveryRow(Row):
     token: Mapped[int] = mapped_column(default=0)
     courier: Mapped[str | None]
     available_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    claimed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status_word: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(Text)

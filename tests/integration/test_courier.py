@@ -186,7 +186,7 @@ def test_missing_result_file_is_put_aside_and_the_others_go_on(tmp_path: Path) -
 def test_delivery_of_a_courier_that_died_is_sent_by_the_next(tmp_path: Path) -> None:
     with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
         made.add_result()
-        assert made.repository.claim_deliveries("dead courier", 0.5, 10, utc_now())
+        assert made.repository.claim_deliveries("dead courier", 0.5, 10, utc_now(), "pacs")
         assert made.deliveries()[0].state is SENDING
         with made.courier():
             (delivery,) = made.wait_for([SENT])
@@ -200,7 +200,7 @@ def test_leases_are_renewed_while_a_slow_object_is_under_way(tmp_path: Path) -> 
         with made.courier():
             wait_until(lambda: made.deliveries()[0].state is SENDING, made.deliveries)
             time.sleep(2.4)
-            assert made.repository.claim_deliveries("rival", 5.0, 10, utc_now()) == ()
+            assert made.repository.claim_deliveries("rival", 5.0, 10, utc_now(), "pacs") == ()
             (delivery,) = made.wait_for([SENT])
     assert delivery.attempts == 1
 

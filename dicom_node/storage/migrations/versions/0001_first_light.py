@@ -88,7 +88,6 @@ def upgrade() -> None:
         sa.Column("token", sa.Integer, nullable=False),
         sa.Column("courier", sa.String),
         sa.Column("available_at", _TIME, nullable=False),
-        sa.Column("claimed_at", _TIME),
         sa.Column("lease_until", _TIME),
         sa.Column("status_word", sa.Integer),
         sa.Column("comment", sa.Text),
@@ -99,7 +98,6 @@ def upgrade() -> None:
     )
     op.create_index(None, "delivery", ["state", "destination", "available_at", "id"])
     op.create_index(None, "delivery", ["state", "lease_until"])
-    op.create_index(None, "delivery", ["destination", "claimed_at"])
     op.create_table(
         "refusal",
         sa.Column("id", sa.Integer, primary_key=True),

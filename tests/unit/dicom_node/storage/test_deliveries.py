@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from dicom_node.domain import Delivery, DeliveryState, IllegalTransition, ResultKind
+from dicom_node.domain import Delivery, DeliveryState, Destination, IllegalTransition, ResultKind
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage.repository import Repository
 from tests.unit.dicom_node.storage.rooms import ARCHIVE, LEASE_S, PACS, START, after, measured
 
+PACS_REPORTS = Destination("pacs", "PACS", "localhost", 104, (ResultKind.TID1500,))
 
-def batch(repository: Repository, now: float = 0, limit: int = 100) -> tuple[Delivery, ...]:
-    return repository.claim_deliveries("courier", LEASE_S, limit, after(now))
+
+def batch(repository: Repository, now: float = 0, limit: int = 100, destination: str = "pacs") -> tuple[Delivery, ...]:
+    return repository.claim_deliveries("courier", LEASE_S, limit, after(now), destination)
 
 
 def state(repository: Repository, delivery: Delivery) -> DeliveryState:
@@ -23,36 +25,19 @@ def state(repository: Repository, delivery: Delivery) -> DeliveryState:
 def test_a_batch_goes_to_one_destination_oldest_first(repository: Repository) -> None:
     for uid in ("1.1", "1.2"):
         measured(repository, uid, (PACS, ARCHIVE))
-    batches = [batch(repository), batch(repository), batch(repository)]
+    claimed = batch(repository)
 
-    assert sorted({d.destination for d in b} for b in batches[:2]) == [{"archive"}, {"pacs"}]
-    assert batches[2] == ()
-    for claimed in batches[:2]:
-        assert [d.id for d in claimed] == sorted(d.id for d in claimed)
-        assert {(d.state, d.attempts, d.token) for d in claimed} == {(DeliveryState.SENDING, 1, 1)}
-    assert [d.kind for d in max(batches, key=len)] == [*ResultKind, *ResultKind]
+    assert {d.destination for d in claimed} == {"pacs"}
+    assert [d.id for d in claimed] == sorted(d.id for d in claimed)
+    assert {(d.state, d.attempts, d.token) for d in claimed} == {(DeliveryState.SENDING, 1, 1)}
+    assert [d.kind for d in claimed] == [*ResultKind, *ResultKind]
+    assert batch(repository) == ()
+    assert len(batch(repository, destination="archive")) == 2
 
 
 def test_a_batch_is_limited(repository: Repository) -> None:
     measured(repository, "1.1")
     assert [len(batch(repository, limit=2)) for _ in range(3)] == [2, 1, 0]
-
-
-def test_destinations_take_turns(repository: Repository) -> None:
-    """A long backlog for one destination does not make the other wait."""
-    for number in range(4):
-        measured(repository, f"1.{number}", (PACS, ARCHIVE))
-    turns = [batch(repository, now, limit=1)[0].destination for now in range(4)]
-    assert turns == ["archive", "pacs", "archive", "pacs"]
-
-
-def test_a_destination_with_nothing_due_blocks_no_other(repository: Repository) -> None:
-    measured(repository, "1.1", (PACS, ARCHIVE))
-    for delivery in batch(repository):
-        assert delivery.destination == "archive"
-        repository.postpone_delivery(delivery, None, "down", after(600), START)
-    assert {d.destination for d in batch(repository, 1)} == {"pacs"}
-    assert batch(repository, 2) == ()
 
 
 def test_sent_keeps_the_answer(repository: Repository) -> None:
@@ -64,7 +49,7 @@ def test_sent_keeps_the_answer(repository: Repository) -> None:
 
 
 def test_postponed_is_due_at_its_time_and_counts_attempts(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (first,) = batch(repository)
     repository.postpone_delivery(first, 0xA700, "no room", after(30), after(1))
     assert batch(repository, 29) == ()
@@ -74,7 +59,7 @@ def test_postponed_is_due_at_its_time_and_counts_attempts(repository: Repository
 
 
 def test_a_silent_courier_loses_its_batch_and_is_fenced_off(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (old,) = batch(repository)
     assert batch(repository, LEASE_S - 1) == ()
     (new,) = batch(repository, LEASE_S)
@@ -95,21 +80,21 @@ def test_a_silent_courier_loses_its_batch_and_is_fenced_off(repository: Reposito
 
 
 def test_a_slow_courier_may_say_sent_if_nobody_took_over(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (only,) = batch(repository)
     repository.mark_sent(only, 0, None, after(10 * LEASE_S))
     assert state(repository, only) is DeliveryState.SENT
 
 
 def test_a_renewed_lease_holds(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (only,) = batch(repository)
     repository.renew_delivery(only, LEASE_S, after(50))
     assert batch(repository, LEASE_S + 1) == ()
 
 
 def test_a_dead_delivery_is_retried_from_the_start(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (only,) = batch(repository)
     repository.bury_delivery(only, 0xA900, "does not match SOP class", START)
     assert batch(repository, 9999) == ()
@@ -119,7 +104,7 @@ def test_a_dead_delivery_is_retried_from_the_start(repository: Repository) -> No
 
 
 def test_retry_makes_a_waiting_delivery_due_now(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (only,) = batch(repository)
     repository.postpone_delivery(only, None, "down", after(900), START)
     repository.retry_delivery(only.id, after(1))
@@ -127,7 +112,7 @@ def test_retry_makes_a_waiting_delivery_due_now(repository: Repository) -> None:
 
 
 def test_retry_refuses_what_is_sent_or_being_sent(repository: Repository) -> None:
-    measured(repository, "1.1", (ARCHIVE,))
+    measured(repository, "1.1", (PACS_REPORTS,))
     (only,) = batch(repository)
     with pytest.raises(IllegalTransition):
         repository.retry_delivery(only.id, START)

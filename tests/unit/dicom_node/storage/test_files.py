@@ -110,8 +110,8 @@ def test_read_errors_are_named_without_the_path() -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_missing_file_and_a_complaint_of_a_library_are_no_passing_trouble(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), files.named_read_errors():
+def test_a_missing_file_is_passing_trouble_and_a_complaint_of_a_library_is_not(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable), files.named_read_errors():
         (tmp_path / "gone").read_bytes()
     with pytest.raises(OSError, match="cannot identify"), files.named_read_errors():
         raise OSError("cannot identify image file")

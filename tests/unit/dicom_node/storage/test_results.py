@@ -116,7 +116,7 @@ def test_duplicates_and_conflicts_are_not_measured(repository: Repository, relat
 
 def test_a_correction_waits_and_holds_what_was_not_sent(repository: Repository) -> None:
     first = measured(repository, "1.1")
-    sent = repository.claim_deliveries("courier", LEASE_S, 1, START)[0]
+    sent = repository.claim_deliveries("courier", LEASE_S, 1, START, "pacs")[0]
     repository.mark_sent(sent, 0, None, START)
     bystander = measured(repository, "2.2")
 
@@ -126,7 +126,7 @@ def test_a_correction_waits_and_holds_what_was_not_sent(repository: Repository) 
     assert delivery_states(repository, first) == {DeliveryState.SENT, DeliveryState.HELD}
     assert delivery_states(repository, bystander) == {DeliveryState.PENDING}
     assert repository.claim_job("worker", LEASE_S, after(1)) is None
-    assert {d.object_id for d in repository.claim_deliveries("courier", LEASE_S, 9, after(1))} == {
+    assert {d.object_id for d in repository.claim_deliveries("courier", LEASE_S, 9, after(1), "pacs")} == {
         o.id for o in repository.objects_of(bystander)
     }
 
@@ -160,7 +160,7 @@ def test_a_cancelled_correction_releases_what_it_held(repository: Repository) ->
     repository.cancel_job(job_id, after(1000))
 
     assert delivery_states(repository, first) == {DeliveryState.PENDING}
-    released = repository.claim_deliveries("courier", LEASE_S, 9, after(1000))
+    released = repository.claim_deliveries("courier", LEASE_S, 9, after(1000), "pacs")
     assert len(released) == 3
     assert {d.waiting_since for d in released} == {after(1000)}, "the deadline starts anew"
 
@@ -274,7 +274,7 @@ def test_a_first_version_measured_after_its_correction_was_reported_is_cancelled
 @pytest.mark.parametrize("way", ["postponed", "abandoned", "buried and retried"])
 def test_what_was_being_sent_when_a_correction_came_is_held_when_it_failed(repository: Repository, way: str) -> None:
     first = measured(repository, "1.1")
-    batch = repository.claim_deliveries("courier", LEASE_S, 9, START)
+    batch = repository.claim_deliveries("courier", LEASE_S, 9, START, "pacs")
     corrected(repository, "1.1")
     assert delivery_states(repository, first) == {DeliveryState.SENDING}
 
@@ -285,7 +285,7 @@ def test_what_was_being_sent_when_a_correction_came_is_held_when_it_failed(repos
         elif way == "buried and retried":
             repository.bury_delivery(delivery, 0xC000, None, START)
             repository.retry_delivery(delivery.id, START)
-    assert repository.claim_deliveries("other", LEASE_S, 9, later) == ()
+    assert repository.claim_deliveries("other", LEASE_S, 9, later, "pacs") == ()
     assert delivery_states(repository, first) == {DeliveryState.HELD}
 
 
