@@ -30,6 +30,7 @@ from dicom_node.deliver.scu import (
     Sent,
     outgoing,
     send,
+    unreadable,
 )
 from dicom_node.domain import Delivery, Destination
 from dicom_node.errors import DestinationRefused, DestinationUnreachable, InstanceRefused, LeaseLost, NodeError
@@ -43,6 +44,8 @@ BATCH = 20
 
 RENEWALS_PER_LEASE = 3
 _PAUSE_AFTER_ERROR_S = 2.0
+_FOR_A_PERSON = frozenset({Cause.CALLING_AE_REFUSED, Cause.CALLED_AE_REFUSED, Cause.FILE_UNREADABLE})
+"""What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
 class Outbox(Protocol):
@@ -152,14 +155,16 @@ class Lane:
         return True
 
     def _files(self, batch: Sequence[Delivery], unsettled: dict[int, Delivery]) -> list[tuple[Delivery, Outgoing]]:
-        """What can be sent; a delivery whose file cannot be read is put aside at once."""
+        """What can be sent; a delivery whose file cannot be read is settled at once."""
         files = []
         for delivery in batch:
             try:
                 files.append((delivery, outgoing(self._terms.data_dir / delivery.path)))
             except InstanceRefused:
-                unreadable = PermanentFailure(Cause.FILE_UNREADABLE, None, "the stored result cannot be read")
-                self._settle(delivery, unreadable, unsettled)
+                damaged = PermanentFailure(Cause.FILE_DAMAGED, None, "the stored result is not a DICOM file any more")
+                self._settle(delivery, damaged, unsettled)
+            except OSError as error:
+                self._settle(delivery, unreadable(error), unsettled)
         return files
 
     def _settle(self, delivery: Delivery, outcome: Outcome, unsettled: dict[int, Delivery]) -> None:
@@ -185,7 +190,8 @@ class Lane:
             return
         due = now + timedelta(seconds=decision.delay_s)
         self._outbox.postpone_delivery(delivery, outcome.status_word, outcome.comment, due, now)
-        self._tell_of(logging.WARNING, "deliver.failed", delivery, outcome, delay_s=decision.delay_s)
+        level = logging.ERROR if outcome.cause in _FOR_A_PERSON else logging.WARNING
+        self._tell_of(level, "deliver.failed", delivery, outcome, delay_s=decision.delay_s)
 
     def _give_back(self, delivery: Delivery) -> None:
         now = utc_now()

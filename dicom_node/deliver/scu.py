@@ -82,10 +82,13 @@ class Cause(StrEnum):
     CONNECTION_TIMEOUT = "connection_timeout"
     ASSOCIATION_TIMEOUT = "association_timeout"
     ASSOCIATION_REJECTED = "association_rejected"
+    CALLING_AE_REFUSED = "calling_ae_refused"
+    CALLED_AE_REFUSED = "called_ae_refused"
     ASSOCIATION_ABORTED = "association_aborted"
     CONTEXT_REFUSED = "context_refused"
     NO_ANSWER = "no_answer"
-    FILE_UNREADABLE = "file_unreadable"
+    FILE_UNREADABLE = "file_unreadable"  # the file system said no, perhaps only for now
+    FILE_DAMAGED = "file_damaged"
     STATUS = "status"  # there was an answer; its status word says the rest
 
 
@@ -148,6 +151,7 @@ STATUS_TABLE: tuple[tuple[int, int, str, str], ...] = (
     (0x0213, 0x0213, _TRANSIENT, "Resource limitation"),  # PS3.7 Annex C
     (0xA900, 0xA9FF, _PERMANENT, "Error: data set does not match SOP class"),  # PS3.4 Table B.2-1
     (0xC000, 0xCFFF, _PERMANENT, "Error: cannot understand"),  # PS3.4 Table B.2-1
+    (0x0111, 0x0111, _PERMANENT, "Duplicate SOP instance: the destination says it already has this UID; check there"),
     (0x0117, 0x0117, _PERMANENT, "Refused: invalid SOP instance"),  # PS3.7 9.1.1.1.9
     (0x0122, 0x0122, _PERMANENT, "Refused: SOP class not supported"),  # PS3.7 9.1.1.1.9
     (0x0124, 0x0124, _PERMANENT, "Refused: not authorised"),  # PS3.7 9.1.1.1.9
@@ -197,24 +201,29 @@ class Failure:
         return TransientFailure(self.cause, None, self.text)
 
 
-REJECTIONS: dict[tuple[int, int], tuple[str, bool]] = {
-    # (source, reason) of A-ASSOCIATE-RJ, PS3.8 Table 9-21: meaning, permanent where the result says so too
-    (1, 1): ("no reason given", False),
-    (1, 2): ("application context name not supported", True),
-    (1, 3): ("calling AE title not recognised: the peer must be told our AE title", True),
-    (1, 7): ("called AE title not recognised: check the peer's AE title", True),
-    (2, 1): ("no reason given by its association layer", False),
-    (2, 2): ("protocol version not supported", True),
-    (3, 1): ("temporary congestion", False),
-    (3, 2): ("local limit of associations exceeded", False),
+REJECTIONS: dict[tuple[int, int], tuple[Cause, str]] = {
+    # (source, reason) of A-ASSOCIATE-RJ, PS3.8 Table 9-21
+    (1, 1): (Cause.ASSOCIATION_REJECTED, "no reason given"),
+    (1, 2): (Cause.ASSOCIATION_REJECTED, "application context name not supported"),
+    (1, 3): (Cause.CALLING_AE_REFUSED, "calling AE title not recognised: the peer must be told our AE title"),
+    (1, 7): (Cause.CALLED_AE_REFUSED, "called AE title not recognised: check the peer's AE title"),
+    (2, 1): (Cause.ASSOCIATION_REJECTED, "no reason given by its association layer"),
+    (2, 2): (Cause.ASSOCIATION_REJECTED, "protocol version not supported"),
+    (3, 1): (Cause.ASSOCIATION_REJECTED, "temporary congestion"),
+    (3, 2): (Cause.ASSOCIATION_REJECTED, "local limit of associations exceeded"),
 }
 
 
 def classify_rejection(result: int, source: int, reason: int) -> Failure:
-    """What an A-ASSOCIATE-RJ means (PS3.8 9.3.4). Result 2 (transient) is always worth another try."""
-    meaning, lasting = REJECTIONS.get((source, reason), (f"source {source}, reason {reason}", False))
+    """What an A-ASSOCIATE-RJ means (PS3.8 9.3.4).
+
+    Even one that the peer calls permanent is worth another try: it says that the two are not yet configured for each
+    other, nothing about the objects, and whoever puts that right should not have to look for what waited.
+    """
+    unnamed = Cause.ASSOCIATION_REJECTED, f"source {source}, reason {reason}"
+    cause, meaning = REJECTIONS.get((source, reason), unnamed)
     kind = {1: "permanently", 2: "for now"}.get(result, f"with result {result}")
-    return Failure(Cause.ASSOCIATION_REJECTED, f"association rejected {kind}: {meaning}", lasting and result == 1)
+    return Failure(cause, f"association rejected {kind}: {meaning}")
 
 
 def classify_connection_error(error: OSError) -> Failure:
@@ -237,7 +246,8 @@ def outgoing(path: Path) -> Outgoing:
     """Read the file meta information (PS3.10 7.1) of a file that is to be sent.
 
     Raises:
-        InstanceRefused: the file cannot be read, is no DICOM file or lacks one of the three UIDs.
+        InstanceRefused: the file is no DICOM file or lacks one of the three UIDs.
+        OSError: it could not be read, which says nothing about what is in it.
     """
     try:
         meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
@@ -247,12 +257,16 @@ def outgoing(path: Path) -> Outgoing:
             str(meta.MediaStorageSOPInstanceUID),
             str(meta.TransferSyntaxUID),
         )
-    except OSError as error:
-        raise InstanceRefused(Reason.NOT_DICOM, f"({error.strerror})") from error
     except InvalidDicomError as error:
         raise InstanceRefused(Reason.NOT_DICOM) from error
     except (AttributeError, ValueError, EOFError, NotImplementedError) as error:
         raise InstanceRefused(Reason.NOT_DICOM, "Its file meta information is incomplete.") from error
+
+
+def unreadable(error: OSError) -> TransientFailure:
+    """A disk or a mount that fails comes back, mostly, and then for all files at once."""
+    name = error.strerror or type(error).__name__
+    return TransientFailure(Cause.FILE_UNREADABLE, None, f"the stored file cannot be read ({name})")
 
 
 # --- associations --------------------------------------------------------------------------------------------------
@@ -406,9 +420,10 @@ def _send_one(association: Association, item: Outgoing, accepted: set[tuple[str,
         return PermanentFailure(Cause.CONTEXT_REFUSED, None, "the peer refused this SOP class or transfer syntax")
     try:
         status = association.send_c_store(item.path)
-    except (OSError, AttributeError, ValueError):
-        # The file went away or changed between the look at its header and now.
-        return PermanentFailure(Cause.FILE_UNREADABLE, None, "the stored file cannot be read")
+    except OSError as error:
+        return unreadable(error)
+    except (AttributeError, ValueError):  # it changed between the look at its header and now
+        return PermanentFailure(Cause.FILE_DAMAGED, None, "the stored file is not the DICOM file it was")
     except RuntimeError:
         return TransientFailure(Cause.ASSOCIATION_ABORTED, None, "the association ended before the object was sent")
     if "Status" not in status:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_node.config import Config
+from dicom_node.config import Config, DeliverySection
 from dicom_node.deliver import courier
 from dicom_node.domain import Delivery, DeliveryState, NewInstance, NewObject, NewResult, ResultKind
 from dicom_node.queue import utc_now
@@ -166,21 +166,52 @@ def silent_peer() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-def test_rejected_association_is_put_aside_with_advice(tmp_path: Path) -> None:
-    with scripted_scp(calling=["SOMEONE"]) as scp, node(tmp_path, pacs=scp.port) as made:
+def test_results_wait_until_the_pacs_is_told_our_ae_title(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    with node(tmp_path, pacs=port) as made:
         made.add_result()
         with made.courier():
-            (delivery,) = made.wait_for([DEAD])
-    assert "calling AE title" in str(delivery.comment)
+            with scripted_scp(port=port, calling=["SOMEONE"]):
+                wait_until(lambda: "calling AE title" in str(made.deliveries()[0].comment), made.deliveries)
+                assert made.deliveries()[0].state in (PENDING, SENDING)
+            with scripted_scp(port=port):
+                made.wait_for([SENT])
+    (cause,) = {vars(r)["cause"] for r in caplog.records if r.msg == "deliver.failed" and r.levelname == "ERROR"}
+    assert cause == "calling_ae_refused"
 
 
-def test_missing_result_file_is_put_aside_and_the_others_go_on(tmp_path: Path) -> None:
+def test_results_wait_for_a_file_system_that_went_away(tmp_path: Path) -> None:
     with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
         made.add_result()
         made.add_result()
+        path = tmp_path / made.deliveries()[0].path
+        path.rename(away := tmp_path / "away.dcm")
+        with made.courier():
+            wait_until(lambda: made.deliveries()[0].attempts >= 2, made.deliveries)
+            first, second = made.deliveries()
+            assert first.state in (PENDING, SENDING)
+            assert second.state is SENT
+            away.rename(path)
+            made.wait_for([SENT] * 2)
+
+
+def test_unreadable_file_is_put_aside_after_the_deadline(tmp_path: Path) -> None:
+    with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
+        made.config = made.config.model_copy(update={"delivery": DeliverySection(deadline_h=1e-4)})
+        made.add_result()
         (tmp_path / made.deliveries()[0].path).unlink()
         with made.courier():
-            made.wait_for([DEAD, SENT])
+            made.wait_for([DEAD])
+
+
+def test_file_that_is_no_longer_dicom_is_put_aside_at_once_and_the_others_go_on(tmp_path: Path) -> None:
+    with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
+        made.add_result()
+        made.add_result()
+        (tmp_path / made.deliveries()[0].path).write_bytes(b"something else")
+        with made.courier():
+            damaged, _ = made.wait_for([DEAD, SENT])
+    assert damaged.attempts == 1
 
 
 def test_delivery_of_a_courier_that_died_is_sent_by_the_next(tmp_path: Path) -> None:

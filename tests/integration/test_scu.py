@@ -194,7 +194,7 @@ def test_file_that_went_away(tmp_path: Path) -> None:
     gone.path.unlink()
     with scripted_scp() as scp:
         first, second = outcomes([gone, there], link(scp.port))
-    assert isinstance(first, PermanentFailure)
+    assert isinstance(first, TransientFailure)
     assert first.cause is Cause.FILE_UNREADABLE
     assert second == Sent(0, "")
 
@@ -214,14 +214,14 @@ def test_sending_socket_has_no_nagle(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("ae_title", "calling", "words"),
-    [("OTHER", (), "called AE title"), ("PACS", ("SCANNER",), "calling AE title")],
+    ("ae_title", "calling", "cause"),
+    [("OTHER", (), Cause.CALLED_AE_REFUSED), ("PACS", ("SCANNER",), Cause.CALLING_AE_REFUSED)],
 )
-def test_echo_names_the_rejection(ae_title: str, calling: tuple[str, ...], words: str) -> None:
+def test_echo_names_the_rejection(ae_title: str, calling: tuple[str, ...], cause: Cause) -> None:
     with scripted_scp(calling=calling) as scp:
         answer = echo(link(scp.port, ae_title=ae_title))
-    assert answer.cause is Cause.ASSOCIATION_REJECTED
-    assert words in answer.text
+    assert answer.cause is cause
+    assert "AE title not recognised" in answer.text
     assert not answer.answered
 
 

@@ -22,6 +22,7 @@ from dicom_node.deliver.scu import (
     classify_rejection,
     classify_status,
     outgoing,
+    unreadable,
 )
 from dicom_node.errors import InstanceRefused
 from tests.ultrasound import US_IMAGE, save, us_image
@@ -72,21 +73,21 @@ def test_only_success_and_warnings_are_sent(word: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "source", "reason", "permanent", "words"),
+    ("result", "source", "reason", "cause", "words"),
     [
-        (1, 1, 3, True, "calling AE title"),
-        (1, 1, 7, True, "called AE title"),
-        (2, 1, 7, False, "called AE title"),  # the peer itself says that it will pass
-        (1, 1, 1, False, "no reason"),
-        (2, 3, 2, False, "limit"),
-        (1, 9, 9, False, "source 9"),
+        (1, 1, 3, Cause.CALLING_AE_REFUSED, "permanently: calling AE title"),
+        (1, 1, 7, Cause.CALLED_AE_REFUSED, "permanently: called AE title"),
+        (2, 1, 7, Cause.CALLED_AE_REFUSED, "for now: called AE title"),
+        (1, 1, 1, Cause.ASSOCIATION_REJECTED, "no reason"),
+        (2, 3, 2, Cause.ASSOCIATION_REJECTED, "limit"),
+        (1, 9, 9, Cause.ASSOCIATION_REJECTED, "source 9"),
     ],
 )
-def test_classify_rejection(result: int, source: int, reason: int, permanent: bool, words: str) -> None:
+def test_rejection_is_named_and_tried_again(result: int, source: int, reason: int, cause: Cause, words: str) -> None:
     failure = classify_rejection(result, source, reason)
-    assert (failure.cause, failure.permanent) == (Cause.ASSOCIATION_REJECTED, permanent)
+    assert failure.cause is cause
     assert words in failure.text
-    assert isinstance(failure.outcome(), PermanentFailure if permanent else TransientFailure)
+    assert isinstance(failure.outcome(), TransientFailure)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,16 @@ def test_outgoing_refuses_what_is_not_dicom(tmp_path: Path, content: bytes) -> N
         outgoing(path)
 
 
-def test_outgoing_refuses_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InstanceRefused):
+def test_outgoing_does_not_take_a_fault_of_the_disk_for_one_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
         outgoing(tmp_path / "nothing.dcm")
+
+
+def test_fault_of_the_disk_is_transient_and_named() -> None:
+    outcome = unreadable(OSError(errno.EIO, "Input/output error", "/somewhere/secret"))
+    assert isinstance(outcome, TransientFailure)
+    assert outcome.comment == "the stored file cannot be read (Input/output error)"
+
+
+def test_duplicate_instance_is_named() -> None:
+    assert "already has this UID" in classify_status(0x0111).comment
