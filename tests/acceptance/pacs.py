@@ -57,6 +57,7 @@ class StandInPacs:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.arrivals: list[Arrival] = []
+        self.uids: set[str] = set()
         self._folder = folder
         self._lock = threading.Lock()
         self._count = 0
@@ -119,6 +120,7 @@ class StandInPacs:
         request = event.request
         uids = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         self.arrivals.append(Arrival(*uids, digest, path, monotonic()))
+        self.uids.add(uids[1])
         return 0x0000
 
 

@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 
 from inference.phantom import PhantomImage
 from tests.phantoms import head_phantom
@@ -74,18 +75,19 @@ class Scanner:
         Raises:
             ConnectionError: the association was not established, or broke.
         """
-        with self._association(paths) as association:
+        with self._association(_contexts(paths)) as association:
             return [self._store(association, path) for path in paths]
 
     def push(self, paths: Iterable[Path], *, seconds: float, pause_s: float = 0.0) -> None:
         """Send all, again and again what was not acknowledged, as a machine does. Raises TimeoutError."""
         waiting = list(paths)
+        contexts = _contexts(waiting)
         deadline = time.monotonic() + seconds
         while waiting:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(waiting)} objects were not acknowledged")
             try:
-                with self._association(waiting) as association:
+                with self._association(contexts) as association:
                     while waiting and self._store(association, waiting[0]) == SUCCESS:
                         waiting.pop(0)
                         time.sleep(pause_s)
@@ -93,11 +95,9 @@ class Scanner:
                 time.sleep(0.1)
 
     @contextmanager
-    def _association(self, paths: Sequence[Path]) -> Iterator[Association]:
+    def _association(self, contexts: list[PresentationContext]) -> Iterator[Association]:
         """Raises ConnectionError where none comes about."""
         entity = _Entity(self.ae_title)
-        pairs = sorted({_syntax(path) for path in paths})
-        contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
         association = entity.associate("127.0.0.1", self.port, contexts=contexts, ae_title=OUR_AE)
         try:
             if not association.is_established:
@@ -144,6 +144,11 @@ class _Entity(AE):
     def close(self) -> None:
         for raw in self._sockets:
             raw.close()
+
+
+def _contexts(paths: Sequence[Path]) -> list[PresentationContext]:
+    pairs = sorted({_syntax(path) for path in paths})
+    return [build_context(sop_class, syntax) for sop_class, syntax in pairs]
 
 
 def _syntax(path: Path) -> tuple[str, str]:

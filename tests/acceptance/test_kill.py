@@ -34,7 +34,7 @@ from tests.acceptance.scanner import Scanner, exam
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OBJECTS_PER_ROUND = int(os.environ.get("SOAK_OBJECTS", "200"))
 KILLS_PER_ROUND = 6
-WATCH_EVERY_S = 0.02
+WATCH_EVERY_S = 0.03
 NEWEST, EVERYTHING = 60, 1_000_000
 SUPERVISOR_EVERY = 5
 """In every fifth round one of the kills takes the supervisor itself."""
@@ -178,7 +178,7 @@ def _kill_supervisor(node: Node) -> None:
 def said_but_not_held(node: Node, pacs: StandInPacs, limit: int) -> set[str]:
     """Among the newest deliveries. Asked in this order, so that what is sent in between does no harm."""
     sent = {delivery.sop_instance_uid for delivery in node.repository.deliveries([DeliveryState.SENT], limit)}
-    return sent - set(pacs.held())
+    return sent - pacs.uids
 
 
 def _doubled(results: dict[str, dict[ResultKind, set[str]]], held: dict[str, set[str]]) -> int:
