@@ -94,6 +94,13 @@ class Pipeline:
             },
         )
 
+        if instance.relation is Relation.CORRECTION and not result.objects:
+            # what was said of the earlier version is withdrawn, and nothing takes its place: somebody should know
+            _log.warning(
+                "pipeline.corrected_without_report",
+                extra={"job_id": job.id, "sop_instance_uid": instance.sop_instance_uid, "reason": result.reason},
+            )
+
     def _look(self, instance: InstanceRef, watch: Stopwatch) -> Looked:
         """Decode and examine; a refusal is an answer too."""
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The worker's end of the queue: claim, renew, finish, fail. The rows are the repository's, the decision is retry's."""
+"""The worker's end of the queue: claim, renew, fail. What ends well is committed by the repository, which owns the rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ class JobStore(Protocol):
 
     def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None: ...
     def renew_job(self, job: Job, lease_s: float, now: datetime) -> None: ...
-    def finish_job(self, job: Job, now: datetime) -> None: ...
     def postpone_job(
         self, job: Job, error: str, available_at: datetime, now: datetime, excused: bool = False
     ) -> None: ...
@@ -74,10 +73,6 @@ class JobQueue:
     def renew(self, job: Job) -> None:
         """Hold the job for another lease. Raises LeaseLost."""
         self._store.renew_job(job, self._policy.lease_s, self._clock())
-
-    def finish(self, job: Job) -> None:
-        """The job is done and has no result to commit. Raises LeaseLost."""
-        self._store.finish_job(job, self._clock())
 
     def fail(self, job: Job, error: Exception) -> Decision:
         """Postpone or bury a job that failed with `error`, and say which.

@@ -162,13 +162,6 @@ class Repository:
         with self._write() as session:
             jobs.reconcile(session, job, jobs.Verdict(relation, accept, _remark(remark)), now)
 
-    def finish_job(self, job: Job, now: datetime) -> None:
-        """DONE without a result. Raises LeaseLost."""
-        with self._write() as session:
-            row = jobs.owned(session, job)
-            jobs.change(row, JobState.DONE, now)
-            row.error = None
-
     def postpone_job(self, job: Job, error: str, available_at: datetime, now: datetime, excused: bool = False) -> None:
         """Back to QUEUED, due at `available_at`; `excused`: this attempt is not the job's fault. Raises LeaseLost."""
         with self._write() as session:

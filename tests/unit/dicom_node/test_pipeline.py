@@ -230,6 +230,16 @@ def test_a_copy_of_a_confirmed_correction_is_not_measured_again(room: Room) -> N
     assert room.answer(2) is None
 
 
+def test_a_correction_without_a_report_is_not_silent(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    room.accept = True
+    room.receive(scan())
+    room.settle()
+    assert "pipeline.corrected_without_report" not in caplog.messages
+    room.receive(scan(PatientName="Roe^Jane"))
+    room.settle()
+    assert "pipeline.corrected_without_report" in caplog.messages
+
+
 def test_a_copy_of_the_first_after_a_cancelled_correction_is_a_duplicate(room: Room) -> None:
     room.receive(scan())
     room.settle()

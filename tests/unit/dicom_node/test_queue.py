@@ -46,7 +46,7 @@ def queue(repository: Repository, clock: Clock) -> JobQueue:
     return JobQueue(repository, POLICY, clock, random.Random(7))
 
 
-def test_claim_renew_finish(repository: Repository, queue: JobQueue, clock: Clock) -> None:
+def test_claim_renew_commit(repository: Repository, queue: JobQueue, clock: Clock) -> None:
     assert queue.claim("worker") is None
     repository.register(image("1.1"), START)
     job = queue.claim("worker")
@@ -55,7 +55,7 @@ def test_claim_renew_finish(repository: Repository, queue: JobQueue, clock: Cloc
     queue.renew(job)
     clock.seconds = 100
     assert queue.claim("other") is None
-    queue.finish(job)
+    repository.commit_result(job, answer(), (), clock())
     assert repository.jobs((), 1)[0].state is JobState.DONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,10 @@ from tests.unit.dicom_node.storage.rooms import LEASE_S, PACS, START, after, ans
 
 def states(repository: Repository) -> dict[int, JobState]:
     return {job.id: job.state for job in repository.jobs((), 100)}
+
+
+def finish(repository: Repository, job: Job, now: datetime) -> None:
+    repository.commit_result(job, answer(kinds=()), (), now)
 
 
 def test_nothing_to_claim(repository: Repository) -> None:
@@ -60,7 +65,7 @@ def test_a_silent_worker_loses_its_job_and_is_fenced_off(repository: Repository)
 
     now = after(LEASE_S + 1)
     attempts: tuple[Callable[[], None], ...] = (
-        lambda: repository.finish_job(old, now),
+        lambda: finish(repository, old, now),
         lambda: repository.renew_job(old, LEASE_S, now),
         lambda: repository.postpone_job(old, "x", now, now),
         lambda: repository.bury_job(old, "x", now),
@@ -78,23 +83,23 @@ def test_a_renewed_lease_holds(repository: Repository) -> None:
     job = claimed(repository)
     repository.renew_job(job, LEASE_S, after(50))
     assert repository.claim_job("other", LEASE_S, after(50 + LEASE_S - 1)) is None
-    repository.finish_job(job, after(100))
+    finish(repository, job, after(100))
     assert states(repository) == {job.id: JobState.DONE}
 
 
 def test_a_late_worker_may_finish_what_nobody_took_over(repository: Repository) -> None:
     repository.register(image("1.1"), START)
     job = claimed(repository)
-    repository.finish_job(job, after(10 * LEASE_S))
+    finish(repository, job, after(10 * LEASE_S))
     assert states(repository) == {job.id: JobState.DONE}
 
 
 def test_a_finished_job_cannot_be_finished_again(repository: Repository) -> None:
     repository.register(image("1.1"), START)
     job = claimed(repository)
-    repository.finish_job(job, START)
+    finish(repository, job, START)
     with pytest.raises(LeaseLost):
-        repository.finish_job(job, START)
+        finish(repository, job, START)
 
 
 def test_a_dead_job_is_retried_with_its_attempts_forgotten(repository: Repository) -> None:
@@ -133,7 +138,7 @@ def test_operators_cannot_touch_what_runs_or_is_done(repository: Repository) -> 
             with pytest.raises(IllegalTransition):
                 change(job.id, START)
         if states(repository)[job.id] is JobState.RUNNING:
-            repository.finish_job(job, START)
+            finish(repository, job, START)
     assert states(repository) == {job.id: JobState.DONE}
 
 
@@ -156,7 +161,7 @@ def test_unknown_job_is_refused_by_its_number(repository: Repository, verb: str)
 def test_listing_is_newest_first_and_limited(repository: Repository) -> None:
     for number in range(5):
         repository.register(image(f"1.{number}"), after(number))
-    repository.finish_job(claimed(repository, after(9)), after(9))
+    finish(repository, claimed(repository, after(9)), after(9))
 
     assert [job.id for job in repository.jobs((), 3)] == [5, 4, 3]
     assert [job.id for job in repository.jobs((JobState.DONE,), 3)] == [1]
@@ -256,7 +261,7 @@ class QueueModel(RuleBasedStateMachine):
 
     def perform(self, verb: str, job: Job) -> None:
         if verb == "finish":
-            self.repository.finish_job(job, self.now)
+            finish(self.repository, job, self.now)
         elif verb == "postpone":
             self.repository.postpone_job(job, "later", after((self.now - START).total_seconds() + 20), self.now)
         elif verb == "bury":
