@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from dicom_node.supervisor import READY_LINE, Supervisor
 
 STANDARD_OUTPUT = 1
 _LONGEST_GOODBYE_S = 30.0
+_STOPPING = frozenset({signal.SIGTERM.value, signal.SIGINT.value})
 
 
 class Role(StrEnum):
@@ -102,9 +104,28 @@ _RUN: dict[Role, Callable[[Config, Repository, threading.Event], None]] = {
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set; only for the main thread of a process."""
     stop = threading.Event()
+    heard, said = socket.socketpair()
+    said.setblocking(False)
+    signal.set_wakeup_fd(said.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, _unheeded)
+
+    def listen() -> None:
+        with heard, said:
+            while not _STOPPING & set(heard.recv(64)):
+                pass
+            stop.set()
+            threading.Event().wait()  # keeps both ends open for signals that still come
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
     return stop
+
+
+def _unheeded(_number: int, _frame: object) -> None:
+    """Only there so that the signal does not end the process: its number goes to the wake-up socket.
+
+    A handler runs between two steps of the main thread, which may hold the lock of the very event to be set.
+    """
 
 
 def stop_at_end_of_input(stop: threading.Event) -> None:

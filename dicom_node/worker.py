@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from threading import Event
 
 from dicom_node import __version__
 from dicom_node.config import Config
 from dicom_node.domain import Job
-from dicom_node.errors import LeaseLost, ModelRefused, NodeError
+from dicom_node.errors import InstanceRefused, LeaseLost, ModelRefused, NodeError
+from dicom_node.lease import renewed
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
@@ -27,8 +26,6 @@ from inference.segment import Segmenter
 from sr_templates.uids import equipment
 
 _log = logging.getLogger(__name__)
-
-RENEWALS_PER_LEASE = 3
 
 
 def run(config: Config, repository: Repository, stop: Event) -> None:
@@ -51,12 +48,12 @@ def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) ->
     try:
         job = queue.claim(name)
     except NodeError as error:
-        _log.warning("worker.no_database", extra={"reason": str(error)})
+        _log.warning("worker.no_database", extra=_named(error))
         return False
     if job is None:
         return False
     try:
-        with held(queue, job, lease_s):
+        with renewed(partial(_renew, queue, job), lease_s):
             pipeline.run(job)
     except LeaseLost:
         _log.warning("worker.lease_lost", extra={"job_id": job.id})
@@ -67,37 +64,35 @@ def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) ->
 
 def _fail(queue: JobQueue, job: Job, error: Exception) -> None:
     expected = isinstance(error, NodeError)
-    _log.warning("worker.job_failed", extra={"job_id": job.id, "attempts": job.attempts}, exc_info=not expected)
+    facts = {"job_id": job.id, "attempts": job.attempts, **_named(error)}
+    _log.warning("worker.job_failed", extra=facts, exc_info=not expected)
     try:
         decision = queue.fail(job, error)
-    except NodeError as second:
-        _log.warning("worker.lease_lost", extra={"job_id": job.id, "reason": str(second)})
+    except LeaseLost:
+        _log.warning("worker.lease_lost", extra={"job_id": job.id})
+        return
+    except NodeError as second:  # the job stays RUNNING until its lease ends, and is then tried again
+        _log.warning("worker.not_written", extra={"job_id": job.id, **_named(second)})
         return
     if isinstance(decision, GiveUp):
-        _log.error("worker.job_dead", extra={"job_id": job.id, "reason": decision.reason})
+        _log.error("worker.job_dead", extra=facts)
 
 
-@contextmanager
-def held(queue: JobQueue, job: Job, lease_s: float) -> Iterator[None]:
-    """Renew the lease in the background for as long as the block runs."""
-    done = Event()
-
-    def renew() -> None:
-        while not done.wait(lease_s / RENEWALS_PER_LEASE):
-            try:
-                queue.renew(job)
-            except LeaseLost:  # the commit will find out, and is fenced
-                return
-            except NodeError as error:
-                _log.warning("worker.not_renewed", extra={"job_id": job.id, "reason": str(error)})
-
-    thread = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
-    thread.start()
+def _renew(queue: JobQueue, job: Job) -> bool:
+    """Whether there is still a lease to hold; where it was lost, the commit is fenced and will find out."""
     try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+        queue.renew(job)
+    except LeaseLost:
+        return False
+    except NodeError as error:
+        _log.warning("worker.not_renewed", extra={"job_id": job.id, **_named(error)})
+    return True
+
+
+def _named(error: Exception) -> dict[str, str]:
+    """An error as words that may be logged: its class and, of a refused object, the reason. Sentences stay in rows."""
+    named = {"error": type(error).__name__}
+    return {**named, "reason": error.reason.value} if isinstance(error, InstanceRefused) else named
 
 
 def build_pipeline(config: Config, repository: Repository) -> Pipeline:

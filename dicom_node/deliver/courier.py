@@ -12,8 +12,8 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from dicom_node.deliver.scu import (
 )
 from dicom_node.domain import Delivery, Destination
 from dicom_node.errors import DestinationRefused, DestinationUnreachable, InstanceRefused, LeaseLost, NodeError
+from dicom_node.lease import renewed
 from dicom_node.queue import utc_now
 from dicom_node.retry import GiveUp, RetryPolicy, decide, delivery_policy
 
@@ -42,8 +43,8 @@ _log = logging.getLogger(__name__)
 BATCH = 20
 """Objects per association: few enough that a lane notices `stop` soon, enough that association costs do not count."""
 
-RENEWALS_PER_LEASE = 3
 _PAUSE_AFTER_ERROR_S = 2.0
+_LOOK_UP_S = 1.0
 _FOR_A_PERSON = frozenset({Cause.CALLING_AE_REFUSED, Cause.CALLED_AE_REFUSED, Cause.FILE_UNREADABLE})
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
@@ -86,7 +87,8 @@ def run(config: Config, repository: Outbox, stop: threading.Event) -> None:
     if not threads:
         _log.warning("courier.no_destinations")
     _log.info("courier.ready", extra={"count": len(threads)})
-    stop.wait()
+    while not stop.wait(_LOOK_UP_S):  # a wait without an end may hold a lock against the one who would end it
+        pass
     for thread in threads:
         thread.join()
     _log.info("courier.stopped")
@@ -143,7 +145,8 @@ class Lane:
         batch = self._outbox.claim_deliveries(terms.name, terms.lease_s, BATCH, utc_now(), self.destination)
         if not batch:
             return False
-        with self._held(batch) as unsettled:
+        unsettled = {delivery.id: delivery for delivery in batch}
+        with renewed(lambda: self._renew(unsettled), terms.lease_s):
             files = self._files(batch, unsettled)
             with closing(send([item for _delivery, item in files], self._link)) as steps:
                 for (delivery, _item), (_sent, outcome) in zip(files, steps, strict=True):
@@ -200,29 +203,16 @@ class Lane:
         except LeaseLost:
             return
 
-    @contextmanager
-    def _held(self, batch: Sequence[Delivery]) -> Iterator[dict[int, Delivery]]:
-        """Renew the leases of what is not settled yet, in the background, for as long as the block runs."""
-        unsettled = {delivery.id: delivery for delivery in batch}
-        done = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(unsettled, done), name="lease", daemon=True)
-        thread.start()
-        try:
-            yield unsettled
-        finally:
-            done.set()
-            thread.join()
-
-    def _renew(self, unsettled: dict[int, Delivery], done: threading.Event) -> None:
-        while not done.wait(self._terms.lease_s / RENEWALS_PER_LEASE):
-            for delivery in list(unsettled.values()):
-                try:
-                    self._outbox.renew_delivery(delivery, self._terms.lease_s, utc_now())
-                except LeaseLost:  # settled in this moment, or another courier has it: settling finds out
-                    continue
-                except NodeError as error:
-                    self._tell(logging.WARNING, "courier.not_renewed", error=type(error).__name__)
-                    break
+    def _renew(self, unsettled: dict[int, Delivery]) -> bool:
+        for delivery in list(unsettled.values()):
+            try:
+                self._outbox.renew_delivery(delivery, self._terms.lease_s, utc_now())
+            except LeaseLost:  # settled in this moment, or another courier has it: settling finds out
+                continue
+            except NodeError as error:
+                self._tell(logging.WARNING, "courier.not_renewed", error=type(error).__name__)
+                break
+        return True
 
     def _tell(self, level: int, event: str, **fields: object) -> None:
         _log.log(level, event, extra={"destination": self.destination, **fields})

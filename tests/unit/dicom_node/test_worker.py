@@ -9,8 +9,10 @@ import pytest
 
 from dicom_node import worker
 from dicom_node.domain import Job, JobKind, JobState
-from dicom_node.errors import DatabaseUnavailable, LeaseLost
+from dicom_node.errors import DatabaseUnavailable, InstanceRefused, LeaseLost
+from dicom_node.logs import EventFormatter
 from dicom_node.retry import GiveUp, RetryAt
+from inference.domain import Reason
 
 JOB = Job(7, JobKind.MEASURE, 3, JobState.RUNNING, 1, 1, datetime.now(UTC), None, None)
 
@@ -23,6 +25,7 @@ class Queue:
         self.renewed = 0
         self.failed: list[Exception] = []
         self.claim_error: Exception | None = None
+        self.fail_error: Exception | None = None
 
     def claim(self, _worker: str) -> Job | None:
         if self.claim_error:
@@ -36,6 +39,8 @@ class Queue:
             raise self.renewal
 
     def fail(self, _job: Job, error: Exception) -> RetryAt | GiveUp:
+        if self.fail_error:
+            raise self.fail_error
         self.failed.append(error)
         return GiveUp("enough")
 
@@ -95,4 +100,26 @@ def test_renewal_ends_with_the_job() -> None:
     renewed = queue.renewed
     time.sleep(0.1)
     assert queue.renewed == renewed
-    assert not [t for t in threading.enumerate() if t.name.startswith("lease-")]
+    assert not [t for t in threading.enumerate() if t.name == "lease"]
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> str:
+    """The line as it is written, behind the filter."""
+    (record,) = [record for record in caplog.records if record.msg == event]
+    return EventFormatter("text").format(record)
+
+
+@pytest.mark.parametrize("event", ["worker.job_failed", "worker.job_dead"])
+def test_a_failed_job_says_why(caplog: pytest.LogCaptureFixture, event: str) -> None:
+    work(Queue(), Pipeline(InstanceRefused(Reason.UNREADABLE, "a sentence")))
+    line = logged(caplog, event)
+    assert "error=InstanceRefused reason=unreadable" in line
+    assert "withheld" not in line
+
+
+def test_a_database_that_left_is_not_a_lost_lease(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue()
+    queue.fail_error = DatabaseUnavailable()
+    assert work(queue, Pipeline(ZeroDivisionError())) is True
+    assert "error=DatabaseUnavailable" in logged(caplog, "worker.not_written")
+    assert "worker.lease_lost" not in {record.msg for record in caplog.records}
