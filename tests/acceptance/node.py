@@ -100,26 +100,14 @@ class Node:
 
     # Processes
 
-    def start(self, before: Callable[[], None] | None = None) -> None:
-        """Start the supervisor and wait until all three roles say that they are ready. `before` runs in its process."""
+    def start(self) -> None:
+        """Start the supervisor and wait until all three roles say that they are ready."""
         ready = {role: self.ready_count(role) for role in ROLES}
-        command = [
-            sys.executable,
-            *os.environ.get("H7_LAUNCH", "-m dicom_node").split(),
-            "serve",
-            "--config",
-            str(self.config),
-        ]
+        command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self.config)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                preexec_fn=before,  # noqa: PLW1509  see there
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         for role in ROLES:
             self.wait_ready(role, ready[role] + 1)

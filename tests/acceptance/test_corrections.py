@@ -160,6 +160,18 @@ def test_a_cancelled_correction_lets_the_first_result_go(room: Room) -> None:
     assert {str(arrival.read().PatientName) for arrival in room.arrived(image)} == {RIGHT_NAME}
 
 
+def test_a_damaged_image_that_is_sent_again_is_measured(room: Room) -> None:
+    whole = room.image("whole")
+    cut = room.folder / "cut.dcm"
+    cut.write_bytes(whole.read_bytes()[:-5000])
+    room.send(cut)
+    assert room.node.wait_answer(uid_of(whole))["reason"] == "truncated"
+    room.send(whole)
+    assert room.relation(whole, 1) is Relation.REPLACEMENT
+    assert room.node.wait_answer(uid_of(whole), revision=1)["status"] == "measured"
+    assert len(room.arrived(whole)) == len(ResultKind)
+
+
 def test_our_own_results_are_stored_and_not_measured(room: Room) -> None:
     image = room.image("own")
     room.send(image)
