@@ -24,10 +24,11 @@ from dicom_node.deliver import scu
 from dicom_node.deliver.courier import link_to
 from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.domain import Delivery, DeliveryState, Job, JobState
-from dicom_node.errors import InstanceRefused, NodeError
+from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
+from dicom_node.supervisor import REFUSED_STATUS
 from inference.domain import PixelSpacingMm
 from inference.models import ModelError, read_manifest
 
@@ -70,10 +71,10 @@ def main() -> None:
         _fail(f"unexpected {type(error).__name__} ({logs.where(error)})")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 1) -> NoReturn:
     for line in message.splitlines():
         print(f"{PROGRAM}: {line}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def verb(function: Callable[P, None]) -> Callable[P, None]:
@@ -119,21 +120,29 @@ def serve(config: ConfigFile = None, supervised: Supervised = False) -> None:
 @verb
 def receiver(config: ConfigFile = None, supervised: Supervised = False) -> None:
     """Run only the receiver: takes objects from scanners."""
-    app.run_role(Role.RECEIVER, _config(config), supervised)
+    _run_role(Role.RECEIVER, config, supervised)
 
 
 @cli.command()
 @verb
 def worker(config: ConfigFile = None, supervised: Supervised = False) -> None:
     """Run only a worker: measures and reports."""
-    app.run_role(Role.WORKER, _config(config), supervised)
+    _run_role(Role.WORKER, config, supervised)
 
 
 @cli.command()
 @verb
 def courier(config: ConfigFile = None, supervised: Supervised = False) -> None:
     """Run only the courier: sends results to destinations."""
-    app.run_role(Role.COURIER, _config(config), supervised)
+    _run_role(Role.COURIER, config, supervised)
+
+
+def _run_role(role: Role, config: Path | None, supervised: bool) -> None:
+    """A supervisor must know a refusal, which stays one, from a failure that may pass."""
+    try:
+        app.run_role(role, _config(config), supervised)
+    except (Refused, ModelError) as error:
+        _fail(str(error), REFUSED_STATUS if supervised else 1)
 
 
 # --- without a server ----------------------------------------------------------------------------------------------
@@ -344,7 +353,10 @@ def jobs(  # noqa: PLR0913, PLR0917  the options of the verb
     show(rows, _JOB_COLUMNS, as_json, empty="no job")
 
 
-_JOB_COLUMNS = ("id", "kind", "state", "attempts", "available_at", "sop_instance_uid", "result", "reason", "error")
+_JOB_COLUMNS = (
+    *("id", "kind", "state", "attempts", "available_at"),
+    *("sop_instance_uid", "revision", "relation", "result", "reason", "error"),
+)
 _DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "attempts", "available_at", "status", "comment")
 
 

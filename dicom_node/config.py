@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from dicom_node.domain import Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
@@ -49,6 +51,16 @@ class NodeSection(Section):
 
 class DatabaseSection(Section):
     url: str | None = Field(None, description="SQLAlchemy URL; null means SQLite in data_dir")
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            try:
+                make_url(url)
+            except (ArgumentError, ValueError):
+                raise ValueError("not a database URL, as in postgresql+psycopg://user@host/name") from None
+        return url
 
 
 class PeerEntry(Section):

@@ -19,6 +19,8 @@ from dicom_node.errors import Refused
 _log = logging.getLogger(__name__)
 
 READY_LINE = b"ready\n"
+REFUSED_STATUS = 3
+"""Exit status of a supervised process that cannot start however often it is tried: configuration, model, schema."""
 POLL_S = 0.05
 
 
@@ -96,8 +98,8 @@ class Supervisor:
         """Supervise until `stop` is set, then end all children.
 
         Raises:
-            ChildFailed: a child left with a named failure (exit status 1) before it had ever been ready; starting it
-                again would say the same.
+            ChildFailed: a child was refused what it needs (exit status REFUSED_STATUS) before it had ever been ready;
+                starting it again would say the same. What may pass, such as a locked database, is started again.
         """
         try:
             while not stop.is_set():
@@ -127,7 +129,7 @@ class Supervisor:
         child.start_at = now + delay_s
         fields = {"role": child.role, "exit_status": status, "delay_s": delay_s, "count": child.deaths}
         _log.error("serve.child_died", extra=fields)
-        if status == 1 and not child.was_ready:
+        if status == REFUSED_STATUS and not child.was_ready:
             raise ChildFailed(f"the {child.role} could not start")
 
     def _announce(self) -> None:

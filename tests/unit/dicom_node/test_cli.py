@@ -87,6 +87,22 @@ def test_jobs_are_listed_cancelled_and_retried(config: Path, repository: Reposit
     assert json.loads(run("jobs", "--json", config=config)[1])[0]["state"] == "queued"
 
 
+def test_table_of_jobs_tells_a_conflict_from_a_done_job(config: Path, repository: Repository) -> None:
+    add_job(repository)
+    header = run("jobs", config=config)[1].splitlines()[0]
+    assert "revision" in header
+    assert "relation" in header
+
+
+@pytest.mark.parametrize(("supervised", "status"), [([], 1), (["--supervised"], 3)])
+def test_refused_role_leaves_with_a_status_of_its_own_where_supervised(
+    tmp_path: Path, supervised: list[str], status: int
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {colour: red}\n")
+    assert run("worker", *supervised, config=path)[0] == status
+
+
 def test_jobs_takes_the_configuration_before_the_verb_too(config: Path, repository: Repository) -> None:
     job = add_job(repository)
     assert run("jobs", "--config", str(config), "cancel", str(job))[0] == 0
@@ -130,6 +146,15 @@ def test_wrong_configuration_is_status_1_and_names_the_key(tmp_path: Path) -> No
     assert code == 1
     assert "node.colour" in err
     assert "Traceback" not in err
+
+
+def test_url_that_is_none_is_named_and_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("database: {url: nonsense-hush}\n")
+    code, _, err = run("check-config", config=path)
+    assert code == 1
+    assert "database.url: Value error, not a database URL" in err
+    assert "hush" not in err
 
 
 def test_check_config_hides_the_password(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dicom_node.supervisor import ChildFailed, Patience, Supervisor
+from dicom_node.supervisor import REFUSED_STATUS, ChildFailed, Patience, Supervisor
 
 QUICK = Patience(first_s=0.05, longest_s=0.2, well_after_s=0.2, grace_s=1.0)
 READY = "import sys, time; print('ready', flush=True); "
@@ -83,10 +83,19 @@ def test_waits_grow_while_a_child_keeps_dying(caplog: pytest.LogCaptureFixture) 
 
 
 def test_child_that_refuses_to_start_ends_all() -> None:
-    supervisor = Supervisor({"receiver": python("raise SystemExit(1)"), "worker": python(OBEDIENT)}, QUICK)
+    supervisor = Supervisor(
+        {"receiver": python(f"raise SystemExit({REFUSED_STATUS})"), "worker": python(OBEDIENT)}, QUICK
+    )
     with pytest.raises(ChildFailed, match="the receiver could not start"):
         supervisor.run(threading.Event())
     assert supervisor.pids == {}
+
+
+def test_child_that_failed_for_now_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    second_time = f"import os, sys; f = {str(tmp_path / 'f')!r}; os.path.exists(f) or (open(f, 'w'), sys.exit(1)); "
+    with running(worker=second_time + OBEDIENT):
+        wait_until(lambda: "serve.ready" in events(caplog))
 
 
 def test_stubborn_child_is_killed(caplog: pytest.LogCaptureFixture) -> None:
