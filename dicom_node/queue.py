@@ -1,4 +1,4 @@
-"""The worker's end of the queue: claim, renew, fail. What ends well is committed by the repository, which owns the rows."""
+"""The worker's end of the queue: claim, renew, fail. A job that ends well ends with a commit of the repository."""
 
 from __future__ import annotations
 
