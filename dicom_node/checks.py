@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +15,8 @@ from sqlalchemy import make_url
 
 from dicom_node.config import Config
 from dicom_node.errors import NodeError
-from dicom_node.storage.engine import masked
-from dicom_node.storage.repository import Repository
+from dicom_node.storage import schema
+from dicom_node.storage.engine import masked, named_errors, open_engine
 from inference.models import ModelError, find_model
 
 
@@ -88,14 +87,23 @@ def _check_data_dir(folder: Path) -> Check:
 
 def _check_database(config: Config) -> Check:
     url = make_url(config.database_url)
-    if config.database.url is None and not (config.node.data_dir / "node.sqlite3").exists():
-        return Check("database", Verdict.OK, "SQLite in data_dir; will be made")
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return Check("database", Verdict.OK, f"{masked(url)} will be made")
     try:
-        with closing(Repository.open(config.database_url)) as repository:
-            repository.refusals(1)
+        newest = _has_newest_schema(config)
     except NodeError as error:
         return Check("database", Verdict.FAILED, str(error))
-    return Check("database", Verdict.OK, f"{masked(url)} answers")
+    return Check("database", Verdict.OK, f"{masked(url)} answers" + ("" if newest else "; `serve` will migrate it"))
+
+
+def _has_newest_schema(config: Config) -> bool:
+    """False for an empty or older one, which is no fault. Raises DatabaseRefused for one of a newer version."""
+    engine = open_engine(config.database_url)
+    try:
+        with named_errors(engine.url), engine.connect() as connection:
+            return schema.is_newest(connection)
+    finally:
+        engine.dispose()
 
 
 def _check_model(config: Config) -> Check:

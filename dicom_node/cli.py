@@ -161,6 +161,7 @@ def measure(
     """Measure files without a server. Abstaining is handling: status 0 when every file was handled."""
     given = None if spacing is None else parse_spacing(spacing)
     loaded = _config(config)
+    logs.configure("WARNING", "text")  # without it, Python would print the text of an exception
     from dicom_node.measuring import measure_paths  # noqa: PLC0415  brings torch
 
     answers = measure_paths(paths, loaded, given)

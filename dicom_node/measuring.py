@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from dicom_node.looking import look
 from dicom_node.worker import build_examiner, find_entry
 from inference.domain import PixelSpacingMm, Reason
 from inference.examine import Examiner
+
+_log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
@@ -51,6 +54,10 @@ def measure_file(path: Path, examiner: Examiner, cine_frames: int, spacing: Pixe
     except OSError as error:
         unreadable = InstanceRefused(Reason.UNREADABLE, f"({error.strerror or type(error).__name__})")
         return answers.refused(str(path), uid, unreadable, examiner.model, time.perf_counter() - began)
+    except Exception as error:  # noqa: BLE001  one file that nobody foresaw never stops the others
+        _log.exception("measure.failed", extra={"error": type(error).__name__})
+        unforeseen = InstanceRefused(Reason.UNREADABLE, f"(unexpected {type(error).__name__})")
+        return answers.refused(str(path), uid, unforeseen, examiner.model, time.perf_counter() - began)
     return answers.examined(str(path), uid, examination)
 
 

@@ -45,6 +45,11 @@ def alembic_config() -> Config:
     return config
 
 
+def is_newest(connection: Connection) -> bool:
+    """Whether the tables are this software's; False for an empty or older database. Raises DatabaseRefused: newer."""
+    return _is_newest(connection, ScriptDirectory.from_config(alembic_config()))
+
+
 def _is_newest(connection: Connection, scripts: ScriptDirectory) -> bool:
     known = {script.revision for script in scripts.walk_revisions()}
     heads = set(MigrationContext.configure(connection).get_current_heads())

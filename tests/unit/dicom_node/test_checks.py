@@ -1,0 +1,44 @@
+"""What `check-config` says of a database, and that it leaves none behind."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dicom_node import checks
+from dicom_node.config import Config
+from dicom_node.storage.repository import Repository
+
+
+def verdict(config: Config) -> checks.Verdict:
+    (found,) = [one for one in checks.check(config) if one.name == "database"]
+    return found.verdict
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    url = f"sqlite:///{tmp_path / 'named.sqlite3'}"
+    return Config.model_validate({"node": {"data_dir": tmp_path}, "database": {"url": url}})
+
+
+def test_absent_database_is_well_and_is_not_made(config: Config, tmp_path: Path) -> None:
+    assert verdict(config) is checks.Verdict.OK
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_database_is_well(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "named.sqlite3").touch()
+    assert verdict(config) is checks.Verdict.OK
+
+
+def test_database_of_a_newer_version_fails(config: Config, tmp_path: Path) -> None:
+    repository = Repository.open(config.database_url)
+    repository.migrate()
+    repository.close()
+    assert verdict(config) is checks.Verdict.OK
+    with sqlite3.connect(tmp_path / "named.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert verdict(config) is checks.Verdict.FAILED
