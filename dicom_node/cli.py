@@ -58,6 +58,9 @@ Peer = Annotated[
 ]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
+OptionalRowId = Annotated[int | None, typer.Argument(min=1, help="the id that the listing shows")]
+AllDead = Annotated[bool, typer.Option("--all-dead", help="all that are dead instead of one")]
+_ALL = 1_000_000
 DataFolder = Annotated[
     Path, typer.Option("--data", exists=True, file_okay=False, help="the challenge's own folder layout")
 ]
@@ -388,9 +391,18 @@ def _delivery_row(delivery: Delivery) -> dict[str, Any]:
 
 @jobs_cli.command("retry")
 @verb
-def retry_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
-    """Start a dead or cancelled job afresh."""
-    _change(config or context.obj, lambda repository: repository.retry_job(job, utc_now()))
+def retry_job(
+    context: typer.Context, job: OptionalRowId = None, all_dead: AllDead = False, config: ConfigFile = None
+) -> None:
+    """Start a dead or cancelled job afresh, or all dead ones."""
+    _require_one(job, all_dead)
+
+    def change(repository: Repository) -> None:
+        dead = (found.id for found in repository.jobs([JobState.DEAD], _ALL))
+        for one in dead if job is None else [job]:
+            repository.retry_job(one, utc_now())
+
+    _change(config or context.obj, change)
 
 
 @jobs_cli.command("cancel")
@@ -409,9 +421,28 @@ def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -
 
 @jobs_cli.command("retry-delivery")
 @verb
-def retry_delivery(context: typer.Context, delivery: RowId, config: ConfigFile = None) -> None:
-    """Send a dead delivery afresh, or a waiting one now."""
-    _change(config or context.obj, lambda repository: repository.retry_delivery(delivery, utc_now()))
+def retry_delivery(
+    context: typer.Context,
+    delivery: OptionalRowId = None,
+    all_dead: AllDead = False,
+    destination: Annotated[str | None, typer.Option(help="with --all-dead: only those for this destination")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Send a dead delivery afresh, or a waiting one now, or all dead ones."""
+    _require_one(delivery, all_dead)
+
+    def change(repository: Repository) -> None:
+        dead = repository.deliveries([DeliveryState.DEAD], _ALL)
+        wanted = (found.id for found in dead if destination in (None, found.destination))
+        for one in wanted if delivery is None else [delivery]:
+            repository.retry_delivery(one, utc_now())
+
+    _change(config or context.obj, change)
+
+
+def _require_one(row: int | None, all_dead: bool) -> None:
+    if (row is not None) == all_dead:
+        raise typer.BadParameter("name an id or say --all-dead, not both")
 
 
 def _change(config: Path | None, change: Callable[[Repository], None]) -> None:

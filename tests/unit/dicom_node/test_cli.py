@@ -103,6 +103,22 @@ def test_refused_role_leaves_with_a_status_of_its_own_where_supervised(
     assert run("worker", *supervised, config=path)[0] == status
 
 
+def test_all_dead_jobs_are_retried_at_once(config: Path, repository: Repository) -> None:
+    add_job(repository)
+    job = repository.claim_job("w", 60.0, utc_now())
+    assert job is not None
+    repository.bury_job(job, "broken", utc_now())
+    assert run("jobs", "retry", "--all-dead", config=config)[0] == 0
+    assert json.loads(run("jobs", "--json", config=config)[1])[0]["state"] == "queued"
+    assert run("jobs", "retry-delivery", "--all-dead", "--destination", "pacs", config=config)[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["retry", "retry-delivery"])
+def test_retry_wants_an_id_or_all(config: Path, verb: str) -> None:
+    assert run("jobs", verb, config=config)[0] == 2
+    assert run("jobs", verb, "1", "--all-dead", config=config)[0] == 2
+
+
 def test_jobs_takes_the_configuration_before_the_verb_too(config: Path, repository: Repository) -> None:
     job = add_job(repository)
     assert run("jobs", "--config", str(config), "cancel", str(job))[0] == 0
