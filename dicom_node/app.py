@@ -16,7 +16,9 @@ from pathlib import Path
 from dicom_node import logs
 from dicom_node.config import Config
 from dicom_node.deliver import courier
+from dicom_node.errors import DatabaseRefused
 from dicom_node.schedule import housekeeping
+from dicom_node.storage.engine import sqlite_file
 from dicom_node.storage.repository import Repository
 from dicom_node.supervisor import READY_LINE, Supervisor
 
@@ -74,6 +76,20 @@ def open_repository(config: Config) -> Iterator[Repository]:
     """The repository, with its tables brought up to date."""
     with closing(Repository.open(config.database_url)) as repository:
         repository.migrate()
+        yield repository
+
+
+@contextmanager
+def existing_repository(config: Config) -> Iterator[Repository]:
+    """The repository for those who only look or change a row: in a wrong folder there is none, and none is made.
+
+    Raises:
+        DatabaseRefused: there is no database yet.
+    """
+    file = sqlite_file(config.database_url)
+    if file is not None and not file.is_file():
+        raise DatabaseRefused(f"There is no database at {file}: is this the right configuration, has `serve` run yet?")
+    with open_repository(config) as repository:
         yield repository
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from dicom_node.config import Config
 from dicom_node.errors import NodeError
 from dicom_node.storage import schema
-from dicom_node.storage.engine import masked, named_errors, open_engine
+from dicom_node.storage.engine import masked, named_errors, open_engine, sqlite_file
 from inference.models import ModelError, find_model
 
 
@@ -87,7 +87,8 @@ def _check_data_dir(folder: Path) -> Check:
 
 def _check_database(config: Config) -> Check:
     url = make_url(config.database_url)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+    file = sqlite_file(config.database_url)
+    if file is not None and not file.exists():
         return Check("database", Verdict.OK, f"{masked(url)} will be made")
     try:
         newest = _has_newest_schema(config)

@@ -9,7 +9,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,13 +18,14 @@ from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 import typer
 
 from dicom_node import __version__, app, checks, logs
-from dicom_node.app import Role, open_repository
+from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.config import Config, find_config, load_config
 from dicom_node.deliver import scu
 from dicom_node.deliver.courier import link_to
 from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.domain import Delivery, DeliveryState, Job, JobState
 from dicom_node.errors import InstanceRefused, NodeError, Refused
+from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
@@ -238,7 +239,7 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
     """The files that can be sent, and a row for each that cannot."""
     readable: list[Outgoing] = []
     rows: list[dict[str, Any]] = []
-    for path in _files_below(paths):
+    for path in files_below(paths):
         try:
             readable.append(outgoing(path))
         except InstanceRefused as error:
@@ -247,11 +248,6 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
             failure = scu.unreadable(error)
             rows.append({"file": str(path), "outcome": failure.cause.value, "comment": failure.comment})
     return readable, rows
-
-
-def _files_below(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
 @cli.command()
@@ -300,7 +296,7 @@ def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False)
     """Who may send to this node, and who was refused lately and why."""
     loaded = _config(config)
     allowed = [{"ae_title": peer.ae_title, "hosts": list(peer.hosts)} for peer in loaded.peer_list()]
-    with open_repository(loaded) as repository:
+    with existing_repository(loaded) as repository:
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
@@ -317,7 +313,7 @@ def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False)
 def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Where results go, and how many are in which state there."""
     loaded = _config(config)
-    with open_repository(loaded) as repository:
+    with existing_repository(loaded) as repository:
         counts = repository.delivery_counts()
     rows: list[dict[str, Any]] = [
         {**asdict(d), "objects": [kind.value for kind in d.objects], "configured": True}
@@ -348,7 +344,7 @@ def jobs(  # noqa: PLR0913, PLR0917  the options of the verb
     context.obj = config
     if context.invoked_subcommand is not None:
         return
-    with open_repository(_config(config)) as repository:
+    with existing_repository(_config(config)) as repository:
         if deliveries:
             found = repository.deliveries(_states(DeliveryState, state), limit)
             show([_delivery_row(delivery) for delivery in found], _DELIVERY_COLUMNS, as_json, empty="no delivery")
@@ -446,7 +442,7 @@ def _require_one(row: int | None, all_dead: bool) -> None:
 
 
 def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
-    with open_repository(_config(config)) as repository:
+    with existing_repository(_config(config)) as repository:
         change(repository)
     print("done")
 
@@ -514,7 +510,7 @@ def db_upgrade(config: ConfigFile = None) -> None:
 def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Where the database is and how much is in it."""
     loaded = _config(config)
-    with open_repository(loaded) as repository:
+    with existing_repository(loaded) as repository:
         counts = repository.counts(utc_now())
     facts = {"url": checks.resolved(loaded)["database"]["url"], **counts}
     if as_json:

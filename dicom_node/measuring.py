@@ -11,6 +11,7 @@ from dicom_node import answers
 from dicom_node.config import Config
 from dicom_node.decode import DecodedInstance, DecodedPicture, read_instance, read_picture
 from dicom_node.errors import InstanceRefused
+from dicom_node.filewalk import files_below
 from dicom_node.looking import look
 from dicom_node.worker import build_examiner, find_entry
 from inference.domain import PixelSpacingMm, Reason
@@ -30,15 +31,6 @@ def measure_paths(paths: Sequence[Path], config: Config, spacing: PixelSpacingMm
     examiner = build_examiner(config, find_entry(config))
     for path in files_below(paths):
         yield measure_file(path, examiner, config.inference.cine_frames, spacing)
-
-
-def files_below(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and every regular file below the folders named."""
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file())
-        else:
-            yield path
 
 
 def measure_file(path: Path, examiner: Examiner, cine_frames: int, spacing: PixelSpacingMm | None) -> answers.Answer:

@@ -123,6 +123,7 @@ class Supervisor:
                 child.deaths = 0
 
     def _died(self, child: Child, status: int, now: float) -> None:
+        child.was_ready |= child.ready.is_set()
         child.bury()
         delay_s = min(self._patience.longest_s, self._patience.first_s * 2.0 ** min(child.deaths, 30))
         child.deaths += 1

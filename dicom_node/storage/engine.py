@@ -70,6 +70,12 @@ def named_errors(url: URL) -> Iterator[None]:
         raise DatabaseUnavailable(f"The database {masked(url)} has no free connection.") from error
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for another engine. Raises DatabaseRefused for a malformed URL."""
+    parsed = _parse(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)

@@ -56,6 +56,7 @@ def add_job(repository: Repository) -> int:
 
 
 @pytest.mark.parametrize("verb", LISTINGS, ids=" ".join)
+@pytest.mark.usefixtures("repository")
 def test_listing_has_json(config: Path, verb: list[str]) -> None:
     code, out, _ = run(*verb, "--json", config=config)
     json.loads(out)
@@ -71,6 +72,7 @@ def test_peers_shows_the_refused_with_advice(config: Path, repository: Repositor
     assert "add it under peers" in run("peers", config=config)[1]
 
 
+@pytest.mark.usefixtures("repository")
 def test_destinations_counts_per_state(config: Path) -> None:
     (row,) = json.loads(run("destinations", "--json", config=config)[1])
     assert row["name"] == "pacs"
@@ -125,11 +127,21 @@ def test_jobs_takes_the_configuration_before_the_verb_too(config: Path, reposito
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel", "confirm", "retry-delivery"])
+@pytest.mark.usefixtures("repository")
 def test_unknown_id_is_one_line_and_status_1(config: Path, verb: str) -> None:
     code, out, err = run("jobs", verb, "4711", config=config)
     assert (code, out) == (1, "")
     assert err.startswith("dicom-node: no ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", [v for v in LISTINGS if v != ["check-config"]], ids=" ".join)
+def test_where_there_is_no_database_none_is_made(config: Path, verb: list[str]) -> None:
+    """An operator in the wrong folder must not read an empty list as an empty queue."""
+    code, out, err = run(*verb, config=config)
+    assert (code, out) == (1, "")
+    assert "no database at" in err
+    assert not (config.parent / "data").exists()
 
 
 def test_confirming_what_is_not_held_is_refused(config: Path, repository: Repository) -> None:

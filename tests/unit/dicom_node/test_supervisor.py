@@ -76,7 +76,7 @@ def test_killed_child_is_started_again_and_the_others_are_left_alone(caplog: pyt
 
 def test_waits_grow_while_a_child_keeps_dying(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with running(worker=READY + "sys.exit(3)"):
+    with running(worker=READY + "sys.exit(1)"):
         wait_until(lambda: events(caplog).count("serve.child_died") >= 4)
     delays = [vars(r)["delay_s"] for r in caplog.records if r.msg == "serve.child_died"]
     assert delays[:4] == [0.05, 0.1, 0.2, 0.2]
