@@ -107,7 +107,7 @@ class ResultsSection(Section):
 class QueueSection(Section):
     lease_s: float = Field(60.0, gt=0, description="a job whose worker was silent this long goes to another worker")
     poll_s: float = Field(0.1, gt=0, description="how often an idle worker or courier looks for work")
-    maximum_attempts: int = Field(8, ge=1, description="attempts before a job is dead; deliveries go by deadline_h")
+    maximum_attempts: int = Field(8, ge=1, description="failures that make a job dead; disk and database faults aside")
     backoff_first_s: float = Field(2.0, gt=0, description="wait after the first failure; doubles each time")
     backoff_cap_s: float = Field(900.0, gt=0, description="longest wait between attempts")
 
