@@ -212,7 +212,8 @@ def _tell(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
             cells = (image.title, image.transfer_syntax, _number(image.known_hc_mm), *_answer(image, repository))
             table.add_row(*map(Text, cells))
     console.print(table)
-    console.print("Made-up images: the numbers show that the way works, not how well it measures.", style="dim")
+    if any(image.known_hc_mm is not None for image in study):
+        console.print("Made-up images: the numbers show that the way works, not how well it measures.", style="dim")
     console.print(f"Received SR, PDF and overlay: {rooms.received}", soft_wrap=True)
     console.print(f"Sent images, configuration and log: {rooms.folder}", soft_wrap=True)
 
