@@ -13,6 +13,7 @@ from dicom_node.domain import Delivery, DeliveryState, IllegalTransition
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
+from dicom_node.storage.counting import count_rows
 from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
 
 
@@ -59,10 +60,7 @@ def any_claimable(session: Session, destination: str, now: datetime) -> bool:
 
 
 def count_claimable(session: Session, now: datetime) -> int:
-    return sum(
-        session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-        for query in (expired(now), due(now))
-    )
+    return count_rows(session, expired(now)) + count_rows(session, due(now))
 
 
 def claim(session: Session, lease: Lease, now: datetime) -> list[DeliveryRow]:

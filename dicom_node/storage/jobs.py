@@ -19,6 +19,7 @@ from dicom_node.domain import (
 )
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances
+from dicom_node.storage.counting import count_rows
 from dicom_node.storage.rows import InstanceRow, JobRow
 
 
@@ -55,10 +56,7 @@ def any_claimable(session: Session, now: datetime) -> bool:
 
 
 def count_claimable(session: Session, now: datetime) -> int:
-    return sum(
-        session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-        for query in (expired(now), due(now))
-    )
+    return count_rows(session, expired(now)) + count_rows(session, due(now))
 
 
 def claim(session: Session, worker: str, lease_until: datetime, now: datetime) -> JobRow | None:
