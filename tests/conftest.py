@@ -8,7 +8,12 @@ them; with CI=true it fails instead, so that a green run never hides a peer that
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,6 +26,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     use_outside_path()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Python waits for such a thread for ever when it exits; name it and fail instead."""
+    if stuck := _lingering_threads(seconds=10):
+        print("threads that do not end:", *stuck, file=sys.stderr)
+        faulthandler.dump_traceback(sys.__stderr__)
+        os._exit(1)
+
+
+def _lingering_threads(seconds: float) -> list[str]:
+    def lingering() -> Iterator[threading.Thread]:
+        return (t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread())
+
+    deadline = time.monotonic() + seconds
+    while any(lingering()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [thread.name for thread in lingering()]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

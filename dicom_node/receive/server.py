@@ -19,7 +19,7 @@ from dicom_node.receive.admission import Gate, RefusalLog
 from dicom_node.receive.contexts import supported_contexts
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.store import Register, Shelf
-from dicom_node.receive.toolkit import adapted
+from dicom_node.receive.toolkit import BoundedSocket, adapted
 from dicom_node.storage.files import SPOOL, make_folder
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -140,8 +140,9 @@ def _end_associations(server: NodeServer) -> None:
     for association in _established(server):
         association.abort()
     for association in server.active_associations:
-        if association.dul.socket is not None:
-            association.dul.socket.close()
+        channel = association.dul.socket
+        if isinstance(channel, BoundedSocket):
+            channel.hang_up()
 
 
 def _established(server: NodeServer) -> list[Association]:

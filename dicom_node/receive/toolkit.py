@@ -19,7 +19,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import pydicom.config
 from pynetdicom import _config, dimse_messages, dul, evt, transport
@@ -83,7 +83,9 @@ class BoundedSocket(transport.AssociationSocket):
         if nr_bytes > LARGEST_PDU:
             raise OSError(errno.EMSGSIZE, "PDU too long")
         data, received = bytearray(nr_bytes), 0
-        connection = cast(socket.socket, self.socket)
+        connection = self.socket
+        if connection is None:
+            raise OSError(errno.ENOTCONN, "connection closed")
         with memoryview(data) as view:
             while received < nr_bytes and (count := connection.recv_into(view[received:])):
                 received += count
@@ -91,10 +93,19 @@ class BoundedSocket(transport.AssociationSocket):
 
     def _shutdown_socket(self) -> None:
         """Close also where shutting down fails because the peer was first; else the descriptor stays open."""
-        connection = cast(socket.socket, self.socket)
+        connection = self.socket
+        if connection is None:  # closed before, here or in another thread
+            return
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
+
+    def hang_up(self) -> None:
+        """End the conversation from any thread: the association's own thread reads the end and closes the socket."""
+        connection = self.socket
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 _do_action = StateMachine.do_action

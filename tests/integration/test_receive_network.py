@@ -330,6 +330,22 @@ def test_an_object_on_its_way_is_finished_before_the_receiver_stops(tmp_path: Pa
     assert len(list((tmp_path / "data" / "objects").rglob("*.dcm"))) == 1
 
 
+def test_the_receiver_stops_while_associations_come_and_go(tmp_path: Path) -> None:
+    for delay_ms in range(0, 60, 5):
+        config, stop = receiver_config(tmp_path / "data", free_port()), threading.Event()
+        before = set(threading.enumerate())
+        receiver = threading.Thread(target=server.run, args=(config, FakeRepository(), stop))
+        receiver.start()
+        wait_until_listening(config.node.port)
+        with socket.create_connection(("127.0.0.1", config.node.port)):  # says nothing: never established
+            with association(config.node.port, [US_IMAGE]):
+                threading.Timer(delay_ms / 1000, stop.set).start()
+            receiver.join(timeout=20)
+
+        assert not receiver.is_alive()
+        eventually(lambda known=before: not [t for t in set(threading.enumerate()) - known if not t.daemon])
+
+
 def test_more_associations_than_allowed_are_rejected_for_now(tmp_path: Path) -> None:
     port = free_port()
     config = receiver_config(tmp_path / "data", port, maximum_associations=1)

@@ -94,3 +94,20 @@ def test_a_read_gives_what_was_asked_for_or_what_there_was(data: bytes, wanted: 
 def test_a_pdu_of_absurd_length_is_not_read() -> None:
     with pytest.raises(OSError, match="PDU too long"):
         bounded(Wire(b"", 1)).recv(LARGEST_PDU + 1)
+
+
+def closed() -> BoundedSocket:
+    connection = BoundedSocket.__new__(BoundedSocket)
+    connection.socket = None
+    return connection
+
+
+def test_closing_and_hanging_up_what_another_thread_closed_is_nothing() -> None:
+    connection = closed()
+    connection._shutdown_socket()
+    connection.hang_up()
+
+
+def test_reading_what_another_thread_closed_is_a_broken_connection() -> None:
+    with pytest.raises(OSError, match="closed"):
+        closed().recv(6)
