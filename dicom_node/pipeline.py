@@ -17,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node import answers
-from dicom_node.decode import DecodedInstance, read_instance, same_content
+from dicom_node.comparison import same_content
+from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
 from dicom_node.errors import InstanceRefused
 from dicom_node.looking import look

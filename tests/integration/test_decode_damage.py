@@ -25,7 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.decode import read_instance, same_content
+from dicom_node.comparison import same_content
+from dicom_node.decode import read_instance
 from dicom_node.errors import InstanceRefused
 from tests.phantoms import head_phantom
 from tests.ultrasound import save, us_image, us_multiframe, us_region

@@ -12,7 +12,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from dicom_node.decode import read_instance, same_content
+from dicom_node.comparison import same_content
+from dicom_node.decode import read_instance
 from dicom_node.domain import Relation
 from dicom_node.errors import InstanceRefused
 from dicom_node.photometric import luminance
