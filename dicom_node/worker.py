@@ -109,7 +109,7 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         configuration=(("cine_frames", str(inference.cine_frames)), ("equation", inference.equation)),
         software_version=__version__,
     )
-    device = equipment(__version__, config.node.ae_title)
+    device = equipment(__version__, repository.installation_serial())
     return Pipeline(
         repository=repository,
         data_dir=config.node.data_dir,

@@ -9,8 +9,9 @@ raise Refused where there is none, and IllegalTransition where the state does no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
@@ -34,10 +35,11 @@ from dicom_node.domain import (
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
-from dicom_node.storage.rows import RefusalRow
+from dicom_node.storage.rows import InstallationRow, RefusalRow
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
+_THE_ONE = 1
 
 
 class Repository:
@@ -68,6 +70,17 @@ class Repository:
         """
         with named_errors(self._engine.url):
             schema.migrate(self._engine)
+
+    def installation_serial(self) -> str:
+        """What this installation calls itself in Device Serial Number; drawn at the first use, the same ever after."""
+        with self._read() as session:
+            row = session.get(InstallationRow, _THE_ONE)
+        if row is not None:
+            return row.serial
+        with suppress(IntegrityError), self._write() as session:  # another process may draw first
+            session.add(InstallationRow(id=_THE_ONE, serial=uuid4().hex))
+        with self._read() as session:
+            return session.get_one(InstallationRow, _THE_ONE).serial
 
     # Received objects
 

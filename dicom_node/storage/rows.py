@@ -176,3 +176,12 @@ class RefusalRow(Row):
     reason: Mapped[str]
     advice: Mapped[str]
     refused_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class InstallationRow(Row):
+    """The one row that tells this installation from every other; all machines of a cluster share it."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    serial: Mapped[str]

@@ -108,8 +108,13 @@ def upgrade() -> None:
         sa.Column("advice", sa.String, nullable=False),
         sa.Column("refused_at", _TIME, nullable=False),
     )
+    op.create_table(
+        "installation",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("serial", sa.String, nullable=False),
+    )
 
 
 def downgrade() -> None:
-    for table in ("refusal", "delivery", "result_object", "result", "job", "instance"):
+    for table in ("installation", "refusal", "delivery", "result_object", "result", "job", "instance"):
         op.drop_table(table)
