@@ -19,7 +19,7 @@ import typer
 
 from dicom_node import __version__, app, checks, logs
 from dicom_node.app import Role, existing_repository, open_repository
-from dicom_node.config import Config, find_config, load_config
+from dicom_node.config import Config, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
 from dicom_node.deliver.courier import link_to
 from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
@@ -282,9 +282,11 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
     if match is None:
         names = ", ".join(d.name for d in config.destinations) or "none"
         raise typer.BadParameter(f"{text!r} is neither a destination ({names}) nor AET@HOST:PORT")
-    ae_title, port = match["ae_title"].strip(" "), int(match["port"])
-    if not 1 <= len(ae_title) <= 16 or not ae_title.isascii() or not ae_title.isprintable() or "\\" in ae_title:
-        raise typer.BadParameter("an AE title has 1 to 16 printable ASCII characters and no backslash")
+    try:
+        ae_title = checked_ae_title(match["ae_title"])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    port = int(match["port"])
     if not 1 <= port <= 65535:
         raise typer.BadParameter("a port is a number from 1 to 65535")
     return PeerAddress(ae_title, match["host"].strip("[]"), port)
@@ -344,12 +346,21 @@ def jobs(  # noqa: PLR0913, PLR0917  the options of the verb
     context.obj = config
     if context.invoked_subcommand is not None:
         return
+    if deliveries:
+        _list_deliveries(config, _states(DeliveryState, state), limit, as_json)
+    else:
+        _list_jobs(config, _states(JobState, state), limit, as_json)
+
+
+def _list_deliveries(config: Path | None, states: Sequence[DeliveryState], limit: int, as_json: bool) -> None:
     with existing_repository(_config(config)) as repository:
-        if deliveries:
-            found = repository.deliveries(_states(DeliveryState, state), limit)
-            show([_delivery_row(delivery) for delivery in found], _DELIVERY_COLUMNS, as_json, empty="no delivery")
-            return
-        rows = [_job_row(job, repository) for job in repository.jobs(_states(JobState, state), limit)]
+        rows = [_delivery_row(delivery) for delivery in repository.deliveries(states, limit)]
+    show(rows, _DELIVERY_COLUMNS, as_json, empty="no delivery")
+
+
+def _list_jobs(config: Path | None, states: Sequence[JobState], limit: int, as_json: bool) -> None:
+    with existing_repository(_config(config)) as repository:
+        rows = [_job_row(job, repository) for job in repository.jobs(states, limit)]
     show(rows, _JOB_COLUMNS, as_json, empty="no job")
 
 

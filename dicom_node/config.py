@@ -28,8 +28,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _ae_title(value: str) -> str:
-    """PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, not only spaces."""
+def checked_ae_title(value: str) -> str:
+    """The title without padding. PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, not blank.
+
+    Raises:
+        ValueError: it is none.
+    """
     title = value.strip(" ")
     if not title or len(title) > 16:
         raise ValueError("an AE title has 1 to 16 characters")
@@ -46,7 +50,7 @@ class NodeSection(Section):
     maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
     minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
 
-    _check_ae = field_validator("ae_title")(_ae_title)
+    _check_ae = field_validator("ae_title")(checked_ae_title)
 
 
 class DatabaseSection(Section):
@@ -67,7 +71,7 @@ class PeerEntry(Section):
     ae_title: str = Field(description="AE title of a scanner that may send to us")
     hosts: tuple[str, ...] = Field((), description="addresses or CIDR blocks it may come from; empty means any")
 
-    _check_ae = field_validator("ae_title")(_ae_title)
+    _check_ae = field_validator("ae_title")(checked_ae_title)
 
     @field_validator("hosts")
     @classmethod
@@ -84,7 +88,7 @@ class DestinationEntry(Section):
     port: Port = Field(description="DICOM port of the PACS")
     objects: tuple[ResultKind, ...] = Field(tuple(ResultKind), description="which result objects it gets")
 
-    _check_ae = field_validator("ae_title")(_ae_title)
+    _check_ae = field_validator("ae_title")(checked_ae_title)
 
 
 class InferenceSection(Section):

@@ -76,7 +76,6 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "delivery_id": _number,
     "revision": _number,
     "job": _number,
-    "attempt": _number,
     "attempts": _number,
     "token": _number,
     # vocabulary of this program: enum values and class names, never sentences
@@ -89,24 +88,18 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "cause": _token,
     "outcome": _token,
     "error": _token,
-    "signal": _token,
     "task": _token,
     "what": _token,
     "tag": _tag,
     "model": _token,
     "model_sha256": _token,
-    "device": _token,
-    "precision": _token,
     "version": _token,
     "worker": _token,
     # quantities
     "count": _number,
-    "found": _number,
     "removed": _number,
     "frame": _number,
-    "frames": _number,
     "size_bytes": _number,
-    "free_mb": _number,
     "seconds": _number,
     "decode_s": _number,
     "examine_s": _number,
@@ -117,7 +110,6 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "delay_s": _number,
     "pid": _number,
     "exit_status": _number,
-    "associations": _number,
 }
 """Every field that may be logged, with the function that lets its value pass or gives None."""
 

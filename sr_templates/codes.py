@@ -19,7 +19,6 @@ PRIVATE_SCHEME_UID = f"{UID_ROOT}.2"
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")  # CID 7021
 ULTRASOUND_OB_GYN_REPORT = Code("11525-3", "LN", "Ultrasound Obstetric and Gyn Report")  # CID 7000
 OBSTETRIC_US_SCAN = Code("268445003", "SCT", "Obstetric US scan")  # CID 12024
-ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 
 # Observer and subject
 DEVICE = Code("121007", "DCM", "Device")  # CID 270

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.domain import EllipsePx, PixelSpacingMm
+from inference.measure import to_millimetres
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
@@ -36,16 +37,15 @@ def axes_px(ellipse: EllipsePx, spacing: PixelSpacingMm) -> Axes:
     """The millimetre axes of an ellipse that is given in pixels.
 
     With unequal row and column spacing these are not the axes of the ellipse in pixels: perpendicular there is not
-    perpendicular in the head. The columns of the map from unit circle to millimetres are rotated onto its axes (SVD).
+    perpendicular in the head.
     """
-    turn = math.radians(ellipse.angle_deg)
-    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    to_px = rotation @ np.diag([ellipse.semi_major_px, ellipse.semi_minor_px])  # unit circle to pixels (x, y)
+    head = to_millimetres(ellipse, spacing)
+    turn = math.radians(head.angle_deg)
+    along, across = np.array([math.cos(turn), math.sin(turn)]), np.array([-math.sin(turn), math.cos(turn)])
     scale = np.array([spacing.column, spacing.row])
-    directions, lengths, _ = np.linalg.svd(np.diag(scale) @ to_px)  # longest first
-    half_px = (directions * lengths) / scale[:, None]  # one axis a column, in pixels
     centre = np.array([ellipse.center_col_px, ellipse.center_row_px])
-    return Axes(_ends(centre, half_px[:, 0]), _ends(centre, half_px[:, 1]))
+    ofd, bpd = head.semi_major_mm * along / scale, head.semi_minor_mm * across / scale
+    return Axes(_ends(centre, ofd), _ends(centre, bpd))
 
 
 def _ends(centre: NDArray[np.float64], half: NDArray[np.float64]) -> tuple[Point, Point]:

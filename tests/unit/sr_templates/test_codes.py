@@ -13,7 +13,6 @@ from sr_templates import codes
 ALL = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
 
 NOT_IN_DICTIONARY = {
-    "ENGLISH",  # RFC 5646 language tag, as in TID 1204
     "HC_REFERENCE_SYSTEM",  # ours
 }
 
