@@ -81,9 +81,20 @@ def to_grid(luminance: Luminance, letterbox: Letterbox, grid: Grid) -> NDArray[n
     """Resample a region, uint8 [rows, columns], onto the grid: grey 0..255, float32 [grid.rows, grid.columns]."""
     rows, columns = luminance.shape
     size = (round(columns * letterbox.column_scale), round(rows * letterbox.row_scale))
-    shrinking = size[0] < columns or size[1] < rows
-    resized = cv2.resize(luminance, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    resized = _resized(luminance, size)
     canvas = np.zeros((grid.rows, grid.columns), np.float32)
     top, left = letterbox.row_pad, letterbox.column_pad
     canvas[top : top + size[1], left : left + size[0]] = resized
     return canvas
+
+
+def _resized(luminance: Luminance, size: tuple[int, int]) -> Luminance:
+    """`size`: columns, rows. Averages along an axis that shrinks, interpolates along one that grows."""
+    rows, columns = luminance.shape
+    smaller = (min(size[0], columns), min(size[1], rows))
+    if smaller != (columns, rows):
+        # alone: where the other axis grows, OpenCV's INTER_AREA does not average, and moves the picture
+        luminance = cv2.resize(luminance, smaller, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if size != smaller:
+        luminance = cv2.resize(luminance, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    return luminance

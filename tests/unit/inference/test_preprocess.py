@@ -49,6 +49,26 @@ def test_a_disc_stays_where_it_is(rows: int, columns: int) -> None:
     assert seen == pytest.approx(box.to_grid(centre)[0], abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "spacing"),
+    [(200, 900, PixelSpacingMm(0.45, 0.1)), (900, 200, PixelSpacingMm(0.1, 0.6)), (100, 500, PixelSpacingMm(0.5, 0.1))],
+)
+def test_a_picture_that_shrinks_along_one_axis_and_grows_along_the_other_stays_where_it_is(
+    rows: int, columns: int, spacing: PixelSpacingMm
+) -> None:
+    box = plan(rows, columns, spacing, GRID)
+    assert (box.row_scale > 1) != (box.column_scale > 1)
+    blob = np.zeros((rows, columns), np.uint8)
+    blob[rows // 4 : rows // 2, columns // 3 : columns // 2] = 255
+    centre = np.array([[(columns // 3 + columns // 2 - 1) / 2, (rows // 4 + rows // 2 - 1) / 2]])
+    on_grid = to_grid(blob, box, GRID)
+    row, column = np.mgrid[0 : GRID.rows, 0 : GRID.columns]
+    seen = np.array([(on_grid * column).sum(), (on_grid * row).sum()]) / on_grid.sum()
+    assert seen == pytest.approx(box.to_grid(centre)[0], abs=0.02)
+    # every source pixel counts: what is averaged keeps its sum
+    assert on_grid.sum() == pytest.approx(blob.sum() * box.row_scale * box.column_scale, rel=0.01)
+
+
 def test_padding_is_black_and_normalisation_is_fixed() -> None:
     box = plan(100, 800, None, GRID)
     canvas = to_grid(np.full((100, 800), 255, np.uint8), box, GRID)
