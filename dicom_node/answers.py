@@ -63,6 +63,7 @@ def finding_facts(finding: Finding) -> Answer:
             "pixel_spacing_mm": _spacing(finding.spacing_mm),
             "ellipse": _ellipse(finding.ellipse),
             "quality": finding.quality,
+            "colour_share": finding.colour_share,
         }
     return {**_nothing(Status.MEASURED, None, ""), **_measurement_facts(finding)}
 
@@ -89,6 +90,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
         "pixel_spacing_mm": _spacing(measurement.spacing_mm),
         "ellipse": _ellipse(measurement.ellipse),
         "quality": measurement.quality,
+        "colour_share": measurement.colour_share,
         "warnings": [str(w) for w in measurement.warnings],
     }
 
@@ -113,6 +115,7 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "pixel_spacing_mm",
         "ellipse",
         "quality",
+        "colour_share",
     ]
     return {
         "status": str(status),

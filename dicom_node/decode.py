@@ -15,6 +15,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicom_node.calibration import Calibration, calibrate, given
+from dicom_node.colour import coloured
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
@@ -47,7 +48,8 @@ class DecodedPicture:
             ValueError: there is no frame of that number.
         """
         for number in numbers:
-            yield Frame(number, luminance(self.display(number)), self.calibration.regions)
+            picture, regions = self.display(number), self.calibration.regions
+            yield Frame(number, luminance(picture), regions, coloured(picture, [region.box for region in regions]))
 
     def display(self, number: int) -> Picture:
         """Frame `number` (1-based) as the machine showed it: uint8 RGB [rows, columns, 3]. Raises as `frames` does."""

@@ -76,11 +76,16 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as the network sees it. `number` is 1-based; `luminance` is uint8 [rows, columns]."""
+    """One frame as the network sees it. `number` is 1-based; `luminance` is uint8 [rows, columns].
+
+    `colour`, bool [rows, columns], is True where the picture shows colour flow or coloured graphics rather than grey or
+    a tint; None where nothing is coloured.
+    """
 
     number: int
     luminance: Luminance
     regions: tuple[Region, ...]
+    colour: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,7 @@ class Remark(StrEnum):
     CRL_PREFERRED = "crl_preferred_before_14_weeks"
     INTERVAL_NOT_CALIBRATED = "interval_not_calibrated"
     REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
+    COLOUR_OVER_HEAD = "colour_over_head"
 
 
 REMARK_TEXT: dict[Remark, str] = {
@@ -195,6 +201,7 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.CRL_PREFERRED: "Below 14 weeks crown-rump length is preferred for dating.",
     Remark.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
     Remark.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
+    Remark.COLOUR_OVER_HEAD: "Colour (flow or graphics) lies over the head; check the outline against a grey image.",
 }
 
 
@@ -242,7 +249,8 @@ class ModelIdentity:
 class Measurement:
     """Everything that SR, PDF, overlay and JSON say about one head; rounded here and nowhere else.
 
-    Lengths in mm to 0.1, the cephalic index in percent to 0.1, `quality` in 0..1 (overlap of mask and ellipse, Dice).
+    Lengths in mm to 0.1, the cephalic index in percent to 0.1, `quality` in 0..1 (overlap of mask and ellipse, Dice),
+    `colour_share` in 0..1 (share of the ellipse's area that is coloured).
     """
 
     frame: int
@@ -258,6 +266,7 @@ class Measurement:
     age: GestationalAge
     quality: float
     warnings: tuple[Remark, ...]
+    colour_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +281,7 @@ class Abstention:
     detail: str
     ellipse: EllipsePx | None
     quality: float | None
+    colour_share: float | None = None
 
 
 Finding = Measurement | Abstention

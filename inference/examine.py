@@ -33,6 +33,10 @@ from inference.segment import Segmenter, largest_component, outline_points
 
 SQUARE = PixelSpacingMm(1.0, 1.0)
 
+NOTABLE_COLOUR_SHARE = 0.01
+"""Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, the
+smallest colour box that shows a vessel does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outline:
@@ -41,6 +45,7 @@ class Outline:
     ellipse: EllipsePx
     ellipse_mm: EllipseMm
     overlap: float
+    colour_share: float = 0.0
 
 
 class Examiner:
@@ -100,7 +105,8 @@ class Examiner:
         except DegenerateFitError:
             return Objection(Reason.NO_HEAD_FOUND, "")
         ellipse = to_pixels(fitted, spacing)
-        return Outline(ellipse, fitted, _overlap(component, ellipse, segmentation.letterbox))
+        overlap = _overlap(component, ellipse, segmentation.letterbox)
+        return Outline(ellipse, fitted, overlap, _colour_share(frame, region, ellipse))
 
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""
@@ -111,6 +117,8 @@ class Examiner:
         warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
         if interval is None:
             warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
+        if outline.colour_share >= NOTABLE_COLOUR_SHARE:
+            warnings.append(Remark.COLOUR_OVER_HEAD)
         semi_major, semi_minor = outline.ellipse_mm.semi_major_mm, outline.ellipse_mm.semi_minor_mm
         return Measurement(
             frame=frame,
@@ -126,6 +134,7 @@ class Examiner:
             age=age,
             quality=round(outline.overlap, 4),
             warnings=tuple(warnings),
+            colour_share=round(outline.colour_share, 4),
         )
 
 
@@ -143,7 +152,18 @@ def _abstain(frame: int, region: Region, objection: Objection, outline: Outline 
         detail=objection.detail,
         ellipse=None if outline is None else _to_frame(outline.ellipse, region),
         quality=None if outline is None else round(outline.overlap, 4),
+        colour_share=None if outline is None else round(outline.colour_share, 4),
     )
+
+
+def _colour_share(frame: Frame, region: Region, ellipse: EllipsePx) -> float:
+    """Share of the ellipse (region pixels), as far as it lies in the region, that shows colour."""
+    if frame.colour is None:
+        return 0.0
+    box = region.box
+    colour = frame.colour[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1]
+    inside = inside_distance_px(ellipse, *colour.shape) > 0
+    return int((colour & inside).sum()) / max(1, int(inside.sum()))
 
 
 def _overlap(component: NDArray[np.bool_], ellipse: EllipsePx, letterbox: Letterbox) -> float:

@@ -27,7 +27,7 @@ CONTRACT = {
     *("sop_instance_uid", "file", "status", "reason", "reason_text", "frame", "hc_mm", "hc_low_mm", "hc_high_mm"),
     *("bpd_mm", "ofd_mm", "ga_days", "ga_low_days", "ga_high_days", "ga_equation", "ga_reason", "trimester"),
     *("calibration_source", "pixel_spacing_mm", "ellipse", "quality", "warnings", "frames_used", "model"),
-    *("model_sha256", "seconds", "measurements"),
+    *("model_sha256", "seconds", "measurements", "colour_share"),
 }
 MODEL = ModelIdentity("m", "ab" * 32)
 BOX = RegionPx(0, 0, 99, 79)

@@ -160,3 +160,24 @@ def test_the_best_frame_of_several_speaks_and_all_are_named() -> None:
     result = examiner().examine([empty, good])
     assert result.frames_used == (1, 5)
     assert result.finding.frame == 5
+
+
+@pytest.mark.parametrize(("columns", "remarked"), [(0, False), (4, False), (100, True)])
+def test_colour_over_the_head_is_reported_by_its_share_of_the_area(columns: int, remarked: bool) -> None:
+    head, box = EllipsePx(400, 270, 220, 170, 10), RegionPx(40, 30, 799, 539)
+    frame = frame_of(head, regions=(Region(box, SQUARE, CalibrationSource.ULTRASOUND_REGION),))
+    colour = np.zeros(frame.luminance.shape, np.bool_)
+    colour[200:340, 300 : 300 + columns] = True
+    colour[:, 700:] = True  # beside the head
+    result = examiner().examine([replace(frame, colour=colour)]).finding
+    assert isinstance(result, Measurement)
+    assert result.colour_share == pytest.approx(140 * columns / (np.pi * 220 * 170), abs=5e-4)
+    assert (Remark.COLOUR_OVER_HEAD in result.warnings) is remarked
+
+
+def test_an_outline_without_a_scale_has_its_share_of_colour_too() -> None:
+    frame = frame_of(EllipsePx(400, 270, 220, 170, 10), regions=(Region(WHOLE, None, CalibrationSource.NONE),))
+    result = examiner().examine([replace(frame, colour=np.ones(frame.luminance.shape, np.bool_))]).finding
+    assert isinstance(result, Abstention)
+    assert result.colour_share == 1.0
+    assert finding(EllipsePx(400, 270, 3, 2, 0)).colour_share is None

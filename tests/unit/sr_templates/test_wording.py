@@ -67,6 +67,11 @@ def test_early_heads_carry_the_crl_remark_and_all_carry_the_others() -> None:
     assert bare == (REMARK_TEXT[Remark.PLANE_NOT_VERIFIED], REMARK_TEXT[Remark.DO_NOT_REDATE])
 
 
+def test_colour_over_the_head_is_said_in_every_report() -> None:
+    head = measurement(warnings=(Remark.COLOUR_OVER_HEAD,))
+    assert REMARK_TEXT[Remark.COLOUR_OVER_HEAD] in wording.comments(report(measurement=head))
+
+
 def test_the_reference_system_is_never_called_hadlock_1984() -> None:
     age = measurement(REFERENCE_SYSTEM).age
     assert "not Hadlock" in wording.equation_name(age)
