@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from dicom_node.errors import InstanceRefused
@@ -18,6 +18,7 @@ from inference.domain import (
     ModelIdentity,
     PixelSpacingMm,
     Reason,
+    RegionPx,
     Status,
 )
 
@@ -59,7 +60,10 @@ def finding_facts(finding: Finding) -> Answer:
         return {
             **_nothing(Status.ABSTAINED, finding.reason, finding.detail),
             "frame": finding.frame,
+            "region": _box(finding.region),
+            "cephalic_index_percent": finding.cephalic_index_percent,
             "calibration_source": str(finding.calibration_source),
+            "calibration_detail": finding.calibration_detail or None,
             "pixel_spacing_mm": _spacing(finding.spacing_mm),
             "ellipse": _ellipse(finding.ellipse),
             "quality": finding.quality,
@@ -73,6 +77,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
     age = measurement.age
     return {
         "frame": measurement.frame,
+        "region": _box(measurement.region),
         "hc_mm": measurement.hc_mm,
         "hc_low_mm": None if interval is None else interval.low,
         "hc_high_mm": None if interval is None else interval.high,
@@ -87,6 +92,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
         "ga_reason": None if age.reason is None else str(age.reason),
         "trimester": None if age.trimester is None else str(age.trimester),
         "calibration_source": str(measurement.calibration_source),
+        "calibration_detail": measurement.calibration_detail or None,
         "pixel_spacing_mm": _spacing(measurement.spacing_mm),
         "ellipse": _ellipse(measurement.ellipse),
         "quality": measurement.quality,
@@ -98,6 +104,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
 def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
     numbers: Sequence[str] = [
         "frame",
+        "region",
         "hc_mm",
         "hc_low_mm",
         "hc_high_mm",
@@ -112,6 +119,7 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "ga_reason",
         "trimester",
         "calibration_source",
+        "calibration_detail",
         "pixel_spacing_mm",
         "ellipse",
         "quality",
@@ -124,6 +132,11 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         **dict.fromkeys(numbers),
         "warnings": [],
     }
+
+
+def _box(region: RegionPx | None) -> list[int] | None:
+    """[min column, min row, max column, max row], inclusive, in pixels of the frame."""
+    return None if region is None else list(astuple(region))
 
 
 def _spacing(spacing: PixelSpacingMm | None) -> list[float] | None:

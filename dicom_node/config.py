@@ -99,6 +99,9 @@ class InferenceSection(Section):
     threads: int = Field(2, ge=1, le=256, description="CPU threads of one worker")
     cine_frames: int = Field(16, ge=1, le=512, description="frames of a cine that are examined, evenly spread")
     equation: Literal["hadlock-1984", "reference-system"] = Field("hadlock-1984", description="HC to GA")
+    secondary_captures: Literal["never", "measure"] = Field(
+        "never", description="screenshots and scans that are sent to the node: never measured, or measured like images"
+    )
 
 
 class ResultsSection(Section):

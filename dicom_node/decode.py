@@ -20,9 +20,12 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
 from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe, is_decodable
-from dicom_node.receive.contexts import measurable
+from dicom_node.receive.contexts import is_secondary_capture, measurable
 from inference.domain import Frame, PixelSpacingMm, Reason
 from sr_templates.uids import is_own_object
+
+CAPTURE_MODALITIES = frozenset({"", "US", "OT"})
+"""What a secondary capture of an ultrasound screen says it is: ultrasound, other, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ class DecodedInstance(DecodedPicture):
     header: Dataset = field(kw_only=True, repr=False)
 
 
-def read_instance(path: Path) -> DecodedInstance:
+def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedInstance:
     """Open an object for measurement. Headers and lengths are checked now, frames are decoded when asked for.
+
+    `secondary_captures`: whether screenshots and scans are wanted beside ultrasound images.
 
     Raises:
         InstanceRefused: EMPTY_FILE, NOT_DICOM, TRUNCATED, UNREADABLE, OWN_RESULT, UNSUPPORTED_SOP_CLASS,
@@ -79,8 +84,7 @@ def read_instance(path: Path) -> DecodedInstance:
     file = read_part10(path)
     if is_own_object(file.header):
         raise InstanceRefused(Reason.OWN_RESULT)
-    if not measurable(str(file.header.get("SOPClassUID", ""))):
-        raise InstanceRefused(Reason.UNSUPPORTED_SOP_CLASS)
+    _check_class(file.header, secondary_captures)
     pixels = stored_pixels(file)
     what = pixels.description
 
@@ -96,6 +100,15 @@ def read_instance(path: Path) -> DecodedInstance:
         # offset tables of that group describe pixel data that this header no longer has
         header=without_groups(file.header, (PIXEL_DATA_GROUP,)),
     )
+
+
+def _check_class(header: Dataset, secondary_captures: bool) -> None:
+    """A secondary capture may be of any modality; it is looked at unless it names another than ultrasound."""
+    sop_class = str(header.get("SOPClassUID", ""))
+    if not measurable(sop_class, secondary_captures=secondary_captures):
+        raise InstanceRefused(Reason.UNSUPPORTED_SOP_CLASS)
+    if is_secondary_capture(sop_class) and str(header.get("Modality", "")).strip() not in CAPTURE_MODALITIES:
+        raise InstanceRefused(Reason.UNSUPPORTED_SOP_CLASS, "(a secondary capture of another modality)")
 
 
 def read_picture(path: Path, spacing_mm: PixelSpacingMm | None) -> DecodedPicture:

@@ -56,4 +56,4 @@ def measure_file(path: Path, examiner: Examiner, cine_frames: int, spacing: Pixe
 def _open(path: Path, spacing: PixelSpacingMm | None) -> DecodedPicture:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return read_picture(path, spacing)
-    return read_instance(path)
+    return read_instance(path, secondary_captures=True)  # whoever names a file wants it looked at

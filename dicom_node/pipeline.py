@@ -54,6 +54,7 @@ class Pipeline:
     cine_frames: int
     accept_corrections: bool
     now: Callable[[], datetime]
+    secondary_captures: bool = False
 
     def run(self, job: Job) -> None:
         """Do one job.
@@ -107,7 +108,8 @@ class Pipeline:
         began = time.perf_counter()
         try:
             with named_read_errors(), watch("decode"):
-                decoded = read_instance(self.data_dir / instance.path)
+                path = self.data_dir / instance.path
+                decoded = read_instance(path, secondary_captures=self.secondary_captures)
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):

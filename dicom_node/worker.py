@@ -118,6 +118,7 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,
         accept_corrections=config.results.identity_corrections == "accept",
+        secondary_captures=inference.secondary_captures == "measure",
         now=utc_now,
     )
 

@@ -39,6 +39,7 @@ class CalibrationSource(StrEnum):
 
     ULTRASOUND_REGION = "ultrasound_region"  # PS3.3 C.8.5.5.1, (0018,6011)
     PIXEL_SPACING = "pixel_spacing"  # (0028,0030)
+    NOMINAL_SCANNED_PIXEL_SPACING = "nominal_scanned_pixel_spacing"  # (0018,2010), secondary captures only
     GIVEN = "given"  # by the user, for a file that is not DICOM
     NONE = "none"
 
@@ -60,18 +61,38 @@ class RegionPx:
     def rows(self) -> int:
         return self.max_row - self.min_row + 1
 
+    @property
+    def area(self) -> int:
+        return self.rows * self.columns
+
+    def intersection(self, other: RegionPx) -> RegionPx | None:
+        """The pixels of both, or None where they share none."""
+        left, top = max(self.min_column, other.min_column), max(self.min_row, other.min_row)
+        right, bottom = min(self.max_column, other.max_column), min(self.max_row, other.max_row)
+        return RegionPx(left, top, right, bottom) if left <= right and top <= bottom else None
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of the frame that shows one 2-D image, with its scale.
 
-    `spacing_mm` is None where the scale is absent or not to be trusted; `reason` then says why.
+    `spacing_mm` is None where the scale is absent or not to be trusted; `reason` then says why, and `detail` in which
+    way. `calibration_detail` is what the source says about itself (Pixel Spacing Calibration Type). `pixel_aspect` is
+    height over width of a pixel where there is no scale but a shape is known, else None.
+
+    An outline may not enter `covered`, the parts of the box that show something else or at another scale, nor leave
+    the box into `beside`, the pictures and traces around it that have another scale.
     """
 
     box: RegionPx
     spacing_mm: PixelSpacingMm | None
     calibration_source: CalibrationSource
     reason: Reason | None = None
+    detail: str = ""
+    calibration_detail: str = ""
+    pixel_aspect: float | None = None
+    covered: tuple[RegionPx, ...] = ()
+    beside: tuple[RegionPx, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +160,8 @@ class Reason(StrEnum):
     IMPLAUSIBLE_SPACING = "implausible_spacing"
     NO_TWO_DIMENSIONAL_REGION = "no_two_dimensional_region"
     OVERLAPPING_REGION = "overlapping_region"
+    CROSSES_REGIONS = "crosses_regions"
+    REGIONS_DISAGREE = "regions_disagree"
     NO_HEAD_FOUND = "no_head_found"
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
@@ -156,16 +179,18 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNREADABLE: "The object cannot be parsed; it is damaged or was written wrongly.",
     Reason.NO_PIXEL_DATA: "The object carries no pixel data.",
     Reason.BAD_PIXEL_DESCRIPTION: "Rows, columns, bits or samples do not describe a readable image.",
-    Reason.UNSUPPORTED_SOP_CLASS: "Only ultrasound images and ultrasound multi-frame images are measured.",
+    Reason.UNSUPPORTED_SOP_CLASS: "Only ultrasound images are measured; secondary captures where a rule says so.",
     Reason.UNSUPPORTED_TRANSFER_SYNTAX: "The transfer syntax cannot be decoded here.",
     Reason.UNSUPPORTED_PHOTOMETRIC: "The photometric interpretation cannot be shown as grey.",
     Reason.PIXELS_UNDECODABLE: "The pixel data could not be decoded.",
     Reason.OWN_RESULT: "The object is a result of this node; results are never measured.",
     Reason.NOT_CALIBRATED: "The image carries no millimetre scale; the outline is shown without HC and GA.",
-    Reason.CALIBRATION_CONFLICT: "Region calibration and pixel spacing disagree; neither is used.",
+    Reason.CALIBRATION_CONFLICT: "What the header says about the scale contradicts itself; none of it is used.",
     Reason.IMPLAUSIBLE_SPACING: "The pixel spacing is outside 0.02 to 1.0 mm.",
     Reason.NO_TWO_DIMENSIONAL_REGION: "The image shows no two-dimensional region (M-mode, Doppler or graphics only).",
-    Reason.OVERLAPPING_REGION: "Another region with another scale lies over the image.",
+    Reason.OVERLAPPING_REGION: "A trace, or a picture at another scale, lies over the head.",
+    Reason.CROSSES_REGIONS: "The outline crosses into a neighbouring region that has another scale.",
+    Reason.REGIONS_DISAGREE: "Two regions show heads of different size; nobody knows which is meant.",
     Reason.NO_HEAD_FOUND: "No fetal head was found.",
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
     Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
@@ -193,6 +218,7 @@ class Remark(StrEnum):
     INTERVAL_NOT_CALIBRATED = "interval_not_calibrated"
     REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
     COLOUR_OVER_HEAD = "colour_over_head"
+    SCALE_OF_SCANNED_MEDIUM = "scale_is_that_of_the_scanned_medium"
 
 
 REMARK_TEXT: dict[Remark, str] = {
@@ -202,6 +228,9 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
     Remark.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
     Remark.COLOUR_OVER_HEAD: "Colour (flow or graphics) lies over the head; check the outline against a grey image.",
+    Remark.SCALE_OF_SCANNED_MEDIUM: (
+        "The scale is that of the scanned film or paper; HC is right only if it was printed in life size."
+    ),
 }
 
 
@@ -267,11 +296,15 @@ class Measurement:
     quality: float
     warnings: tuple[Remark, ...]
     colour_share: float = 0.0
+    calibration_detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """A look without a number: the reason, what was seen, and the outline if there was one."""
+    """A look without a number: the reason, what was seen, and the outline if there was one.
+
+    `cephalic_index_percent` is there where only the scale is missing: shape needs none.
+    """
 
     frame: int
     region: RegionPx | None
@@ -282,6 +315,8 @@ class Abstention:
     ellipse: EllipsePx | None
     quality: float | None
     colour_share: float | None = None
+    cephalic_index_percent: float | None = None
+    calibration_detail: str = ""
 
 
 Finding = Measurement | Abstention
@@ -289,14 +324,18 @@ Finding = Measurement | Abstention
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """All findings of one object, one per examined region and frame; `chosen` indexes the one that speaks for it."""
+    """All findings of one object, one per examined region and frame; `chosen` indexes the one that speaks for it.
+
+    Where the findings contradict one another, `objection` speaks instead.
+    """
 
     findings: tuple[Finding, ...]
     chosen: int
     frames_used: tuple[int, ...]
     model: ModelIdentity
     seconds: float
+    objection: Abstention | None = None
 
     @property
     def finding(self) -> Finding:
-        return self.findings[self.chosen]
+        return self.objection or self.findings[self.chosen]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +24,19 @@ from inference.domain import (
     PixelSpacingMm,
     Reason,
     Region,
+    RegionPx,
     Remark,
 )
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
-from inference.quality import Objection, object_to_outline, object_to_size
+from inference.quality import Objection, object_to_outline, object_to_place, object_to_shape, object_to_size
 from inference.segment import Segmenter, largest_component, outline_points
 
-SQUARE = PixelSpacingMm(1.0, 1.0)
+SQUARE_PIXELS = 1.0
+
+UNSTATED_MARGIN = 0.03
+"""Relative; how far two values of HC may lie apart where the model has no interval that would say it."""
 
 NOTABLE_COLOUR_SHARE = 0.01
 """Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, the
@@ -61,7 +66,10 @@ class Examiner:
         return self._model.identity
 
     def examine(self, frames: Iterable[Frame]) -> Examination:
-        """Look at every region of every frame; the measured finding of the best quality speaks for all."""
+        """Look at every region of every frame; the measured finding of the best quality speaks for all.
+
+        Where another region contradicts it, nobody does: `Examination.objection`.
+        """
         began = time.perf_counter()
         findings: list[Finding] = []
         numbers: list[int] = []
@@ -70,7 +78,9 @@ class Examiner:
             findings.extend(self.examine_region(frame, region) for region in frame.regions)
         if not findings:
             raise ValueError("an examination needs at least one region")
-        return Examination(tuple(findings), _choose(findings), tuple(numbers), self.model, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        chosen, objection = _choose(findings), _disagreement(findings)
+        return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection)
 
     def examine_region(self, frame: Frame, region: Region) -> Finding:
         """One region of one frame."""
@@ -80,21 +90,31 @@ class Examiner:
         """What may be said about an outline in frame number `frame`."""
         if isinstance(outline, Objection):
             return _abstain(frame, region, outline, None)
-        objection = object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
+        objection = object_to_place(_to_frame(outline.ellipse, region), region)
+        objection = objection or object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
         if objection is None and region.spacing_mm is None:
-            objection = Objection(region.reason or Reason.NOT_CALIBRATED, "")
-        elif objection is None:
-            objection = object_to_size(self._model.gate, outline.ellipse_mm)
+            return self._not_calibrated(frame, region, outline)
+        objection = objection or object_to_size(self._model.gate, outline.ellipse_mm)
         if objection is not None:
             return _abstain(frame, region, objection, outline)
         return self._measure(frame, region, outline)
+
+    def _not_calibrated(self, frame: int, region: Region, outline: Outline) -> Abstention:
+        """No millimetres; the shape is told where that of the pixels is known and the outline could be a head."""
+        objection = Objection(region.reason or Reason.NOT_CALIBRATED, region.detail)
+        if region.pixel_aspect is None:
+            return _abstain(frame, region, objection, outline)
+        shape = object_to_shape(self._model.gate, outline.ellipse_mm)
+        if shape is not None:
+            return _abstain(frame, region, shape, outline)
+        return replace(_abstain(frame, region, objection, outline), cephalic_index_percent=_cephalic_index(outline))
 
     def outline(self, frame: Frame, region: Region) -> Outline | Objection:
         """Find the head in one region, whatever its quality; an objection where nothing is found."""
         box = region.box
         crop = np.ascontiguousarray(frame.luminance[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1])
-        spacing = region.spacing_mm or SQUARE
-        segmentation = self._segmenter(crop, region.spacing_mm)
+        spacing = _spacing_or_shape(region)
+        segmentation = self._segmenter(crop, spacing)
         level = self._model.probability
         component = largest_component(segmentation.probability, level)
         if component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(*crop.shape):
@@ -119,6 +139,8 @@ class Examiner:
             warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
         if outline.colour_share >= NOTABLE_COLOUR_SHARE:
             warnings.append(Remark.COLOUR_OVER_HEAD)
+        if region.calibration_source is CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING:
+            warnings.append(Remark.SCALE_OF_SCANNED_MEDIUM)
         semi_major, semi_minor = outline.ellipse_mm.semi_major_mm, outline.ellipse_mm.semi_minor_mm
         return Measurement(
             frame=frame,
@@ -130,12 +152,22 @@ class Examiner:
             hc_interval=interval,
             bpd_mm=round(2.0 * semi_minor, 1),
             ofd_mm=round(2.0 * semi_major, 1),
-            cephalic_index_percent=round(100.0 * semi_minor / semi_major, 1),
+            cephalic_index_percent=_cephalic_index(outline),
             age=age,
             quality=round(outline.overlap, 4),
             warnings=tuple(warnings),
             colour_share=round(outline.colour_share, 4),
+            calibration_detail=region.calibration_detail,
         )
+
+
+def _spacing_or_shape(region: Region) -> PixelSpacingMm:
+    """The spacing; without one, the shape of the pixels in units of their own width."""
+    return region.spacing_mm or PixelSpacingMm(region.pixel_aspect or SQUARE_PIXELS, 1.0)
+
+
+def _cephalic_index(outline: Outline) -> float:
+    return round(100.0 * outline.ellipse_mm.semi_minor_mm / outline.ellipse_mm.semi_major_mm, 1)
 
 
 def _to_frame(ellipse: EllipsePx, region: Region) -> EllipsePx:
@@ -153,6 +185,7 @@ def _abstain(frame: int, region: Region, objection: Objection, outline: Outline 
         ellipse=None if outline is None else _to_frame(outline.ellipse, region),
         quality=None if outline is None else round(outline.overlap, 4),
         colour_share=None if outline is None else round(outline.colour_share, 4),
+        calibration_detail=region.calibration_detail,
     )
 
 
@@ -179,6 +212,34 @@ def _scaled(ellipse: EllipsePx, letterbox: Letterbox, centre: NDArray[np.float64
     as_mm = EllipseMm(0.0, 0.0, ellipse.semi_major_px, ellipse.semi_minor_px, ellipse.angle_deg)
     scaled = to_pixels(as_mm, PixelSpacingMm(1.0 / letterbox.row_scale, 1.0 / letterbox.column_scale))
     return shift(scaled, float(centre[0]), float(centre[1]))
+
+
+def _disagreement(findings: list[Finding]) -> Abstention | None:
+    """An abstention where the best findings of two regions do not fit together: two heads, or one wrong scale."""
+    best: dict[RegionPx, Measurement] = {}
+    for finding in findings:
+        if isinstance(finding, Measurement):
+            known = best.get(finding.region)
+            best[finding.region] = finding if known is None or finding.quality > known.quality else known
+    if all(_fit_together(a, b) for a, b in combinations(best.values(), 2)):
+        return None
+    values = " and ".join(f"{m.hc_mm:.1f}" for m in best.values())
+    frame = max(best.values(), key=lambda m: m.quality).frame
+    detail = f"HC would be {values} mm."
+    return Abstention(frame, None, None, CalibrationSource.NONE, Reason.REGIONS_DISAGREE, detail, None, None)
+
+
+def _fit_together(a: Measurement, b: Measurement) -> bool:
+    """Whether the intervals of HC overlap."""
+    smaller, larger = sorted((_bounds(a), _bounds(b)))
+    return larger[0] <= smaller[1]
+
+
+def _bounds(measurement: Measurement) -> tuple[float, float]:
+    interval = measurement.hc_interval
+    if interval is not None:
+        return interval.low, interval.high
+    return measurement.hc_mm * (1.0 - UNSTATED_MARGIN), measurement.hc_mm * (1.0 + UNSTATED_MARGIN)
 
 
 def _choose(findings: list[Finding]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from inference.domain import EllipseMm, EllipsePx, Reason, RegionPx
-from inference.measure import circumference_mm, outline_px
+from inference.domain import EllipseMm, EllipsePx, Reason, Region, RegionPx
+from inference.measure import circumference_mm, inside_distance_px, outline_px, shift
 
 OUTLINE_POINTS = 256
 
@@ -47,15 +48,44 @@ def object_to_outline(gate: Gate, overlap: float, ellipse: EllipsePx, region: Re
     return None
 
 
+def object_to_place(ellipse: EllipsePx, region: Region) -> Objection | None:
+    """A head that something lies over, or that reaches into another scale. `ellipse` in frame pixels."""
+    if any(_reaches(ellipse, box) for box in region.covered):
+        return Objection(Reason.OVERLAPPING_REGION, "")
+    if any(_reaches(ellipse, box, besides=region.box) for box in region.beside):
+        return Objection(Reason.CROSSES_REGIONS, "")
+    return None
+
+
 def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:
     """Objections that need millimetres."""
     hc = circumference_mm(ellipse)
     if not gate.lowest_hc_mm <= hc <= gate.highest_hc_mm:
         return Objection(Reason.IMPLAUSIBLE_SIZE, f"The outline measures {hc:.0f} mm around.")
+    return object_to_shape(gate, ellipse)
+
+
+def object_to_shape(gate: Gate, ellipse: EllipseMm) -> Objection | None:
+    """Objections that need the shape of the pixels, and no scale."""
     index = 100.0 * ellipse.semi_minor_mm / ellipse.semi_major_mm
     if not gate.lowest_cephalic_index <= index <= gate.highest_cephalic_index:
         return Objection(Reason.IMPLAUSIBLE_SHAPE, f"The cephalic index would be {index:.0f} %.")
     return None
+
+
+def _reaches(ellipse: EllipsePx, box: RegionPx, besides: RegionPx | None = None) -> bool:
+    """Whether a pixel of `box` (those in `besides` not counted) has its centre inside the ellipse."""
+    reach = math.ceil(ellipse.semi_major_px) + 1
+    column, row = round(ellipse.center_col_px), round(ellipse.center_row_px)
+    near = box.intersection(RegionPx(column - reach, row - reach, column + reach, row + reach))
+    if near is None:
+        return False
+    inside = inside_distance_px(shift(ellipse, -near.min_column, -near.min_row), near.rows, near.columns) > 0
+    own = None if besides is None else near.intersection(besides)
+    if own is not None:
+        top, left = own.min_row - near.min_row, own.min_column - near.min_column
+        inside[top : top + own.rows, left : left + own.columns] = False
+    return bool(inside.any())
 
 
 def share_outside(ellipse: EllipsePx, region: RegionPx) -> float:

@@ -331,11 +331,10 @@ def _method_block(page: Page, report: ReportInput, y: float) -> float:
     measurement, source = report.measurement, report.source
     page.text(MARGIN, y, "How it was measured", HEADING)
     frame = f", frame {measurement.frame}" if is_multi_frame(source) else ""
-    calibration = wording.CALIBRATION_TEXT[measurement.calibration_source]
     rows = [
         ("Method", f"{wording.method(report)}; ellipse on the outer border of the skull"),
         ("Weights", f"sha256 {report.model.sha256}"),
-        ("Scale", f"{calibration}, {wording.spacing(measurement.spacing_mm)} per pixel (row x column)"),
+        ("Scale", wording.scale(measurement)),
         ("Equation", wording.equation_citation(measurement.age) or wording.equation_name(measurement.age)),
         ("Image", f"{identity.text_of(source, 'SOPInstanceUID')}{frame}"),
     ]

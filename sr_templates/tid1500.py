@@ -223,6 +223,7 @@ def _algorithm(report: ReportInput) -> AlgorithmIdentification:
         parameters=[
             f"weights sha256 {report.model.sha256}",
             f"equation {report.measurement.age.equation}",
+            f"calibration {report.measurement.calibration_source}",
         ],
         family=codes.ARTIFICIAL_INTELLIGENCE,
         manufacturer=report.equipment.manufacturer,

@@ -43,6 +43,7 @@ EQUATION_TEXT = {"hadlock-1984": "Hadlock 1984 (HC)", "reference-system": "refer
 CALIBRATION_TEXT = {
     CalibrationSource.ULTRASOUND_REGION: "ultrasound region",
     CalibrationSource.PIXEL_SPACING: "pixel spacing attribute",
+    CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING: "nominal scanned pixel spacing, of the scanned medium",
     CalibrationSource.GIVEN: "given by the user",
     CalibrationSource.NONE: "none",
 }
@@ -119,6 +120,13 @@ def spacing(value: PixelSpacingMm) -> str:
     return f"{value.row:.4f} x {value.column:.4f} mm"
 
 
+def scale(measurement: Measurement) -> str:
+    """Where the millimetres come from: `pixel spacing attribute (FIDUCIAL), 0.1230 x 0.1230 mm per pixel`."""
+    detail = f" ({measurement.calibration_detail})" if measurement.calibration_detail else ""
+    source = CALIBRATION_TEXT[measurement.calibration_source]
+    return f"{source}{detail}, {spacing(measurement.spacing_mm)} per pixel (row x column)"
+
+
 def quality(measurement: Measurement) -> str:
     """`0.985`: overlap (Dice) of the segmented head and the fitted ellipse."""
     return f"{measurement.quality:.3f}"
@@ -158,9 +166,6 @@ def comments(report: ReportInput) -> tuple[str, ...]:
         lines.append(f"HC {interval_name(report.interval_coverage)}: {hc_range(measurement)}.")
     lines += [*coverage_notes(measurement), *remarks(measurement), BPD_IS_OUTER]
     lines.append(f"Quality {quality(measurement)} (overlap of segmented head and fitted ellipse, Dice).")
-    lines.append(
-        f"Scale: {CALIBRATION_TEXT[measurement.calibration_source]},"
-        f" {spacing(measurement.spacing_mm)} per pixel (row x column)."
-    )
+    lines.append(f"Scale: {scale(measurement)}.")
     lines.append(RESEARCH_USE)
     return tuple(lines)

@@ -37,6 +37,7 @@ def us_region(
     spatial_format: int = TWO_DIMENSIONAL,
     data_type: int = TISSUE,
     units: tuple[int, int] = (CM, CM),
+    low_priority: bool = False,
 ) -> Dataset:
     """One item of Sequence of Ultrasound Regions (PS3.3 C.8.5.5.1).
 
@@ -45,7 +46,7 @@ def us_region(
     region = Dataset()
     region.RegionSpatialFormat = spatial_format
     region.RegionDataType = data_type
-    region.RegionFlags = 0
+    region.RegionFlags = int(low_priority)
     region.RegionLocationMinX0, region.RegionLocationMinY0, region.RegionLocationMaxX1, region.RegionLocationMaxY1 = box
     region.PhysicalUnitsXDirection, region.PhysicalUnitsYDirection = units
     region.PhysicalDeltaX, region.PhysicalDeltaY = delta_cm

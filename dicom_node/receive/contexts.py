@@ -21,13 +21,18 @@ US_MULTIFRAME_IMAGE_RETIRED = "1.2.840.10008.5.1.4.1.1.3"
 MEASURED_CLASSES = (US_IMAGE, US_MULTIFRAME_IMAGE, US_IMAGE_RETIRED, US_MULTIFRAME_IMAGE_RETIRED)
 """PS3.4 B.5 (current) and the two of PS3.4-1993 that older machines still send."""
 
-KEPT_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.6.2",  # Enhanced US Volume
+SECONDARY_CAPTURES = (
     "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.1",  # Multi-frame Single Bit Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.4",  # Multi-frame True Color Secondary Capture
+)
+"""Screenshots and scans: measured only where a rule says so."""
+
+KEPT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.6.2",  # Enhanced US Volume
+    *SECONDARY_CAPTURES,
+    "1.2.840.10008.5.1.4.1.1.7.1",  # Multi-frame Single Bit Secondary Capture
     "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.11.2",  # Color Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.11.3",  # Pseudo-color Softcopy Presentation State
@@ -52,9 +57,14 @@ _RETIRED_KEYWORDS = {
 }
 
 
-def measurable(sop_class_uid: str) -> bool:
-    """Whether objects of this SOP class are ultrasound images, which alone are measured."""
-    return sop_class_uid in MEASURED_CLASSES
+def measurable(sop_class_uid: str, *, secondary_captures: bool = False) -> bool:
+    """Whether objects of this SOP class are ultrasound images or, where these are wanted, secondary captures."""
+    return sop_class_uid in MEASURED_CLASSES or (secondary_captures and is_secondary_capture(sop_class_uid))
+
+
+def is_secondary_capture(sop_class_uid: str) -> bool:
+    """Whether objects of this SOP class are pictures that no ultrasound machine vouches for."""
+    return sop_class_uid in SECONDARY_CAPTURES
 
 
 def verification_context() -> PresentationContext:

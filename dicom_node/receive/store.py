@@ -90,6 +90,7 @@ class Shelf:
 
     data_dir: Path
     register: Register
+    secondary_captures: bool = False
 
     def on_c_store(self, event: Event) -> Dataset:
         """EVT_C_STORE: the C-STORE response. Nothing of an object that was not stored stays behind."""
@@ -125,12 +126,16 @@ class Shelf:
             calling_ae=caller.calling_ae,
             called_ae=caller.called_ae,
             peer_host=caller.host,
-            measurable=measurable(header.sop_class_uid) and not header.is_own,
+            measurable=self._is_measured(header),
         )
         self._place(part, final)
         if self._register(new, final) is Registered.SAME:
             final.unlink(missing_ok=True)
         return new
+
+    def _is_measured(self, header: ObjectHeader) -> bool:
+        wanted = measurable(header.sop_class_uid, secondary_captures=self.secondary_captures)
+        return wanted and not header.is_own
 
     def _place(self, part: SpoolFile, final: Path) -> None:
         try:

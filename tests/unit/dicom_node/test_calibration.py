@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import astuple, replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,12 +15,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_node.calibration import calibrate, given
-from inference.domain import CalibrationSource, PixelSpacingMm, Reason, RegionPx
-from tests.ultrasound import COLOR_FLOW, M_MODE, SECONDS, SPECTRAL, us_region
+from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx
+from tests.ultrasound import COLOR_FLOW, M_MODE, SECONDS, SPECTRAL, US_IMAGE, us_region
 
 ROWS, COLUMNS = 480, 640
 BOX = (100, 50, 499, 399)
 WHOLE = RegionPx(0, 0, COLUMNS - 1, ROWS - 1)
+WAVEFORM = 4
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def header(*regions: Dataset, **attributes: Any) -> Dataset:
@@ -97,12 +103,30 @@ def test_without_a_two_dimensional_region_there_is_nothing_to_measure(spatial_fo
     assert calibration.reason is Reason.NO_TWO_DIMENSIONAL_REGION
 
 
-def test_m_mode_beside_the_image_does_no_harm_and_over_it_takes_the_scale() -> None:
+@pytest.mark.parametrize("spatial_format", [M_MODE, SPECTRAL, WAVEFORM])
+@pytest.mark.parametrize("low_priority", [False, True])
+def test_a_trace_over_the_image_takes_its_pixels_whatever_its_priority(spatial_format: int, low_priority: bool) -> None:
     image = us_region((0, 0, 639, 239), (0.02, 0.02))
-    beside = us_region((0, 240, 639, 479), (0.001, 0.02), spatial_format=M_MODE, units=(SECONDS, 3))
-    over = us_region((0, 239, 639, 479), (0.001, 0.02), spatial_format=M_MODE, units=(SECONDS, 3))
-    assert reasons(header(image, beside)) == [None]
-    assert reasons(header(image, over)) == [Reason.OVERLAPPING_REGION]
+    beside = us_region((0, 240, 639, 479), (0.001, 0.02), spatial_format=spatial_format, units=(SECONDS, 3))
+    over = us_region(
+        (0, 230, 639, 479), (0.001, 0.02), spatial_format=spatial_format, units=(SECONDS, 3), low_priority=low_priority
+    )
+    (region,) = calibrate(header(image, beside), ROWS, COLUMNS).regions
+    assert (region.reason, region.covered, region.beside) == (None, (), (RegionPx(0, 240, 639, 479),))
+    (region,) = calibrate(header(over, image), ROWS, COLUMNS).regions
+    assert (region.reason, region.covered) == (None, (RegionPx(0, 230, 639, 239),))
+
+
+def test_doppler_data_in_a_two_dimensional_format_is_a_trace() -> None:
+    image, doppler = us_region((0, 0, 639, 239), (0.02, 0.02)), us_region((0, 200, 639, 479), (0.02, 0.02), data_type=3)
+    (region,) = calibrate(header(image, doppler), ROWS, COLUMNS).regions
+    assert region.covered == (RegionPx(0, 200, 639, 239),)
+
+
+def test_a_colour_bar_over_the_image_is_no_matter() -> None:
+    bar = us_region((110, 60, 120, 160), (0.02, 0.02), data_type=0xE)
+    (region,) = calibrate(header(bar, us_region(BOX, (0.02, 0.02))), ROWS, COLUMNS).regions
+    assert (region.box, region.covered, region.beside) == (RegionPx(*BOX), (), ())
 
 
 def test_dual_screen_gives_two_regions_each_with_its_own_scale() -> None:
@@ -117,9 +141,88 @@ def test_a_colour_box_inside_the_tissue_region_is_not_a_second_picture() -> None
     assert region.box == RegionPx(*BOX)
 
 
+INSET = (200, 100, 300, 200)
+
+
 def test_two_scales_over_one_another_are_not_guessed_apart() -> None:
-    inset = us_region((200, 100, 300, 200), (0.05, 0.05))
-    assert reasons(header(us_region(BOX, (0.02, 0.02)), inset)) == [Reason.OVERLAPPING_REGION] * 2
+    outer, inset = calibrate(
+        header(us_region(BOX, (0.02, 0.02)), us_region(INSET, (0.05, 0.05))), ROWS, COLUMNS
+    ).regions
+    assert outer.covered == inset.covered == (RegionPx(*INSET),)
+
+
+def test_where_two_overlap_the_pixels_belong_to_the_one_of_high_priority() -> None:
+    low = us_region(BOX, (0.02, 0.02), low_priority=True)
+    outer, inset = calibrate(header(low, us_region(INSET, (0.05, 0.05))), ROWS, COLUMNS).regions
+    assert outer.covered == (RegionPx(*INSET),)
+    assert (inset.covered, inset.beside) == ((), (RegionPx(*BOX),))
+
+
+def test_what_lies_wholly_under_one_of_high_priority_is_not_looked_at() -> None:
+    under = us_region(INSET, (0.05, 0.05), low_priority=True)
+    (region,) = calibrate(header(under, us_region(BOX, (0.02, 0.02))), ROWS, COLUMNS).regions
+    assert region.spacing_mm == PixelSpacingMm(0.2, 0.2)
+
+
+UNUSABLE = {
+    "no deltas": us_region(BOX, (0.0, 0.0)),
+    "nothing known of the whole screen": us_region((0, 0, COLUMNS - 1, ROWS - 1), (0.0, 0.0), units=(0, 0)),
+    "m-mode elsewhere": us_region((0, 410, 639, 479), (0.001, 0.02), spatial_format=M_MODE, units=(SECONDS, 3)),
+    "in seconds elsewhere": us_region((510, 0, 639, 479), (0.001, 0.02), units=(SECONDS, 3)),
+    "no box": us_region((0, 0, 0, 0), (0.02, 0.02)),
+    "a box of one pixel": us_region((639, 479, 639, 479), (0.05, 0.05)),
+    "a box without rows": us_region((0, 100, 639, 100), (0.05, 0.05)),
+    "too small for a head": us_region((0, 0, 14, 14), (0.05, 0.05)),
+    "a colour bar": us_region((600, 100, 620, 300), (0.0, 0.0), data_type=0xE),
+    "graphics beyond the image": us_region((600, 100, 900, 300), (0.0, 0.0), spatial_format=5),
+    "an empty item": Dataset(),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_first_region_that_cannot_be_used_does_not_hide_the_second(name: str) -> None:
+    regions = calibrate(header(UNUSABLE[name], us_region(BOX, (0.02, 0.03))), ROWS, COLUMNS).regions
+    good = [region for region in regions if region.spacing_mm is not None]
+    assert [(r.box, r.spacing_mm, r.covered) for r in good] == [(RegionPx(*BOX), PixelSpacingMm(0.3, 0.2), ())]
+
+
+def test_a_region_in_seconds_over_the_image_is_a_trace_that_was_called_an_image() -> None:
+    mislabelled = us_region((0, 300, 639, 479), (0.001, 0.02), units=(SECONDS, 3))
+    image, other = sorted(
+        calibrate(header(mislabelled, us_region(BOX, (0.02, 0.02))), ROWS, COLUMNS).regions,
+        key=lambda region: region.spacing_mm is None,
+    )
+    assert image.covered == (RegionPx(100, 300, 499, 399),)
+    assert (other.reason, other.pixel_aspect) == (Reason.NOT_CALIBRATED, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "together"),
+    [
+        ((100, 50, 400, 399), (200, 50, 499, 399), True),  # share two thirds of their columns
+        ((100, 50, 299, 399), (300, 50, 499, 399), False),  # a dual screen of one scale
+        ((100, 50, 300, 399), (300, 50, 499, 399), False),  # the same, bounds written exclusively
+        ((100, 50, 400, 399), (200, 50, 499, 300), False),  # no rectangle together
+    ],
+)
+def test_only_what_shares_half_its_pixels_is_one_picture(
+    a: tuple[int, int, int, int], b: tuple[int, int, int, int], together: bool
+) -> None:
+    regions = calibrate(header(us_region(a, (0.02, -0.02)), us_region(b, (0.02, 0.02))), ROWS, COLUMNS).regions
+    assert [r.box for r in regions] == ([RegionPx(*BOX)] if together else [RegionPx(*a), RegionPx(*b)])
+    assert all(r.spacing_mm == PixelSpacingMm(0.2, 0.2) and not r.covered and not r.beside for r in regions)
+
+
+def test_neighbours_of_another_scale_are_named() -> None:
+    left, right = us_region((0, 0, 319, 479), (0.01, 0.01)), us_region((320, 0, 639, 479), (0.0101, 0.01))
+    first, second = calibrate(header(left, right), ROWS, COLUMNS).regions
+    assert (first.beside, second.beside) == ((second.box,), (first.box,))
+
+
+def test_a_header_that_names_a_hundred_regions_costs_one_look() -> None:
+    many = [us_region((20 * i, 0, 20 * i + 18, 100), (0.02, 0.02)) for i in range(30)]
+    (region,) = calibrate(header(*many), ROWS, COLUMNS).regions
+    assert (region.box, region.reason) == (WHOLE, Reason.CALIBRATION_CONFLICT)
 
 
 def test_a_bound_written_exclusively_is_clipped() -> None:
@@ -136,6 +239,27 @@ def test_a_box_that_leaves_the_image_shows_that_it_was_resized_after_calibration
     assert reasons(header(outside)) == [Reason.CALIBRATION_CONFLICT]
 
 
+def test_one_region_beyond_the_image_takes_the_scale_of_all() -> None:
+    """Half the size, the old regions: the left picture's box still fits, its deltas are wrong all the same."""
+    left, right = us_region((0, 0, 500, 400), (0.02, 0.02)), us_region((520, 0, 1020, 400), (0.02, 0.02))
+    regions = calibrate(header(left, right, PixelSpacing=[0.2, 0.2]), ROWS, COLUMNS).regions
+    assert [r.reason for r in regions] == [Reason.CALIBRATION_CONFLICT] * 2
+    assert "column 1020" in regions[0].detail
+    m_mode = us_region((0, 410, 900, 479), (0.001, 0.02), spatial_format=M_MODE, units=(SECONDS, 3))
+    assert reasons(header(us_region(BOX, (0.02, 0.02)), m_mode)) == [Reason.CALIBRATION_CONFLICT]
+
+
+def test_reversed_bounds_show_where_but_are_not_trusted() -> None:
+    (region,) = calibrate(header(us_region((499, 50, 100, 399), (0.02, 0.02))), ROWS, COLUMNS).regions
+    assert (region.box, region.reason) == (RegionPx(*BOX), Reason.CALIBRATION_CONFLICT)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5, 5), (0, 7, 639, 7), (0, 0, 14, 14)])
+def test_a_box_that_holds_no_picture_leaves_the_whole_frame_uncalibrated(box: tuple[int, int, int, int]) -> None:
+    (region,) = calibrate(header(us_region(box, (0.02, 0.02))), ROWS, COLUMNS).regions
+    assert (region.box, region.reason) == (WHOLE, Reason.NOT_CALIBRATED)
+
+
 @pytest.mark.parametrize(
     ("spacing", "reason"),
     [([0.203, 0.2], None), ([0.205, 0.2], Reason.CALIBRATION_CONFLICT), ([0.2, 0.19], Reason.CALIBRATION_CONFLICT)],
@@ -144,10 +268,17 @@ def test_region_and_pixel_spacing_must_agree_within_2_percent(spacing: list[floa
     assert reasons(header(us_region(BOX, (0.02, 0.02)), PixelSpacing=spacing)) == [reason]
 
 
-def test_on_a_dual_screen_pixel_spacing_can_only_agree_with_one() -> None:
+def test_a_conflict_says_both_values() -> None:
+    (region,) = calibrate(header(us_region(BOX, (0.02, 0.025)), PixelSpacing=[0.25, 0.3]), ROWS, COLUMNS).regions
+    assert "0.25 x 0.2 mm" in region.detail
+    assert "0.25 x 0.3 mm" in region.detail
+
+
+def test_on_a_dual_screen_only_the_region_that_pixel_spacing_agrees_with_is_measured() -> None:
     left, right = us_region((0, 0, 319, 479), (0.01, 0.01)), us_region((320, 0, 639, 479), (0.02, 0.02))
-    assert reasons(header(left, right, PixelSpacing=[0.2, 0.2])) == [None, None]
-    assert reasons(header(left, right, PixelSpacing=[0.3, 0.3])) == [Reason.CALIBRATION_CONFLICT] * 2
+    conflict = Reason.CALIBRATION_CONFLICT
+    assert reasons(header(left, right, PixelSpacing=[0.2, 0.2])) == [conflict, None]
+    assert reasons(header(left, right, PixelSpacing=[0.3, 0.3])) == [conflict, conflict]
 
 
 def test_pixel_spacing_is_row_then_column_for_the_whole_frame() -> None:
@@ -164,6 +295,67 @@ def test_a_malformed_pixel_spacing_is_none(value: Any) -> None:
 
 def test_imager_pixel_spacing_and_aspect_ratio_are_no_scale() -> None:
     assert reasons(header(ImagerPixelSpacing=[0.2, 0.2], PixelAspectRatio=[1, 1])) == [Reason.NOT_CALIBRATED]
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "detail"),
+    [
+        ("FIDUCIAL", "depth marks", "FIDUCIAL: depth marks"),
+        ("GEOMETRY", None, "GEOMETRY"),
+        ("GEOMETRY", "Tiefe \\ 5 cm é", "GEOMETRY: Tiefe 5 cm"),
+        ("GUESS", "by eye", ""),
+        (None, "by eye", ""),
+    ],
+)
+def test_pixel_spacing_carries_its_calibration_type(kind: str | None, description: str | None, detail: str) -> None:
+    attributes = {"PixelSpacingCalibrationType": kind, "PixelSpacingCalibrationDescription": description}
+    known = {keyword: value for keyword, value in attributes.items() if value is not None}
+    (region,) = calibrate(header(PixelSpacing=[0.2, 0.2], **known), ROWS, COLUMNS).regions
+    assert (region.reason, region.calibration_detail) == (None, detail)
+
+
+def test_pixel_spacing_that_repeats_the_detectors_needs_a_calibration_type() -> None:
+    detector = {"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]}
+    assert reasons(header(**detector)) == [Reason.NOT_CALIBRATED]
+    assert reasons(header(**detector, PixelSpacingCalibrationType="GEOMETRY")) == [None]
+    assert reasons(header(PixelSpacing=[0.2, 0.2], ImagerPixelSpacing=[0.3, 0.3])) == [None]
+
+
+def test_nominal_scanned_pixel_spacing_is_for_secondary_captures_and_comes_last() -> None:
+    scanned = {"NominalScannedPixelSpacing": [0.2, 0.3], "SOPClassUID": SECONDARY_CAPTURE}
+    (region,) = calibrate(header(**scanned), ROWS, COLUMNS).regions
+    assert region.spacing_mm == PixelSpacingMm(row=0.2, column=0.3)
+    assert region.calibration_source is CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING
+    (region,) = calibrate(header(**scanned, PixelSpacing=[0.1, 0.1]), ROWS, COLUMNS).regions
+    assert region.calibration_source is CalibrationSource.PIXEL_SPACING
+    assert reasons(header(**{**scanned, "SOPClassUID": US_IMAGE})) == [Reason.NOT_CALIBRATED]
+    assert reasons(header(**{**scanned, "NominalScannedPixelSpacing": [3.0, 3.0]})) == [Reason.IMPLAUSIBLE_SPACING]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "aspect"), [(None, 1.0), ([4, 3], 4 / 3), ([3, 4], 0.75), ([0, 1], None), ([1, 100], None), ([1], None)]
+)
+def test_without_a_scale_the_shape_of_pixels_is_told_where_it_is_known(
+    ratio: list[int] | None, aspect: float | None
+) -> None:
+    shape = {} if ratio is None else {"PixelAspectRatio": ratio}
+    for dataset in (header(**shape), header(us_region(BOX, (0.0, 0.0)), **shape)):
+        (region,) = calibrate(dataset, ROWS, COLUMNS).regions
+        assert region.pixel_aspect == aspect
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        header(us_region(BOX, (0.02, 0.02)), PixelSpacing=[0.3, 0.3]),
+        header(us_region((0, 0, 999, 399), (0.02, 0.02))),
+        header(us_region(BOX, (0.2, 0.2))),
+        header(us_region(BOX, (0.001, 0.02), units=(SECONDS, 3))),
+    ],
+)
+def test_what_contradicts_itself_has_no_shape_either(dataset: Dataset) -> None:
+    (region,) = calibrate(dataset, ROWS, COLUMNS).regions
+    assert (region.spacing_mm, region.pixel_aspect) == (None, None)
 
 
 def test_an_empty_or_unreadable_region_sequence_is_an_absent_one() -> None:
@@ -230,7 +422,67 @@ def test_whatever_the_header_says_regions_lie_inside_and_scales_are_plausible(
         if region.spacing_mm is not None:
             assert 0.02 <= region.spacing_mm.row <= 1.0
             assert 0.02 <= region.spacing_mm.column <= 1.0
+        for other in region.covered:
+            assert other.intersection(box) == other
     assert (calibration.reason is None) == any(r.spacing_mm is not None for r in calibration.regions)
+    assert len(calibration.regions) <= 8
+
+
+sane_items = st.builds(
+    us_region,
+    st.tuples(st.integers(0, 300), st.integers(0, 200), st.integers(310, 639), st.integers(210, 479)),
+    st.tuples(st.sampled_from([0.02, -0.02, 0.03, 0.0, 0.3]), st.sampled_from([0.02, -0.02, 0.03])),
+    spatial_format=st.sampled_from([1, 1, 1, M_MODE, SPECTRAL]),
+    units=st.sampled_from([(3, 3), (3, 3), (SECONDS, 3), (0, 0)]),
+    low_priority=st.booleans(),
+)
+some_items = st.lists(st.one_of(sane_items, st.builds(region_item, items)), max_size=5)
+
+
+def facts(regions: Iterable[Region]) -> list[Region]:
+    """With the lists inside in a fixed order."""
+    return [replace(r, covered=sorted(map(astuple, r.covered)), beside=sorted(map(astuple, r.beside))) for r in regions]  # type: ignore[arg-type]
+
+
+@for_all(some_items, st.randoms(use_true_random=False))
+def test_the_order_of_the_items_does_not_matter(regions: list[Dataset], random: Random) -> None:
+    shuffled = regions.copy()
+    random.shuffle(shuffled)
+    first, second = (calibrate(header(*order, PixelSpacing=[0.2, 0.2]), ROWS, COLUMNS) for order in (regions, shuffled))
+    assert facts(first.regions) == facts(second.regions)
+    assert first.reason is second.reason
+
+
+@for_all(some_items, st.lists(st.booleans(), min_size=10, max_size=10))
+def test_the_sign_of_a_delta_does_not_matter(regions: list[Dataset], turned: list[bool]) -> None:
+    flipped = [deepcopy(region) for region in regions]
+    deltas = [(item, tag) for item in flipped for tag in (0x0018602C, 0x0018602E) if tag in item]
+    for (item, tag), turn in zip(deltas, turned, strict=False):
+        if turn and isinstance(value := item[tag].value, int | float):
+            put(item, tag, -value)
+    assert calibrate(header(*regions), ROWS, COLUMNS) == calibrate(header(*flipped), ROWS, COLUMNS)
+
+
+@for_all(st.lists(sane_items, min_size=1, max_size=4), st.integers(0, 200), st.integers(0, 200))
+def test_moving_everything_moves_the_boxes_and_nothing_else(regions: list[Dataset], columns: int, rows: int) -> None:
+    moved = [deepcopy(region) for region in regions]
+    for item in moved:
+        item.RegionLocationMinX0 += columns
+        item.RegionLocationMaxX1 += columns
+        item.RegionLocationMinY0 += rows
+        item.RegionLocationMaxY1 += rows
+    before = calibrate(header(*regions), ROWS, COLUMNS)
+    after = calibrate(header(*moved), ROWS + rows, COLUMNS + columns)
+
+    def shifted(box: RegionPx) -> RegionPx:
+        return RegionPx(box.min_column + columns, box.min_row + rows, box.max_column + columns, box.max_row + rows)
+
+    expected = [
+        replace(r, box=shifted(r.box), covered=tuple(map(shifted, r.covered)), beside=tuple(map(shifted, r.beside)))
+        for r in before.regions
+    ]
+    assert list(after.regions) == expected
+    assert after.reason is before.reason
 
 
 @for_all(st.floats(0.0021, 0.099), st.floats(0.0021, 0.099), st.sampled_from([1, -1]), st.sampled_from([1, -1]))

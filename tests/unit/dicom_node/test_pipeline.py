@@ -130,7 +130,7 @@ def test_a_disk_that_does_not_answer_for_long_costs_no_image(room: Room, monkeyp
     room.receive(scan())
     real, failures = module.read_instance, iter(range(12))
 
-    def ailing(path: Path) -> Any:
+    def ailing(path: Path, **_options: bool) -> Any:
         if next(failures, None) is not None:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         return real(path)
@@ -146,7 +146,7 @@ def test_a_disk_that_does_not_answer_for_long_costs_no_image(room: Room, monkeyp
 def test_trouble_of_the_disk_is_named(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.receive(scan())
 
-    def ailing(_path: Path) -> Any:
+    def ailing(_path: Path, **_options: bool) -> Any:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(module, "read_instance", ailing)

@@ -181,3 +181,113 @@ def test_an_outline_without_a_scale_has_its_share_of_colour_too() -> None:
     assert isinstance(result, Abstention)
     assert result.colour_share == 1.0
     assert finding(EllipsePx(400, 270, 3, 2, 0)).colour_share is None
+
+
+@pytest.mark.parametrize("aspect", [1.0, 1.25, 0.8])
+def test_without_a_scale_the_shape_is_told_where_that_of_the_pixels_is_known(aspect: float) -> None:
+    head = EllipseMm(400.0, 270.0 * aspect, 170.0, 136.0, 30.0)  # in widths of a pixel
+    region = Region(WHOLE, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, "Why.", pixel_aspect=aspect)
+    result = finding(to_pixels(head, PixelSpacingMm(aspect, 1.0)), region)
+    assert isinstance(result, Abstention)
+    assert (result.reason, result.detail) == (Reason.NOT_CALIBRATED, "Why.")
+    assert result.cephalic_index_percent == pytest.approx(80.0, abs=0.5)
+    assert result.quality is not None
+    assert result.quality > 0.98
+
+
+def test_without_a_known_shape_of_the_pixels_there_is_no_index() -> None:
+    region = Region(WHOLE, None, CalibrationSource.NONE, Reason.CALIBRATION_CONFLICT)
+    result = finding(EllipsePx(400, 270, 170, 136, 30), region)
+    assert isinstance(result, Abstention)
+    assert result.ellipse is not None
+    assert result.cephalic_index_percent is None
+
+
+def test_an_outline_that_can_be_no_head_has_no_index_without_a_scale_either() -> None:
+    region = Region(WHOLE, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, pixel_aspect=1.0)
+    result = finding(EllipsePx(400, 270, 220, 110, 0), region)
+    assert isinstance(result, Abstention)
+    assert (result.reason, result.cephalic_index_percent) == (Reason.IMPLAUSIBLE_SHAPE, None)
+
+
+@pytest.mark.parametrize(
+    ("strip", "reason"),
+    [
+        (RegionPx(0, 500, 799, 539), None),  # far below the head
+        (RegionPx(0, 430, 799, 539), Reason.OVERLAPPING_REGION),  # over its lower edge
+        (RegionPx(390, 260, 410, 280), Reason.OVERLAPPING_REGION),  # wholly inside
+        (RegionPx(180, 270, 182, 272), Reason.OVERLAPPING_REGION),  # a few pixels at one end
+        (RegionPx(170, 100, 200, 130), None),  # in the corner of the box around the head, not in the head
+    ],
+)
+def test_what_lies_over_the_head_takes_the_number_and_what_lies_elsewhere_does_not(
+    strip: RegionPx, reason: Reason | None
+) -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION, covered=(strip,), beside=(strip,))
+    result = finding(EllipsePx(400, 270, 220, 170, 0), region)
+    assert (result.reason if isinstance(result, Abstention) else None) is reason
+
+
+LEFT, RIGHT = RegionPx(0, 0, 399, 539), RegionPx(400, 0, 799, 539)
+WIDER = PixelSpacingMm(0.3, 0.3)
+
+
+def dual(left: PixelSpacingMm, right: PixelSpacingMm) -> tuple[Region, Region]:
+    other = left != right
+    return (
+        Region(LEFT, left, CalibrationSource.ULTRASOUND_REGION, beside=(RIGHT,) if other else ()),
+        Region(RIGHT, right, CalibrationSource.ULTRASOUND_REGION, beside=(LEFT,) if other else ()),
+    )
+
+
+@pytest.mark.parametrize("column", [395, 400, 402, 405, 350, 300, 281])
+def test_a_head_that_crosses_into_another_scale_is_refused_by_name(column: int) -> None:
+    head = EllipsePx(column, 270, 120, 95, 0)
+    result = examiner().examine([frame_of(head, regions=dual(SQUARE, WIDER))])
+    assert not [f for f in result.findings if isinstance(f, Measurement)]
+    assert isinstance(result.finding, Abstention)
+    assert result.finding.reason is Reason.CROSSES_REGIONS
+
+
+def test_a_head_across_two_regions_of_one_scale_is_cut_by_their_border() -> None:
+    result = examiner().examine([frame_of(EllipsePx(400, 270, 120, 95, 0), regions=dual(SQUARE, SQUARE))])
+    assert not [f for f in result.findings if isinstance(f, Measurement)]
+
+
+def test_heads_of_one_size_on_a_dual_screen_of_two_scales_agree() -> None:
+    heads = EllipsePx(200, 270, 180, 144, 90), EllipsePx(600, 270, 90, 72, 90)
+    result = examiner().examine([frame_of(*heads, regions=dual(SQUARE, WIDER))])
+    assert all(isinstance(f, Measurement) for f in result.findings)
+    assert isinstance(result.finding, Measurement)
+    assert result.finding.hc_mm == pytest.approx(153.0, rel=5e-3)
+
+
+@pytest.mark.parametrize("interval", [MODEL.interval, None])
+def test_heads_of_two_sizes_leave_no_number_to_speak_for_the_object(interval: SizeInterval | None) -> None:
+    heads = EllipsePx(200, 270, 180, 144, 90), EllipsePx(600, 270, 130, 104, 90)
+    frame = frame_of(*heads, regions=dual(SQUARE, SQUARE))
+    result = examiner(replace(MODEL, interval=interval)).examine([frame])
+    small, large = sorted(f.hc_mm for f in result.findings if isinstance(f, Measurement))
+    assert isinstance(result.finding, Abstention)
+    assert (result.finding.reason, result.finding.ellipse) == (Reason.REGIONS_DISAGREE, None)
+    assert f"{small:.1f}" in result.finding.detail
+    assert f"{large:.1f}" in result.finding.detail
+
+
+def test_one_region_whose_frames_differ_does_not_contradict_itself() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    frames = [frame_of(EllipsePx(400, 270, a, 0.8 * a, 10), regions=(region,)) for a in (150, 220)]
+    assert isinstance(examiner().examine(frames).finding, Measurement)
+
+
+def test_the_scale_of_a_scanned_medium_is_remarked_on() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
+    result = finding(EllipsePx(400, 270, 220, 170, 10), region)
+    assert isinstance(result, Measurement)
+    assert Remark.SCALE_OF_SCANNED_MEDIUM in result.warnings
+
+
+def test_the_calibration_type_travels_with_the_measurement() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.PIXEL_SPACING, calibration_detail="FIDUCIAL")
+    result = finding(EllipsePx(400, 270, 220, 170, 10), region)
+    assert (result.calibration_source, result.calibration_detail) == (CalibrationSource.PIXEL_SPACING, "FIDUCIAL")
