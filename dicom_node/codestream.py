@@ -1,39 +1,76 @@
-"""What a compressed frame says of itself: its size, so that a small header cannot bring in a huge picture."""
+"""What a compressed frame says of itself: its size and depth, so that a small header cannot bring in a huge picture."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 END_OF_IMAGE = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS."""
 
+_START_OF_IMAGE = b"\xff\xd8"
 _JPEG2000_START = b"\xff\x4f\xff\x51"  # SOC and SIZ, ISO/IEC 15444-1 A.4.1, A.5.1
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # ISO/IEC 10918-1 B.1.1.3; 14495-1 C.1.1
+_START_OF_SCAN = 0xDA
+_APPLICATION = frozenset(range(0xE0, 0xF0))
 
 
-def frame_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it does not say (RLE, damage)."""
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """Size in pixels, and bits per sample (None where the codestream may give each component its own)."""
+
+    rows: int
+    columns: int
+    bits: int | None
+
+
+def frame_header(stream: bytes) -> FrameHeader | None:
+    """The header of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it does not say (RLE, damage)."""
     start = stream.find(_JPEG2000_START, 0, 4096)
     if start >= 0:
-        return _jpeg2000_size(stream[start + 4 : start + 24])
-    return _jpeg_size(stream) if stream[:2] == b"\xff\xd8" else None
+        return _jpeg2000_header(stream[start + 4 : start + 24])
+    return _jpeg_header(stream)
 
 
-def _jpeg2000_size(siz: bytes) -> tuple[int, int] | None:
+def without_application_segments(stream: bytes) -> bytes:
+    """A JPEG without its APPn segments before the first scan; anything else comes back as it is."""
+    kept, end = [_START_OF_IMAGE], 2
+    for marker, start, stop in _jpeg_segments(stream):
+        end = stop
+        if marker not in _APPLICATION:
+            kept.append(stream[start:stop])
+    return b"".join(kept) + stream[end:] if end > 2 else stream
+
+
+def _jpeg2000_header(siz: bytes) -> FrameHeader | None:
     """`siz`: Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz."""
     if len(siz) < 20:
         return None
     columns, rows, left, top = (int.from_bytes(siz[i : i + 4]) for i in (4, 8, 12, 16))
-    return rows - top, columns - left
+    return FrameHeader(rows - top, columns - left, None)
 
 
-def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
+def _jpeg_header(stream: bytes) -> FrameHeader | None:
+    for marker, start, stop in _jpeg_segments(stream):
+        if marker in _START_OF_FRAME and stop - start >= 9:
+            bits = stream[start + 4]
+            rows, columns = (int.from_bytes(stream[start + i : start + i + 2]) for i in (5, 7))
+            return FrameHeader(rows, columns, bits) if rows else None  # 0: the number of lines follows the first scan
+    return None
+
+
+def _jpeg_segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start (at its 0xFF) and end of every segment up to the first scan, which is not one of them."""
+    if stream[:2] != _START_OF_IMAGE:
+        return
     position = 2
-    while position + 9 <= len(stream) and stream[position] == 0xFF:
+    while position + 4 <= len(stream) and stream[position] == 0xFF:
         marker = stream[position + 1]
-        if marker in _START_OF_FRAME:
-            rows, columns = (int.from_bytes(stream[position + i : position + i + 2]) for i in (5, 7))
-            return (rows, columns) if rows else None  # 0: the number of lines follows the first scan
+        if marker == _START_OF_SCAN:
+            return
         if marker == 0xFF:  # fill byte
             position += 1
-        else:
-            position += 2 + max(2, int.from_bytes(stream[position + 2 : position + 4]))
-    return None
+            continue
+        end = position + 2 + max(2, int.from_bytes(stream[position + 2 : position + 4]))
+        yield marker, position, min(end, len(stream))
+        position = end

@@ -13,11 +13,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-from dicom_node.decode import picture_of, stored_pixels
+from dicom_node.decode import Pixels, picture_of, stored_pixels
 from dicom_node.domain import Relation
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10
-from dicom_node.pixels import StoredPixels
 
 PIECE_BYTES = 1 << 20
 """How much of a file that is compared byte by byte is in memory at once."""
@@ -133,7 +132,7 @@ def _same_pixels(a: Part10File, b: Part10File) -> bool:
         return a.transfer_syntax == b.transfer_syntax and _same_bytes(a, b)
 
 
-def _same_frames(a: StoredPixels, b: StoredPixels) -> bool:
+def _same_frames(a: Pixels, b: Pixels) -> bool:
     """Both the stored samples (16 bits may hide behind 8) and the pictures they make."""
     if a.description.frames != b.description.frames:
         return False

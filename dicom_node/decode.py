@@ -19,13 +19,18 @@ from dicom_node.colour import coloured
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
-from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe, is_decodable
+from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe
 from dicom_node.receive.contexts import is_secondary_capture, measurable
+from dicom_node.transfer_syntaxes import is_decodable, is_video
+from dicom_node.video import VideoPixels
 from inference.domain import Frame, PixelSpacingMm, Reason
 from sr_templates.uids import is_own_object
 
 CAPTURE_MODALITIES = frozenset({"", "US", "OT"})
 """What a secondary capture of an ultrasound screen says it is: ultrasound, other, or nothing."""
+
+Pixels = StoredPixels | VideoPixels
+"""The frames of an object: one by one in the file, or coded as one stream."""
 
 
 @dataclass(frozen=True)
@@ -129,18 +134,22 @@ def read_picture(path: Path, spacing_mm: PixelSpacingMm | None) -> DecodedPictur
     return DecodedPicture(rows, columns, 1, given(spacing_mm, rows, columns), lambda _number: picture)
 
 
-def stored_pixels(file: Part10File) -> StoredPixels:
+def stored_pixels(file: Part10File) -> Pixels:
     """The frames of a parsed file, checked but not decoded. Raises InstanceRefused as `read_instance` does."""
     if not is_decodable(file.transfer_syntax):
         raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"({file.transfer_syntax})")
     if file.pixel_element is None:
         raise InstanceRefused(Reason.NO_PIXEL_DATA)
-    pixels = StoredPixels(file, describe(file.header), file.pixel_element)
+    pixels: Pixels
+    if is_video(file.transfer_syntax):
+        pixels = VideoPixels(file, file.pixel_element)
+    else:
+        pixels = StoredPixels(file, describe(file.header), file.pixel_element)
     pixels.check_extent()
     return pixels
 
 
-def picture_of(pixels: StoredPixels, samples: Samples) -> Picture:
+def picture_of(pixels: Pixels, samples: Samples) -> Picture:
     """One decoded frame in its colours. Raises InstanceRefused: PIXELS_UNDECODABLE, where a palette is malformed."""
     what = pixels.description
     with untrusted(Reason.PIXELS_UNDECODABLE, "colours"):

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
-    JPEG2000,
-    UID,
-    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSTransferSyntaxes,
 )
 
-from dicom_node.codestream import END_OF_IMAGE, frame_size
+from dicom_node.codestream import END_OF_IMAGE, frame_header
 from dicom_node.errors import InstanceRefused
+from dicom_node.fragments import find_fragments
 from dicom_node.part10 import Part10File, PixelElement, untrusted
 from dicom_node.photometric import Samples
+from dicom_node.transfer_syntaxes import DECODERS, decoder_of
 from inference.domain import Reason
 
 MAXIMUM_FRAME_PIXELS = 40_000_000
 """More than an 8K screen; a larger frame is damage or an attack, not ultrasound."""
 
 MAXIMUM_FRAMES = 100_000
-MAXIMUM_FRAGMENTS = 200_000
 
 SAMPLES_OF = {
     "MONOCHROME1": 1,
@@ -46,18 +42,8 @@ SAMPLES_OF = {
 }
 """Photometric interpretations that can be shown, with their Samples per Pixel (PS3.3 C.7.6.3.1.2)."""
 
-DECODERS = {
-    JPEGBaseline8Bit: "pillow",
-    JPEGExtended12Bit: "pillow",
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "pylibjpeg",
-    JPEG2000: "pylibjpeg",
-}
-"""One decoder for each syntax that has several. GDCM is left to JPEG lossless, which only it knows: it can abort the
-process on data that the others refuse, and a fallback would mix two decoders' roundings within one cine."""
-
-_ITEM, _SEQUENCE_DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+JPEG_OF_8_BITS = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+"""Their decoder knows 8 bits only; a deeper frame is refused by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +80,7 @@ def describe(header: Dataset) -> PixelDescription:
     samples = _integer(header, "SamplesPerPixel", 1, 3)
     if samples != SAMPLES_OF[photometric]:
         raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(Samples per Pixel {samples} with {photometric})")
-    rows, columns = _integer(header, "Rows", 1, 65535), _integer(header, "Columns", 1, 65535)
-    if rows * columns > MAXIMUM_FRAME_PIXELS:
-        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({rows} rows x {columns} columns is too large)")
+    rows, columns, frames = describe_size(header)
     bits_allocated = _integer(header, "BitsAllocated", 8, 16)
     if bits_allocated % 8:
         raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(Bits Allocated {bits_allocated})")
@@ -105,13 +89,21 @@ def describe(header: Dataset) -> PixelDescription:
     return PixelDescription(
         rows=rows,
         columns=columns,
-        frames=_integer(header, "NumberOfFrames", 1, MAXIMUM_FRAMES, absent=1),
+        frames=frames,
         samples=samples,
         photometric=photometric,
         planar_configuration=_integer(header, "PlanarConfiguration", 0, 1, absent=0),
         bits_allocated=bits_allocated,
         bits_stored=_integer(header, "BitsStored", 1, bits_allocated),
     )
+
+
+def describe_size(header: Dataset) -> tuple[int, int, int]:
+    """Rows, columns and frames. Raises InstanceRefused: BAD_PIXEL_DESCRIPTION."""
+    rows, columns = _integer(header, "Rows", 1, 65535), _integer(header, "Columns", 1, 65535)
+    if rows * columns > MAXIMUM_FRAME_PIXELS:
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({rows} rows x {columns} columns is too large)")
+    return rows, columns, _integer(header, "NumberOfFrames", 1, MAXIMUM_FRAMES, absent=1)
 
 
 def _integer(header: Dataset, keyword: str, low: int, high: int, absent: int | None = None) -> int:
@@ -123,14 +115,6 @@ def _integer(header: Dataset, keyword: str, low: int, high: int, absent: int | N
     if not low <= value <= high:
         raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({keyword} {int(value)})")
     return int(value)
-
-
-def is_decodable(transfer_syntax: UID) -> bool:
-    """Whether an installed decoder knows the transfer syntax (video syntaxes: none does)."""
-    try:
-        return bool(get_decoder(transfer_syntax).is_available)
-    except NotImplementedError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -151,8 +135,8 @@ class StoredPixels:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(pixel data and transfer syntax do not match)")
         if self.element.length is None:
             with self.file.open() as stream:
-                fragments = _count_fragments(stream, self.element.offset, self.file.stream_size)
-            missing = fragments < self.description.frames
+                fragments = find_fragments(stream, self.element.offset, self.file.stream_size)
+            missing = len(fragments) < self.description.frames
         else:
             there = self.file.stream_size - self.element.offset
             needed = self.description.frame_bytes * self.description.frames
@@ -169,8 +153,7 @@ class StoredPixels:
         """
         if not 1 <= number <= self.description.frames:
             raise ValueError(f"frame {number} of {self.description.frames}")
-        decoder = get_decoder(self.file.transfer_syntax)
-        plugin = DECODERS.get(self.file.transfer_syntax, "")
+        decoder, (_, plugin) = decoder_of(self.file.transfer_syntax), DECODERS[self.file.transfer_syntax]
         with untrusted(Reason.PIXELS_UNDECODABLE, "pixel data"), self.file.open() as stream:
             if self.element.length is None:
                 self._check_encoded(stream, number)
@@ -196,9 +179,12 @@ class StoredPixels:
         # CharLS runs for minutes where a scan ends without a marker; its entropy coding can never make one by chance
         if self.file.transfer_syntax in JPEGLSTransferSyntaxes and END_OF_IMAGE not in encoded[-16:]:
             raise InstanceRefused(Reason.TRUNCATED, "(a JPEG-LS frame has no end)")
-        size = frame_size(encoded)
-        if size is not None and size != (self.description.rows, self.description.columns):
+        found = frame_header(encoded)
+        if found is not None and (found.rows, found.columns) != (self.description.rows, self.description.columns):
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame names another size)")
+        deep = found is not None and found.bits is not None and found.bits > 8
+        if deep and self.file.transfer_syntax in JPEG_OF_8_BITS:
+            raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(JPEG of more than 8 bits)")
         if len(encoded) > 2 * self.description.rows * self.description.columns * self.description.samples * 2 + 65536:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame is too long)")
 
@@ -230,22 +216,3 @@ class StoredPixels:
         if self.description.photometric == "YBR_FULL_422" and (self.element.length or 0) >= full:
             return "YBR_FULL"
         return self.description.photometric
-
-
-def _count_fragments(stream: BinaryIO, offset: int, size: int) -> int:
-    """Walk the items of encapsulated Pixel Data (PS3.5 A.4) up to the delimiter; the offset table is not counted."""
-    position = offset
-    for items in range(MAXIMUM_FRAGMENTS):
-        stream.seek(position)
-        head = stream.read(8)
-        if len(head) < 8:
-            raise InstanceRefused(Reason.TRUNCATED)
-        group, element, length = struct.unpack("<HHL", head)
-        if (group, element) == _SEQUENCE_DELIMITER:
-            return max(0, items - 1)
-        if (group, element) != _ITEM:
-            raise InstanceRefused(Reason.UNREADABLE, "(pixel data items)")
-        position += 8 + length
-        if position > size:
-            raise InstanceRefused(Reason.TRUNCATED)
-    raise InstanceRefused(Reason.UNREADABLE, "(pixel data has too many items)")

@@ -221,7 +221,7 @@ H264 = VideoStream("libx264", "mp4", options=(("crf", "12"), ("profile", "high")
 H264_BARE = VideoStream("libx264", "h264", options=(("crf", "12"), ("profile", "high")))
 MPEG2 = VideoStream("mpeg2video", "mpegts", options=(("b", "40000000"), ("qmin", "1"), ("qmax", "3")))
 MPEG2_BARE = VideoStream("mpeg2video", "mpeg2video", options=MPEG2.options)
-HEVC = VideoStream("libx265", "mpegts", options=(("crf", "10"), ("x265-params", "log-level=none")))
+HEVC = VideoStream("libx265", "hevc", options=(("crf", "10"), ("x265-params", "log-level=none")))
 HEVC_10 = VideoStream("libx265", "hevc", "yuv420p10le", HEVC.options)
 
 

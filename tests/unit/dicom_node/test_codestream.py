@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,29 +11,49 @@ from PIL import Image
 from pydicom.encaps import get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from dicom_node.codestream import frame_size
+from dicom_node.codestream import FrameHeader, frame_header, without_application_segments
 from tests.ultrasound import us_image
 
 GREY = np.random.default_rng(3).integers(0, 256, (64, 80), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", ["JPEG", "JPEG2000"])
-def test_size_of_files_that_pillow_writes(name: str) -> None:
+def pillow(name: str, **options: Any) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(GREY).save(stream, name)
-    assert frame_size(stream.getvalue()) == GREY.shape
+    Image.fromarray(GREY).save(stream, name, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("name", "bits"), [("JPEG", 8), ("JPEG2000", None)])
+def test_header_of_files_that_pillow_writes(name: str, bits: int | None) -> None:
+    assert frame_header(pillow(name)) == FrameHeader(*GREY.shape, bits)
 
 
 @pytest.mark.parametrize(
-    ("syntax", "size"), [(JPEGLSLossless, GREY.shape), (JPEG2000Lossless, GREY.shape), (RLELossless, None)]
+    ("syntax", "header"),
+    [
+        (JPEGLSLossless, FrameHeader(*GREY.shape, 8)),
+        (JPEG2000Lossless, FrameHeader(*GREY.shape, None)),
+        (RLELossless, None),
+    ],
 )
-def test_size_of_dicom_frames(syntax: str, size: tuple[int, int] | None) -> None:
+def test_header_of_dicom_frames(syntax: str, header: FrameHeader | None) -> None:
     dataset = us_image(GREY)
     dataset.compress(syntax)
-    assert frame_size(get_frame(dataset.PixelData, 0, number_of_frames=1)) == size
+    assert frame_header(get_frame(dataset.PixelData, 0, number_of_frames=1)) == header
+
+
+def test_application_segments_are_left_out_and_the_picture_stays() -> None:
+    whole = pillow("JPEG", comment=b"a comment stays", exif=b"Exif\0\0 and this goes")
+    bare = without_application_segments(whole)
+    assert b"JFIF" in whole
+    assert b"JFIF" not in bare
+    assert b"Exif" not in bare
+    assert b"a comment stays" in bare
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(bare))), np.asarray(Image.open(io.BytesIO(whole))))
 
 
 @given(st.sampled_from([b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xc0"]), st.binary(max_size=60))
-def test_any_bytes_have_a_size_or_none(start: bytes, rest: bytes) -> None:
-    size = frame_size(start + rest)
-    assert size is None or len(size) == 2
+def test_any_bytes_have_a_header_or_none(start: bytes, rest: bytes) -> None:
+    found = frame_header(start + rest)
+    assert found is None or isinstance(found, FrameHeader)
+    assert len(without_application_segments(start + rest)) <= len(start + rest)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import MPEG4HP41, RLELossless
+from pydicom.uid import RLELossless, SMPTEST211020UncompressedProgressiveActiveVideo
 
 from dicom_node import comparison
 from dicom_node.comparison import same_content
@@ -87,7 +87,7 @@ class TestSameContent:
     def test_undecodable_pixels_are_compared_by_bytes(self, tmp_path: Path) -> None:
         video = us_multiframe(CINE)
         video.compress(RLELossless, generate_instance_uid=False)
-        video.file_meta.TransferSyntaxUID = MPEG4HP41
+        video.file_meta.TransferSyntaxUID = SMPTEST211020UncompressedProgressiveActiveVideo
         assert self.relation(video, self.changed(video, PatientID="P-2"), tmp_path) is Relation.CORRECTION
         other = self.changed(video, PixelData=video.PixelData[:-9] + b"\1" + video.PixelData[-8:])
         assert self.relation(video, other, tmp_path) is Relation.CONFLICT

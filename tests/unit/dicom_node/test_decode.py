@@ -13,13 +13,13 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
-    MPEG4HP41,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
+    SMPTEST211020UncompressedProgressiveActiveVideo,
     generate_uid,
 )
 
@@ -324,8 +324,8 @@ class TestRefusals:
         for dataset in (by_uid, by_equipment):
             assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.OWN_RESULT
 
-    def test_video_and_unknown_transfer_syntaxes(self, tmp_path: Path) -> None:
-        for uid in (MPEG4HP41, "1.2.3.4", generate_uid()):
+    def test_unknown_transfer_syntaxes(self, tmp_path: Path) -> None:
+        for uid in (SMPTEST211020UncompressedProgressiveActiveVideo, "1.2.3.4", generate_uid()):
             dataset = us_image(GREY)
             dataset.compress(RLELossless, generate_instance_uid=False)
             dataset.file_meta.TransferSyntaxUID = uid
