@@ -26,16 +26,24 @@ Answer = dict[str, Any]
 PIXEL_DECIMALS = 3
 
 
-def examined(file: str | None, sop_instance_uid: str | None, examination: Examination) -> Answer:
-    """The answer for an object that was looked at; the chosen finding at the top, all of them in `measurements`."""
+def examined(
+    file: str | None,
+    sop_instance_uid: str | None,
+    examination: Examination,
+    frame_times_ms: Sequence[float] | None = None,
+) -> Answer:
+    """The answer for an object that was looked at; the chosen finding at the top, all of them in `measurements`.
+
+    `frame_times_ms`: when each frame of the object was taken, in milliseconds since the first; None where not known.
+    """
     return {
         "sop_instance_uid": sop_instance_uid,
         "file": file,
-        **finding_facts(examination.finding),
+        **_timed(examination.finding, frame_times_ms),
         "frames_used": list(examination.frames_used),
         **_model_facts(examination.model),
         "seconds": round(examination.seconds, 3),
-        "measurements": [finding_facts(finding) for finding in examination.findings],
+        "measurements": [_timed(finding, frame_times_ms) for finding in examination.findings],
     }
 
 
@@ -72,6 +80,11 @@ def finding_facts(finding: Finding) -> Answer:
     return {**_nothing(Status.MEASURED, None, ""), **_measurement_facts(finding)}
 
 
+def _timed(finding: Finding, frame_times_ms: Sequence[float] | None) -> Answer:
+    time = None if frame_times_ms is None else round(frame_times_ms[finding.frame - 1], 3)
+    return {**finding_facts(finding), "frame_time_ms": time}
+
+
 def _measurement_facts(measurement: Measurement) -> Answer:
     interval: IntervalMm | None = measurement.hc_interval
     age = measurement.age
@@ -104,6 +117,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
 def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
     numbers: Sequence[str] = [
         "frame",
+        "frame_time_ms",
         "region",
         "hc_mm",
         "hc_low_mm",

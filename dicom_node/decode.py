@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from dicom_node.calibration import Calibration, calibrate, given
 from dicom_node.colour import coloured
 from dicom_node.errors import InstanceRefused
+from dicom_node.frame_times import frame_times_ms
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
 from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe
@@ -38,13 +39,15 @@ class DecodedPicture:
     """Frames with their scale. Every frame of an object has the same regions.
 
     `calibration.regions` may hold regions without a scale (`Region.reason` says why): they can be outlined, not
-    measured. It is empty, and `calibration.reason` set, where nothing two-dimensional is shown.
+    measured. It is empty, and `calibration.reason` set, where nothing two-dimensional is shown. `frame_times_ms` has a
+    time for every frame of a cine, in milliseconds since the first one; None for a still or where the header is silent.
     """
 
     rows: int
     columns: int
     frame_count: int
     calibration: Calibration
+    frame_times_ms: tuple[float, ...] | None
     _picture: Callable[[int], Picture] = field(repr=False)
     _last: list[tuple[int, Picture]] = field(default_factory=list, repr=False, compare=False)
 
@@ -101,6 +104,7 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
         what.columns,
         what.frames,
         calibrate(file.header, what.rows, what.columns),
+        frame_times_ms(file.header, what.frames),
         picture,
         # offset tables of that group describe pixel data that this header no longer has
         header=without_groups(file.header, (PIXEL_DATA_GROUP,)),
@@ -131,7 +135,7 @@ def read_picture(path: Path, spacing_mm: PixelSpacingMm | None) -> DecodedPictur
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({rows} rows x {columns} columns is too large)")
         with untrusted(Reason.PIXELS_UNDECODABLE, "picture"):
             picture = _pillow_picture(image)
-    return DecodedPicture(rows, columns, 1, given(spacing_mm, rows, columns), lambda _number: picture)
+    return DecodedPicture(rows, columns, 1, given(spacing_mm, rows, columns), None, lambda _number: picture)
 
 
 def stored_pixels(file: Part10File) -> Pixels:

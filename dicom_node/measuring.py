@@ -50,7 +50,7 @@ def measure_file(path: Path, examiner: Examiner, cine_frames: int, spacing: Pixe
         _log.exception("measure.failed", extra={"error": type(error).__name__})
         unforeseen = InstanceRefused(Reason.UNREADABLE, f"(unexpected {type(error).__name__})")
         return answers.refused(str(path), uid, unforeseen, examiner.model, time.perf_counter() - began)
-    return answers.examined(str(path), uid, examination)
+    return answers.examined(str(path), uid, examination, decoded.frame_times_ms)
 
 
 def _open(path: Path, spacing: PixelSpacingMm | None) -> DecodedPicture:

@@ -118,7 +118,8 @@ class Pipeline:
             seconds = time.perf_counter() - began
             uid = instance.sop_instance_uid
             return Looked(answers.refused(None, uid, refusal, self.examiner.model, seconds), None, None)
-        return Looked(answers.examined(None, instance.sop_instance_uid, examination), decoded, examination)
+        answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
+        return Looked(answer, decoded, examination)
 
     def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
         """The result objects; none where there is no number to report."""
