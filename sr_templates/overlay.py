@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from inference.domain import EllipsePx, Measurement
+from inference.domain import CalibrationSource, EllipsePx, Measurement
 from inference.measure import outline_px
 from sr_templates import drawing, wording
 from sr_templates.drawing import Color, Point, axes_px
@@ -98,6 +98,8 @@ def panel_lines(report: ReportInput) -> tuple[PanelLine, ...]:
     if age.days is not None:
         details = (wording.age_range(age), wording.age_range_note(age), wording.equation_name(age))
         lines += [PanelLine(detail, _SOFT_TEXT) for detail in details if detail]
+    if measurement.calibration_source is CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING:
+        lines.append(PanelLine(wording.SCANNED_MARK, bold=True))
     return (
         *lines,
         PanelLine(f"BPD {wording.millimetres(measurement.bpd_mm)} outer to outer", drawing.BPD_COLOR),

@@ -23,6 +23,7 @@ from sr_templates.uids import SOFTWARE_NAME
 AI_NOT_VERIFIED = "AI generated, not verified by a clinician."
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
 RESEARCH_MARK = "AI - research use"
+SCANNED_MARK = "Scale of the scanned film or paper"
 INTERVAL_COVERS = (
     "The HC interval says how far HC may be from an expert's HC on this same image,"
     " for machines like those of the training data."
@@ -43,7 +44,7 @@ EQUATION_TEXT = {"hadlock-1984": "Hadlock 1984 (HC)", "reference-system": "refer
 CALIBRATION_TEXT = {
     CalibrationSource.ULTRASOUND_REGION: "ultrasound region",
     CalibrationSource.PIXEL_SPACING: "pixel spacing attribute",
-    CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING: "nominal scanned pixel spacing, of the scanned medium",
+    CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING: "nominal scanned pixel spacing",
     CalibrationSource.GIVEN: "given by the user",
     CalibrationSource.NONE: "none",
 }

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
 
-from dicom_node.config import PeerEntry
+from dicom_node.config import InferenceSection, PeerEntry
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.receive import server
 from dicom_node.receive.contexts import KEPT_CLASSES, MEASURED_CLASSES, VERIFICATION
@@ -48,6 +48,7 @@ from tests.scu import (
 from tests.ultrasound import US_IMAGE, US_IMAGE_RETIRED, save, us_image
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
 
@@ -265,6 +266,19 @@ def test_reports_and_our_own_objects_are_stored_and_not_measured(node: Node, att
 
     assert [i.measurable for i in node.repository.instances] == [False]
     assert len(node.objects()) == 1
+
+
+@pytest.mark.parametrize("rule", ["never", "measure"])
+def test_captures_are_measured_where_a_rule_says_so_and_our_own_never(rule: str, tmp_path: Path) -> None:
+    inference = InferenceSection.model_validate({"secondary_captures": rule})
+    repository, port = FakeRepository(), free_port()
+    config = receiver_config(tmp_path / "data", port).model_copy(update={"inference": inference})
+    with receiver_thread(config, repository), association(port, [SECONDARY_CAPTURE]) as assoc:
+        for uid in ("1.2.3", f"{UID_ROOT}.77"):
+            capture = small_image(SOPClassUID=SECONDARY_CAPTURE, SOPInstanceUID=uid)
+            assert store(assoc, Request.of(capture)).status == 0
+
+    assert [i.measurable for i in repository.instances] == [rule == "measure", False]
 
 
 @pytest.mark.parametrize(

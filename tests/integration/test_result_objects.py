@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from inference.dating import REFERENCE_SYSTEM
-from inference.domain import Measurement
+from inference.domain import CalibrationSource, Measurement, Remark
 from sr_templates import wording
 from sr_templates.capture import build_overlay
 from sr_templates.page import draw_page
@@ -70,6 +70,18 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "reference system": lambda: report(measurement=measurement(REFERENCE_SYSTEM)),
     "requested": lambda: report(source(RequestAttributesSequence=[request()], TimezoneOffsetFromUTC="+0100")),
     "lossy": lambda: report(source(**LOSSY)),
+    "typed spacing": lambda: report(
+        measurement=measurement(
+            calibration_source=CalibrationSource.PIXEL_SPACING, calibration_detail="FIDUCIAL: depth marks"
+        )
+    ),
+    "scanned capture": lambda: report(
+        source(SOPClassUID="1.2.840.10008.5.1.4.1.1.7", Modality="OT", ConversionType="DF"),
+        measurement=measurement(
+            calibration_source=CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING,
+            warnings=(Remark.PLANE_NOT_VERIFIED, Remark.SCALE_OF_SCANNED_MEDIUM),
+        ),
+    ),
     "correction": lambda: report(predecessors=replaced()),
 }
 
@@ -112,6 +124,8 @@ def test_dsrdump_reads_the_report(case: str, tmp_path: Path) -> None:
     assert f'NUM:(11984-2,LN,"Head Circumference")="{facts.measurement.hc_mm:.1f}" (mm,UCUM' in output
     assert (f'="{facts.measurement.age.days}" (d,UCUM' in output) == (facts.measurement.age.days is not None)
     assert wording.AI_NOT_VERIFIED in output
+    assert f"calibration {facts.measurement.calibration_source}" in output
+    assert f"Scale: {wording.scale(facts.measurement)}." in output
 
 
 def page_text(facts: ReportInput, folder: Path) -> str:
@@ -127,7 +141,7 @@ def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
         wording.millimetres(head.bpd_mm),
         wording.millimetres(head.ofd_mm),
         wording.percent(head.cephalic_index_percent),
-        wording.spacing(head.spacing_mm),
+        wording.scale(head),
         facts.model.sha256,
         facts.source.SOPInstanceUID,
         wording.AI_NOT_VERIFIED,
@@ -167,6 +181,8 @@ def test_the_page_says_what_the_measurement_says(case: str, tmp_path: Path) -> N
         ("chinese", ["Wang, XiaoDong", "王 小东"]),
         ("no age", ["HC lies outside 68 to 360 mm"]),
         ("first trimester", ["crown-rump length is preferred", "first"]),
+        ("typed spacing", ["pixel spacing attribute (FIDUCIAL: depth marks), 0.5000 x 0.5000 mm"]),
+        ("scanned capture", ["nominal scanned pixel spacing", "only if it was printed in life size"]),
         ("no interval", [wording.NO_INTERVAL, "2 SD of the equation"]),
     ],
 )

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from dicom_node.config import Config, load_config
+from inference.domain import CalibrationSource, Reason
 from inference.models import find_model
 from inference.training.tables import headline
 
@@ -223,3 +224,21 @@ def test_the_evaluated_weights_are_those_that_ship() -> None:
         assert (entry.sha256, entry.calibration_sha256) == (summary["sha256"], summary["calibration_sha256"])
         assert entry.figures[summary["split"]] == summary["figures"]
         assert entry.verified(ROOT / "weights")
+
+
+def table_keys(page: Path, head: str) -> list[str]:
+    """First cells, without code marks, of all tables of a page whose first header cell is `head`."""
+    tables = re.findall(
+        rf"^\| {head} \|[^\n]*\n\|[- |]+\n((?:\|[^\n]*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return [row.split("|")[1].strip(" `") for table in tables for row in table.splitlines()]
+
+
+def test_every_reason_has_its_line_of_advice() -> None:
+    told = table_keys(ROOT / "docs/calibration.md", "reason")
+    assert sorted(told) == sorted(reason.value for reason in Reason)
+
+
+def test_every_source_of_the_scale_is_in_the_table() -> None:
+    page = (ROOT / "docs/calibration.md").read_text(encoding="utf-8")
+    assert [source.value for source in CalibrationSource if f"| `{source.value}` |" not in page] == []

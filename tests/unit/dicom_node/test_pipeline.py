@@ -59,6 +59,7 @@ class Room:
     folder: Path
     repository: Repository
     accept: bool = False
+    captures: bool = False
     seconds: float = 0.0
     serial: int = field(default=0)
 
@@ -76,6 +77,7 @@ class Room:
             cine_frames=4,
             accept_corrections=self.accept,
             now=self.now,
+            secondary_captures=self.captures,
             **fakes,
         )
 
@@ -250,3 +252,13 @@ def test_a_copy_of_the_first_after_a_cancelled_correction_is_a_duplicate(room: R
     room.receive(scan(RetrieveAETitle="PACS"))
     room.settle()
     assert room.relations() == [Relation.FIRST, Relation.CORRECTION, Relation.DUPLICATE]
+
+
+@pytest.mark.parametrize(
+    ("captures", "answer"), [(False, ("refused", "unsupported_sop_class")), (True, ("abstained", "no_head_found"))]
+)
+def test_a_capture_is_looked_at_where_the_rule_says_so(room: Room, captures: bool, answer: tuple[str, str]) -> None:
+    room.captures = captures
+    room.receive(scan(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"))
+    room.settle()
+    assert room.answer() == answer

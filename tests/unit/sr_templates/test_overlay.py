@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from inference.domain import EllipsePx
+from inference.domain import CalibrationSource, EllipsePx
 from inference.measure import outline_px
-from sr_templates import drawing
+from sr_templates import drawing, wording
 from sr_templates.overlay import FONT_SHARE, _place_panel, draw_overlay, panel_lines
 from tests.reports import ELLIPSE, measurement, picture, report
 
@@ -116,3 +116,9 @@ def test_the_default_ellipse_lies_in_the_default_picture() -> None:
     columns, rows = outline_px(ELLIPSE, 90).T
     assert columns.min() > 0
     assert rows.min() > 0
+
+
+def test_the_panel_says_where_the_scale_is_not_the_machines_own() -> None:
+    scanned = measurement(calibration_source=CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
+    assert wording.SCANNED_MARK in [line.text for line in panel_lines(report(measurement=scanned))]
+    assert wording.SCANNED_MARK not in [line.text for line in panel_lines(report())]

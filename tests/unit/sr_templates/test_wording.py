@@ -94,3 +94,9 @@ def test_every_value_of_the_vocabularies_has_words() -> None:
     assert set(wording.CALIBRATION_TEXT) == set(CalibrationSource)
     assert set(wording.TRIMESTER_TEXT) == set(Trimester)
     assert set(wording.EQUATION_TEXT) == set(EQUATIONS)
+
+
+def test_the_scale_names_its_source_and_what_that_says_of_itself() -> None:
+    head = measurement(calibration_source=CalibrationSource.PIXEL_SPACING, calibration_detail="FIDUCIAL")
+    assert wording.scale(head) == "pixel spacing attribute (FIDUCIAL), 0.5000 x 0.5000 mm per pixel (row x column)"
+    assert wording.scale(measurement()).startswith("ultrasound region, 0.5000 x")

@@ -56,3 +56,11 @@ def test_ultrasound_images_are_measurable(uid: str) -> None:
 @pytest.mark.parametrize("uid", [*contexts.KEPT_CLASSES, CT_IMAGE, ""])
 def test_nothing_else_is(uid: str) -> None:
     assert not contexts.measurable(uid)
+
+
+def test_captures_are_where_a_rule_says_so_and_other_kept_classes_never() -> None:
+    wanted = [
+        uid for uid in (*contexts.KEPT_CLASSES, CT_IMAGE, "") if contexts.measurable(uid, secondary_captures=True)
+    ]
+    assert wanted == list(contexts.SECONDARY_CAPTURES)
+    assert all(contexts.measurable(uid, secondary_captures=True) for uid in contexts.MEASURED_CLASSES)
