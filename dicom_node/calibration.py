@@ -26,14 +26,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_node.receive.contexts import is_secondary_capture
 from dicom_node.regions import is_plausible, read_regions, same_spacing, spacing_of, told
-from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx
+from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx, Remark
 
 AGREEMENT = 0.02
 """Relative; between a region's scale and Pixel Spacing."""
@@ -58,15 +58,15 @@ def calibrate(header: Dataset, rows: int, columns: int) -> Calibration:
     """Apply the rule of this module to the header of a frame of `rows` x `columns` pixels. Never raises."""
     items = [item for item in _sequence(header) if isinstance(item, Dataset)]
     whole = _whole(rows, columns)
-    if not items:
-        return _summary((_whole_frame(header, whole),))
-    regions = read_regions(items, whole, pixel_aspect(header))
+    regions = read_regions(items, whole, pixel_aspect(header)) if items else (_whole_frame(header, whole),)
     if not regions:
         return Calibration((), Reason.NO_TWO_DIMENSIONAL_REGION)
     spacing = pixel_spacing(header)
-    if spacing is None:
-        return _summary(regions)
-    return _summary(tuple(_checked(region, spacing) for region in regions))
+    if items and spacing is not None:
+        regions = tuple(_checked(region, spacing) for region in regions)
+    if is_secondary_capture(str(header.get("SOPClassUID", ""))):
+        regions = tuple(replace(region, remarks=(Remark.SECONDARY_CAPTURE, *region.remarks)) for region in regions)
+    return _summary(regions)
 
 
 def given(spacing: PixelSpacingMm | None, rows: int, columns: int) -> Calibration:
@@ -112,7 +112,8 @@ def _whole_frame(header: Dataset, whole: RegionPx) -> Region:
         return _scaled(whole, spacing, CalibrationSource.PIXEL_SPACING, detail)
     scanned = _pair(header, "NominalScannedPixelSpacing")
     if scanned is not None and is_secondary_capture(str(header.get("SOPClassUID", ""))):
-        return _scaled(whole, scanned, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
+        region = _scaled(whole, scanned, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
+        return replace(region, remarks=(Remark.SCALE_OF_SCANNED_MEDIUM,))
     return _uncalibrated(whole, pixel_aspect(header))
 
 

@@ -46,8 +46,11 @@ SMALLEST_PX = 16
 MOST_PICTURES = 8
 """No machine shows more than four; a header that names a hundred shall not cost a hundred looks."""
 
-IDENTICAL = 1e-3
-"""Relative; the same number, written with different precision."""
+IDENTICAL = 5e-3
+"""Relative; the same number, written with three digits or with more."""
+
+MOST_ITEMS = 64
+"""Traces, bars and graphics included; comparing them pair by pair shall stay short."""
 
 SHARED_BY_ONE_PICTURE = 0.5
 """Share of the smaller region. Halves of a dual screen share a few columns at most."""
@@ -91,6 +94,8 @@ def read_regions(items: Sequence[Dataset], whole: RegionPx, pixel_aspect: float 
     pictures = [item for item in items if _is_picture(item)]
     if not pictures:
         return ()
+    if len(items) > MOST_ITEMS:
+        return (_whole_frame(whole, Reason.CALIBRATION_CONFLICT, f"It names {len(items)} regions.", None),)
     traces = [item for item in items if _is_trace(item)]
     if (detail := _resized([*pictures, *traces], whole)) is not None:
         return _uncalibrated_boxes(pictures, whole, detail)

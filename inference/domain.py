@@ -77,8 +77,9 @@ class Region:
     """A part of the frame that shows one 2-D image, with its scale.
 
     `spacing_mm` is None where the scale is absent or not to be trusted; `reason` then says why, and `detail` in which
-    way. `calibration_detail` is what the source says about itself (Pixel Spacing Calibration Type). `pixel_aspect` is
-    height over width of a pixel where there is no scale but a shape is known, else None.
+    way. `calibration_detail` is what the source says about itself (Pixel Spacing Calibration Type), `remarks` what must
+    be said of every measurement at this scale. `pixel_aspect` is height over width of a pixel where there is no scale
+    but a shape is known, else None.
 
     An outline may not enter `covered`, the parts of the box that show something else or at another scale, nor leave
     the box into `beside`, the pictures and traces around it that have another scale.
@@ -90,6 +91,7 @@ class Region:
     reason: Reason | None = None
     detail: str = ""
     calibration_detail: str = ""
+    remarks: tuple[Remark, ...] = ()
     pixel_aspect: float | None = None
     covered: tuple[RegionPx, ...] = ()
     beside: tuple[RegionPx, ...] = ()
@@ -218,6 +220,7 @@ class Remark(StrEnum):
     INTERVAL_NOT_CALIBRATED = "interval_not_calibrated"
     REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
     COLOUR_OVER_HEAD = "colour_over_head"
+    SECONDARY_CAPTURE = "secondary_capture"
     SCALE_OF_SCANNED_MEDIUM = "scale_is_that_of_the_scanned_medium"
 
 
@@ -228,6 +231,7 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
     Remark.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
     Remark.COLOUR_OVER_HEAD: "Colour (flow or graphics) lies over the head; check the outline against a grey image.",
+    Remark.SECONDARY_CAPTURE: "The image is a secondary capture: nobody vouches that its scale survived the capture.",
     Remark.SCALE_OF_SCANNED_MEDIUM: (
         "The scale is that of the scanned film or paper; HC is right only if it was printed in life size."
     ),

@@ -139,8 +139,7 @@ class Examiner:
             warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
         if outline.colour_share >= NOTABLE_COLOUR_SHARE:
             warnings.append(Remark.COLOUR_OVER_HEAD)
-        if region.calibration_source is CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING:
-            warnings.append(Remark.SCALE_OF_SCANNED_MEDIUM)
+        warnings += region.remarks
         semi_major, semi_minor = outline.ellipse_mm.semi_major_mm, outline.ellipse_mm.semi_minor_mm
         return Measurement(
             frame=frame,

@@ -180,6 +180,8 @@ def test_the_source_of_the_scale_is_named(answers: dict[str, dict[str, Any]]) ->
     assert sources["scanned"] == ("nominal_scanned_pixel_spacing", None)
     assert "scale_is_that_of_the_scanned_medium" in answers["scanned"]["warnings"]
     assert sources["capture with region"] == ("ultrasound_region", None)
+    captures = {name for name in MEASURED if "secondary_capture" in answers[name]["warnings"]}
+    assert captures == {"scanned", "capture with region"}
 
 
 def test_both_values_are_said_where_two_disagree(answers: dict[str, dict[str, Any]]) -> None:

@@ -280,8 +280,9 @@ def test_one_region_whose_frames_differ_does_not_contradict_itself() -> None:
     assert isinstance(examiner().examine(frames).finding, Measurement)
 
 
-def test_the_scale_of_a_scanned_medium_is_remarked_on() -> None:
-    region = Region(WHOLE, SQUARE, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
+def test_what_must_be_said_of_a_scale_is_said_of_the_measurement() -> None:
+    remarks = (Remark.SCALE_OF_SCANNED_MEDIUM,)
+    region = Region(WHOLE, SQUARE, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING, remarks=remarks)
     result = finding(EllipsePx(400, 270, 220, 170, 10), region)
     assert isinstance(result, Measurement)
     assert Remark.SCALE_OF_SCANNED_MEDIUM in result.warnings
