@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 from bisect import bisect_right
@@ -56,8 +57,8 @@ def find_fragments(stream: BinaryIO, offset: int, size: int) -> tuple[Span, ...]
 class FragmentStream(io.BufferedIOBase):
     """All fragments as one seekable stream, without a copy of them anywhere.
 
-    One piece of at most PIECE_BYTES is in memory, and the file is open only while a piece is read. A reader in C cannot
-    pass on an exception, so the last one is kept in `failure`.
+    One piece of at most PIECE_BYTES is in memory, and the file is open only while a piece is read. For readers written
+    in C, which an exception would crash: where the file cannot be read, the stream ends and `failure` says why.
     """
 
     def __init__(self, open_file: Callable[[], BinaryIO], spans: Sequence[Span]) -> None:
@@ -67,7 +68,7 @@ class FragmentStream(io.BufferedIOBase):
         self._starts = [0, *accumulate(span.length for span in self._spans)]
         self._position = 0
         self._piece, self._piece_start = b"", 0
-        self.failure: OSError | None = None
+        self.failure: BaseException | None = None
 
     @property
     def size(self) -> int:
@@ -90,12 +91,15 @@ class FragmentStream(io.BufferedIOBase):
 
     def read(self, count: int | None = -1) -> bytes:
         wanted = self.size - self._position if count is None or count < 0 else count
-        parts = []
-        while wanted > 0 and self._position < self.size:
-            part = self._from_piece(wanted)
-            self._position += len(part)
-            wanted -= len(part)
-            parts.append(part)
+        parts: list[bytes] = []
+        try:
+            while wanted > 0 and self._position < self.size:
+                part = self._from_piece(wanted)
+                self._position += len(part)
+                wanted -= len(part)
+                parts.append(part)
+        except BaseException as error:  # noqa: BLE001  an interrupt too; the caller of the C code raises it again
+            self.failure = error
         return b"".join(parts)
 
     def _from_piece(self, wanted: int) -> bytes:
@@ -109,13 +113,9 @@ class FragmentStream(io.BufferedIOBase):
         index = bisect_right(self._starts, self._position) - 1
         inside = self._position - self._starts[index]
         span = self._spans[index]
-        try:
-            with self._open_file() as file:
-                file.seek(span.offset + inside)
-                piece = file.read(min(PIECE_BYTES, span.length - inside))
-            if not piece:
-                raise OSError("the file became shorter")
-        except OSError as error:
-            self.failure = error
-            raise
+        with self._open_file() as file:
+            file.seek(span.offset + inside)
+            piece = file.read(min(PIECE_BYTES, span.length - inside))
+        if not piece:
+            raise OSError(errno.EIO, "the file became shorter")
         return piece

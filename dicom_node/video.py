@@ -1,9 +1,8 @@
 """MPEG-2, H.264 and HEVC (PS3.5 8.2.5 to 8.2.8): one stream over all fragments, decoded frame after frame.
 
 FFmpeg decodes, as OpenCV brings it (LGPL). It reads the fragments where they lie in the file, through a stream of ours:
-nothing is copied to a disk, and it never learns a name that it could open. What it may take the bytes for is limited
-twice, by their first bytes here and by a list of containers and codecs there, so that a playlist in Pixel Data is
-refused before anything follows it.
+nothing is copied to a disk, and it never learns a name that it could open. It does not guess either: the first bytes
+tell the container, and a playlist in Pixel Data is refused before anything follows it.
 
 Colours: OpenCV asks FFmpeg's scaler for 8-bit RGB by the matrix (BT.601, BT.709) and range (limited, full) that the
 stream names, BT.601 and limited where it names none. Grey stays grey, and levels are those of the screen that was
@@ -21,6 +20,7 @@ from typing import cast
 import cv2
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import HEVCM10P51, HEVCMP51, MPEG2MPHL, MPEG2MPHLF, MPEG2MPML, MPEG2MPMLF, UID
 
 from dicom_node.errors import InstanceRefused
 from dicom_node.fragments import FragmentStream, Span, find_fragments
@@ -29,17 +29,16 @@ from dicom_node.photometric import Samples
 from dicom_node.pixels import PixelDescription, describe_size
 from inference.domain import Reason
 
-CONTAINERS = "mpegvideo,h264,hevc,mpeg,mpegts,mov"
-"""FFmpeg's names of the bare streams and of the containers that may hold them: program and transport stream, MP4."""
-
 CODECS = "mpeg1video,mpeg2video,h264,hevc"
 """MPEG-1 only because FFmpeg begins every MPEG-2 stream with its decoder; it is not accepted."""
 
 CODEC_TAGS = frozenset({b"mpg2", b"h264", b"hevc"})
 """What the decoder that OpenCV has opened calls itself."""
 
-FFMPEG_OPTIONS = f"protocol_whitelist;none|format_whitelist;{CONTAINERS}|codec_whitelist;{CODECS}"
 CAPTURE_PARAMETERS = (cv2.CAP_PROP_N_THREADS, 1)
+
+MPEG2 = frozenset({MPEG2MPML, MPEG2MPMLF, MPEG2MPHL, MPEG2MPHLF})
+HEVC = frozenset({HEVCMP51, HEVCM10P51})
 
 _SIGNATURE_BYTES = 400
 _TRANSPORT_PACKETS = ((0, 188), (4, 192))
@@ -53,23 +52,26 @@ class VideoPixels:
         self.file = file
         self.element = element
         self.description = describe_video(file.header)
+        self._container = ""
         self._capture: cv2.VideoCapture | None = None
         self._stream: FragmentStream | None = None
         self._passed = 0
 
     def check_extent(self) -> None:
-        """Look for the end of the fragments and at the first bytes, without decoding.
+        """Look for the end of the fragments and at the first bytes, without decoding. To be called before `samples`.
 
         Raises:
             InstanceRefused: TRUNCATED, UNREADABLE, BAD_PIXEL_DESCRIPTION or UNSUPPORTED_TRANSFER_SYNTAX.
         """
         if self.element.length is not None:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(pixel data and transfer syntax do not match)")
-        start = FragmentStream(self.file.open, self._fragments).read(_SIGNATURE_BYTES)
+        stream = FragmentStream(self.file.open, self._fragments)
+        start = stream.read(_SIGNATURE_BYTES)
+        if stream.failure is not None:
+            raise stream.failure
         if not start:
             raise InstanceRefused(Reason.TRUNCATED)
-        if not looks_like_video(start):
-            raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(the pixel data is not an MPEG stream)")
+        self._container = container_of(start, self.file.transfer_syntax)
 
     def samples(self, number: int) -> Samples:
         """Decode up to frame `number` (1-based): uint8 RGB [rows, columns, 3].
@@ -81,7 +83,7 @@ class VideoPixels:
         """
         if not 1 <= number <= self.description.frames:
             raise ValueError(f"frame {number} of {self.description.frames}")
-        with untrusted(Reason.PIXELS_UNDECODABLE, "video"), _quiet_ffmpeg():
+        with untrusted(Reason.PIXELS_UNDECODABLE, "video"), _ffmpeg(self._container):
             capture = self._capture
             if capture is None or number <= self._passed:
                 capture = self._begin()
@@ -104,12 +106,13 @@ class VideoPixels:
         capture = cv2.VideoCapture(cast(cv2.IStreamReader, stream), cv2.CAP_FFMPEG, CAPTURE_PARAMETERS)
         if stream.failure is not None:
             raise stream.failure
-        tag = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF if capture.isOpened() else 0
-        if tag.to_bytes(4, "little") not in CODEC_TAGS:
-            raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(not a video that is decoded here)")
         # a rotation that the container asks for would turn the picture under its regions
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-        self._check_size(int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)))
+        tag = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF if capture.isOpened() else 0
+        rows, columns = (int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        if tag.to_bytes(4, "little") not in CODEC_TAGS or rows <= 0:
+            raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(not a video that is decoded here)")
+        self._check_size(rows, columns)
         self._capture, self._stream, self._passed = capture, stream, 0
         return capture
 
@@ -141,19 +144,30 @@ def describe_video(header: Dataset) -> PixelDescription:
     return PixelDescription(rows, columns, frames, 3, "RGB", 0, 8, 8)
 
 
-def looks_like_video(start: bytes) -> bool:
-    """Whether these are the first bytes of an MPEG start code, a transport or program stream, or an MP4 file."""
-    if start[:3] == b"\0\0\1" or start[:4] == b"\0\0\0\1":  # start code of a bare or a program stream
-        return True
+def container_of(start: bytes, syntax: UID) -> str:
+    """FFmpeg's name for what begins with these bytes: an MP4 file, a program or transport stream, or a bare stream.
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_TRANSFER_SYNTAX for anything else.
+    """
     if start[4:8] == b"ftyp":
-        return True
-    return any(start[first : first + 1 + step : step] == b"\x47\x47" for first, step in _TRANSPORT_PACKETS)
+        return "mov"
+    if start[:4] == b"\0\0\1\xba":
+        return "mpeg"
+    if start[:3] == b"\0\0\1" or start[:4] == b"\0\0\0\1":
+        if syntax in HEVC:
+            return "hevc"
+        return "mpegvideo" if syntax in MPEG2 else "h264"
+    if any(start[first : first + 1 + step : step] == b"\x47\x47" for first, step in _TRANSPORT_PACKETS):
+        return "mpegts"
+    raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(the pixel data is not an MPEG stream)")
 
 
 @contextmanager
-def _quiet_ffmpeg() -> Iterator[None]:
-    """FFmpeg's limits, which OpenCV takes from the environment; and no words of either on standard error."""
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = FFMPEG_OPTIONS
+def _ffmpeg(container: str) -> Iterator[None]:
+    """Tell FFmpeg what it may do, which OpenCV takes from the environment; no words of either on standard error."""
+    options = {"input_format": container, "codec_whitelist": CODECS, "protocol_whitelist": "none"}
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "|".join(f"{name};{value}" for name, value in options.items())
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -1,0 +1,234 @@
+"""Video streams as FFmpeg writes them, and what is refused before FFmpeg sees it."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+from pydicom.uid import HEVCMP51, MPEG2MPML, MPEG4HP41, MPEG4HP41F, UID
+
+from dicom_node.decode import DecodedInstance, read_instance
+from dicom_node.errors import InstanceRefused
+from dicom_node.part10 import Part10File
+from dicom_node.photometric import luminance
+from dicom_node.video import container_of
+from inference.domain import PixelSpacingMm, Reason
+from tests import encoders
+from tests.encoders import VideoStream, video_stream, with_video
+from tests.ultrasound import save, us_multiframe, us_region
+
+ROWS, COLUMNS, COUNT = 64, 96, 12
+REGION = [us_region((0, 0, COLUMNS - 1, ROWS - 1), (0.02, 0.02))]
+WRAPPED = {
+    "transport stream": encoders.MPEG2,
+    "program stream": VideoStream("mpeg2video", "mpeg", options=encoders.MPEG2.options),
+    "bare MPEG-2": encoders.MPEG2_BARE,
+    "MP4": encoders.H264,
+    "bare H.264": encoders.H264_BARE,
+    "H.264 in a transport stream": VideoStream("libx264", "mpegts", options=encoders.H264.options),
+    "bare HEVC": encoders.HEVC,
+    "HEVC of 10 bits": encoders.HEVC_10,
+}
+FULL_RANGE = VideoStream("libx264", "mp4", "yuvj420p", (("crf", "8"), ("profile", "high")))
+
+
+def cine() -> NDArray[np.uint8]:
+    """A bar that moves by four columns a frame over a ramp of all levels: every frame can be told from the others."""
+    ramp = np.tile(np.linspace(0, 255, COLUMNS).astype(np.uint8), (ROWS, 1))
+    frames = np.repeat(ramp[None], COUNT, axis=0)
+    for number in range(COUNT):
+        frames[number, 8:24, 8 + 4 * number : 16 + 4 * number] = 255
+    return frames
+
+
+@cache
+def stream(name: str) -> bytes:
+    return video_stream(cine(), WRAPPED[name])
+
+
+def syntax_of(name: str) -> UID:
+    codec = WRAPPED[name].codec
+    return {"mpeg2video": MPEG2MPML, "libx264": MPEG4HP41, "libx265": HEVCMP51}[codec]
+
+
+def video(folder: Path, *fragments: bytes, syntax: UID = MPEG4HP41, **attributes: Any) -> DecodedInstance:
+    dataset = with_video(us_multiframe(cine(), REGION), fragments or [stream("MP4")], syntax)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return read_instance(save(dataset, folder / "video.dcm"))
+
+
+def refusal(folder: Path, *fragments: bytes, number: int = 1, **attributes: Any) -> InstanceRefused:
+    with pytest.raises(InstanceRefused) as caught:
+        video(folder, *fragments, **attributes).display(number)
+    return caught.value
+
+
+class TestReading:
+    @pytest.mark.parametrize("name", WRAPPED)
+    def test_every_container_gives_every_frame(self, name: str, tmp_path: Path) -> None:
+        decoded = video(tmp_path, stream(name), syntax=syntax_of(name))
+        assert decoded.calibration.regions[0].spacing_mm == PixelSpacingMm(0.2, 0.2)
+        frames = list(decoded.frames(range(1, COUNT + 1)))
+        for frame, original in zip(frames, cine(), strict=True):
+            assert np.abs(frame.luminance.astype(int) - original).mean() < 3
+
+    @pytest.mark.parametrize("name", WRAPPED)
+    def test_grey_stays_grey_and_levels_stay(self, name: str, tmp_path: Path) -> None:
+        levels = np.repeat(np.arange(0, 256, 17, dtype=np.uint8), 16).reshape(1, -1).repeat(64, axis=0)
+        frames = np.repeat(levels[None], 3, axis=0)
+        dataset = with_video(us_multiframe(frames), [video_stream(frames, WRAPPED[name])], syntax_of(name))
+        shown = read_instance(save(dataset, tmp_path / "a.dcm")).display(2)
+        assert np.ptp(shown.astype(int), axis=2).max() <= 3
+        flat = np.s_[:, 8::16]  # the middle of every step, away from the ringing at its edges
+        assert np.abs(luminance(shown)[flat].astype(int) - levels[flat]).max() <= 4
+
+    def test_full_range_is_taken_as_such(self, tmp_path: Path) -> None:
+        frames = np.stack([np.full((64, 96), level, np.uint8) for level in (0, 64, 128, 192, 255)])
+        dataset = with_video(us_multiframe(frames), [video_stream(frames, FULL_RANGE)], MPEG4HP41)
+        decoded = read_instance(save(dataset, tmp_path / "a.dcm"))
+        assert [int(f.luminance.mean()) for f in decoded.frames(range(1, 6))] == pytest.approx(
+            [0, 64, 128, 192, 255], abs=4
+        )
+
+    def test_colours(self, tmp_path: Path) -> None:
+        colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
+        frames = np.repeat(np.array([[*colours]], np.uint8).repeat(64, axis=1), 64, axis=0)[None].repeat(2, axis=0)
+        dataset = with_video(us_multiframe(frames), [video_stream(frames, encoders.H264)], MPEG4HP41)
+        shown = read_instance(save(dataset, tmp_path / "a.dcm")).display(1)
+        assert np.abs(shown[32, 32::64].astype(int) - np.array(colours)).max() <= 6
+
+    def test_fragments_are_one_stream_wherever_they_were_cut(self, tmp_path: Path) -> None:
+        whole = stream("MP4")
+        cut = [whole[i : i + 1000] for i in range(0, len(whole), 1000)]  # even lengths: no padding in between
+        pieces = video(tmp_path, *cut, syntax=MPEG4HP41F).display(COUNT)
+        np.testing.assert_array_equal(pieces, video(tmp_path).display(COUNT))
+
+    def test_frames_backwards_are_the_same_frames(self, tmp_path: Path) -> None:
+        decoded = video(tmp_path)
+        forward = [f.luminance for f in decoded.frames([2, 5, 11])]
+        for number, expected in ((11, forward[2]), (5, forward[1]), (2, forward[0])):
+            np.testing.assert_array_equal(luminance(decoded.display(number)), expected)
+
+    def test_going_forward_never_begins_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = []
+        real = cv2.VideoCapture
+
+        def counted(*arguments: Any) -> Any:
+            begun.append(1)
+            return real(*arguments)
+
+        monkeypatch.setattr(cv2, "VideoCapture", counted)
+        decoded = video(tmp_path)
+        list(decoded.frames([1, 4, 7, COUNT]))
+        assert len(begun) == 1
+        decoded.display(3)
+        assert len(begun) == 2
+
+    def test_no_file_is_made_and_none_is_kept_open(self, tmp_path: Path) -> None:
+        decoded = video(tmp_path)
+        before = psutil.Process().open_files()
+        decoded.display(4)
+        assert psutil.Process().open_files() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["video.dcm"]
+
+    def test_a_rotation_that_the_container_asks_for_is_not_done(self, tmp_path: Path) -> None:
+        """Regions are told in rows and columns as they are stored."""
+        whole = stream("MP4")
+        identity = b"\0\1\0\0" + b"\0" * 12 + b"\0\1\0\0" + b"\0" * 12 + b"\x40\0\0\0"
+        quarter = b"\0" * 4 + b"\0\1\0\0" + b"\0" * 4 + b"\xff\xff\0\0" + b"\0" * 16 + b"\x40\0\0\0"
+        track = whole.index(b"tkhd")
+        place = whole.index(identity, track)
+        rotated = whole[:place] + quarter + whole[place + len(identity) :]
+        np.testing.assert_array_equal(video(tmp_path, rotated).display(1), video(tmp_path).display(1))
+
+
+class TestRefusals:
+    def test_fewer_frames_than_promised(self, tmp_path: Path) -> None:
+        refused = refusal(tmp_path, NumberOfFrames=COUNT + 1, number=COUNT + 1)
+        assert refused.reason is Reason.TRUNCATED
+        assert refused.detail == f"(the video ends after {COUNT} of {COUNT + 1} frames)"
+
+    def test_more_frames_than_promised_are_not_looked_at(self, tmp_path: Path) -> None:
+        decoded = video(tmp_path, NumberOfFrames=5)
+        assert decoded.frame_count == 5
+        with pytest.raises(ValueError, match="frame 6 of 5"):
+            decoded.display(6)
+
+    def test_frames_of_another_size(self, tmp_path: Path) -> None:
+        refused = refusal(tmp_path, Rows=ROWS * 2)
+        assert (refused.reason, refused.detail) == (
+            Reason.BAD_PIXEL_DESCRIPTION,
+            "(the video has 64 rows x 96 columns)",
+        )
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n",
+            b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+            b"RIFF\0\0\0\0AVI LIST",
+            b"\x1aE\xdf\xa3" + b"\0" * 40,
+            b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n",
+            b"\xff\xd8\xff\xe0" + b"\0" * 40,
+        ],
+    )
+    def test_playlists_and_other_containers(self, start: bytes, tmp_path: Path) -> None:
+        assert refusal(tmp_path, start + b" " * 500).reason is Reason.UNSUPPORTED_TRANSFER_SYNTAX
+
+    def test_a_start_code_before_something_else(self, tmp_path: Path) -> None:
+        for start in (b"\0\0\1\xb3", b"\0\0\0\1\x67", b"\0\0\0\x18ftypmp42"):
+            refused = refusal(tmp_path, start + b"#EXTM3U\nhttp://127.0.0.1:1/\n" * 40)
+            assert refused.reason in {Reason.PIXELS_UNDECODABLE, Reason.TRUNCATED}
+
+    def test_a_codec_that_has_no_transfer_syntax(self, tmp_path: Path) -> None:
+        other = VideoStream("mpeg4", "mp4")
+        assert refusal(tmp_path, video_stream(cine(), other)).reason is Reason.PIXELS_UNDECODABLE
+
+    def test_native_pixels_and_none_at_all(self, tmp_path: Path) -> None:
+        path = save(us_multiframe(cine()), tmp_path / "a.dcm")
+        data = path.read_bytes().replace(b"\x14\x001.2.840.10008.1.2.1\0", b"\x18\x001.2.840.10008.1.2.4.102\0"[:26])
+        length = data.index(b"UL\4\0") + 4
+        path.write_bytes(data[:length] + (data[length] + 4).to_bytes(4, "little") + data[length + 4 :])
+        with pytest.raises(InstanceRefused) as caught:
+            read_instance(path)
+        assert caught.value.reason is Reason.BAD_PIXEL_DESCRIPTION
+        assert refusal(tmp_path, b"").reason is Reason.TRUNCATED
+
+    def test_a_stream_that_was_cut(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, (COUNT, ROWS, COLUMNS), dtype=np.uint8)
+        whole = video_stream(noise, encoders.H264_BARE)
+        assert refusal(tmp_path, whole[: len(whole) // 2], number=COUNT).reason is Reason.TRUNCATED
+
+    def test_a_disk_that_fails_is_not_the_objects_fault(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        decoded = video(tmp_path)
+
+        def gone(_file: Part10File) -> io.BytesIO:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(Part10File, "open", gone)
+        with pytest.raises(OSError, match="Input/output"):
+            decoded.display(1)
+
+
+@pytest.mark.parametrize(
+    ("start", "syntax", "container"),
+    [
+        (b"\x47" + b"x" * 187 + b"\x47", MPEG2MPML, "mpegts"),
+        (b"time\x47" + b"x" * 191 + b"\x47", MPEG4HP41, "mpegts"),  # with time codes, as on a disc
+        (b"\0\0\1\xba", MPEG2MPML, "mpeg"),
+        (b"\0\0\1\xb3", MPEG2MPML, "mpegvideo"),
+        (b"\0\0\0\1\x67", MPEG4HP41, "h264"),
+        (b"\0\0\0\1\x40", HEVCMP51, "hevc"),
+        (b"\0\0\0\x18ftyp", HEVCMP51, "mov"),
+    ],
+)
+def test_signatures(start: bytes, syntax: UID, container: str) -> None:
+    assert container_of(start, syntax) == container
