@@ -87,4 +87,31 @@ def test_a_refusal_says_why() -> None:
     assert answer["reason_text"].endswith("(half)")
     assert answer["measurements"] == []
 
-    (*("model_sha256", "seconds", "measurements", "calibration_detail", "region", "colour_share", "frame_time_ms"),)
+
+def test_region_and_source_of_the_scale_are_told() -> None:
+    typed = replace(MEASUREMENT, calibration_source=CalibrationSource.PIXEL_SPACING, calibration_detail="FIDUCIAL")
+    answer = answers.finding_facts(typed)
+    assert answer["region"] == [0, 0, 99, 79]
+    assert (answer["calibration_source"], answer["calibration_detail"]) == ("pixel_spacing", "FIDUCIAL")
+    assert answers.finding_facts(MEASUREMENT)["calibration_detail"] is None
+
+
+def test_the_shape_of_an_uncalibrated_head_is_told() -> None:
+    answer = answers.finding_facts(replace(ABSTENTION, cephalic_index_percent=78.5))
+    assert (answer["cephalic_index_percent"], answer["hc_mm"], answer["quality"]) == (78.5, None, 0.98)
+
+
+def test_regions_that_disagree_leave_their_numbers_in_the_list_only() -> None:
+    objection = Abstention(2, None, None, CalibrationSource.NONE, Reason.REGIONS_DISAGREE, "HC?", None, None)
+    answer = answers.examined("a", "1", Examination((MEASUREMENT, MEASUREMENT), 0, (2,), MODEL, 0.1, objection))
+    assert (answer["status"], answer["reason"], answer["hc_mm"]) == ("abstained", "regions_disagree", None)
+    assert answer["region"] is None
+    assert [m["hc_mm"] for m in answer["measurements"]] == [250.0, 250.0]
+
+
+def test_the_time_of_each_findings_frame() -> None:
+    both = Examination((ABSTENTION, MEASUREMENT), 1, (1, 2), MODEL, 0.1)
+    answer = answers.examined(None, "1.2.3", both, (0.0, 33.33333))
+    assert answer["frame_time_ms"] == 33.333
+    assert [finding["frame_time_ms"] for finding in answer["measurements"]] == [0.0, 33.333]
+    assert measured()["frame_time_ms"] is None
