@@ -10,8 +10,9 @@ END_OF_IMAGE = b"\xff\xd9"
 
 _START_OF_IMAGE = b"\xff\xd8"
 _JPEG2000_START = b"\xff\x4f\xff\x51"  # SOC and SIZ, ISO/IEC 15444-1 A.4.1, A.5.1
-_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # ISO/IEC 10918-1 B.1.1.3; 14495-1 C.1.1
+START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # ISO/IEC 10918-1 B.1.1.3; 14495-1 C.1.1
 _START_OF_SCAN = 0xDA
+_START_OF_TILE = 0x90
 _APPLICATION = frozenset(range(0xE0, 0xF0))
 
 
@@ -35,11 +36,22 @@ def frame_header(stream: bytes) -> FrameHeader | None:
 def without_application_segments(stream: bytes) -> bytes:
     """A JPEG without its APPn segments before the first scan; anything else comes back as it is."""
     kept, end = [_START_OF_IMAGE], 2
-    for marker, start, stop in _jpeg_segments(stream):
+    for marker, start, stop in jpeg_segments(stream):
         end = stop
         if marker not in _APPLICATION:
             kept.append(stream[start:stop])
     return b"".join(kept) + stream[end:] if end > 2 else stream
+
+
+def jpeg2000_segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start (at its 0xFF) and end of every segment of the main header after SIZ (ISO/IEC 15444-1 A.3)."""
+    position = stream.find(_JPEG2000_START, 0, 4096) + 2
+    while position >= 2 and stream[position : position + 1] == b"\xff" and position + 4 <= len(stream):
+        marker, length = stream[position + 1], int.from_bytes(stream[position + 2 : position + 4])
+        if marker == _START_OF_TILE:
+            return
+        yield marker, position, min(position + 2 + length, len(stream))
+        position += 2 + max(2, length)
 
 
 def _jpeg2000_header(siz: bytes) -> FrameHeader | None:
@@ -51,15 +63,15 @@ def _jpeg2000_header(siz: bytes) -> FrameHeader | None:
 
 
 def _jpeg_header(stream: bytes) -> FrameHeader | None:
-    for marker, start, stop in _jpeg_segments(stream):
-        if marker in _START_OF_FRAME and stop - start >= 9:
+    for marker, start, stop in jpeg_segments(stream):
+        if marker in START_OF_FRAME and stop - start >= 9:
             bits = stream[start + 4]
             rows, columns = (int.from_bytes(stream[start + i : start + i + 2]) for i in (5, 7))
             return FrameHeader(rows, columns, bits) if rows else None  # 0: the number of lines follows the first scan
     return None
 
 
-def _jpeg_segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start (at its 0xFF) and end of every segment up to the first scan, which is not one of them."""
     if stream[:2] != _START_OF_IMAGE:
         return

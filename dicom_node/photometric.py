@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut, apply_windowing
+from pydicom.pixels.processing import apply_rescale, apply_windowing
 
-from inference.domain import Luminance
+from dicom_node.errors import InstanceRefused
+from dicom_node.lookup import apply_palette, apply_voi_lut, is_big_endian
+from inference.domain import Luminance, Reason
 
 Samples = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, [rows, columns] or [rows, columns, 3]."""
@@ -19,6 +21,7 @@ Picture = NDArray[np.uint8]
 """RGB, uint8 [rows, columns, 3]."""
 
 WINDOW_FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
+"""VOI LUT Function, PS3.3 C.11.2.1.3."""
 
 
 def luminance(picture: Picture) -> Luminance:
@@ -29,23 +32,67 @@ def luminance(picture: Picture) -> Luminance:
 def to_picture(samples: Samples, header: Dataset, photometric: str, bits_stored: int) -> Picture:
     """Show samples as an ultrasound machine would.
 
-    MONOCHROME of more than 8 bits takes the window where the header has a usable one (PS3.3 C.11.2), else the whole
-    range of Bits Stored; of 8 bits it is what the screen showed, and a window is ignored. Palettes: PS3.3 C.7.6.3.1.5.
+    Samples of 8 bits and less are what the screen showed: modality and VOI transformations are ignored. MONOCHROME of
+    more bits takes the VOI LUT or else the window (PS3.3 C.11.2), after the modality's slope (C.11.1); without one that
+    can be used, the whole range of Bits Stored. Palettes and VOI LUTs: lookup.py.
 
     Raises:
-        ValueError, KeyError, AttributeError: a malformed palette.
+        InstanceRefused: BAD_LOOKUP_TABLE.
     """
     if photometric == "PALETTE COLOR":
         return apply_palette(samples, header)
-    values: NDArray[Any] = samples
-    if samples.ndim == 2 and bits_stored > 8 and has_window(header):
-        values = apply_windowing(samples, header)
-    grey_or_rgb = _to_8_bits(values, bits_stored)
+    _check_modality(header)
+    if samples.ndim == 2 and bits_stored > 8:
+        grey_or_rgb = _to_8_bits(*_values_of_interest(samples, header, bits_stored))
+    else:
+        grey_or_rgb = _to_8_bits(samples, bits_stored)
     if grey_or_rgb.ndim == 3:
         return grey_or_rgb
     if photometric == "MONOCHROME1":
         grey_or_rgb = 255 - grey_or_rgb
     return np.repeat(grey_or_rgb[:, :, None], 3, axis=2)
+
+
+def stored_values(samples: Samples, bits_stored: int, high_bit: int) -> Samples:
+    """The bits from High Bit downwards; what lies beside them (overlays, in objects of old) is no part of the image.
+
+    PS3.5 8.1.1 and its older text, where High Bit could be anywhere.
+    """
+    lowest = high_bit + 1 - bits_stored
+    if lowest == 0 and bits_stored == samples.dtype.itemsize * 8:
+        return samples
+    values: Samples = (samples >> lowest) & (2**bits_stored - 1)
+    return values
+
+
+def _check_modality(header: Dataset) -> None:
+    """No ultrasound IOD has a modality transformation. A rising slope changes nothing here; the others would."""
+    slope = header.get("RescaleSlope")
+    if header.get("ModalityLUTSequence"):
+        raise InstanceRefused(Reason.BAD_LOOKUP_TABLE, "(a Modality LUT in an ultrasound image)")
+    if slope not in (None, "") and not (_is_number(slope) and float(slope) > 0):
+        raise InstanceRefused(Reason.BAD_LOOKUP_TABLE, "(Rescale Slope is not positive)")
+
+
+def _values_of_interest(samples: Samples, header: Dataset, bits_stored: int) -> tuple[NDArray[Any], int]:
+    """Values to be shown, 0 black, and in how many bits."""
+    if items := header.get("VOILUTSequence"):
+        return apply_voi_lut(_rescaled(samples, header), items[0], is_big_endian(header))
+    if not has_window(header):
+        return samples, bits_stored
+    # not the header itself: an empty VOI LUT Function, which is common, is an error to the library
+    window = Dataset()
+    window.PhotometricInterpretation, window.PixelRepresentation = "MONOCHROME2", 0
+    window.BitsStored, window.VOILUTFunction = bits_stored, header.get("VOILUTFunction") or "LINEAR"
+    window.add(header["WindowCenter"])
+    window.add(header["WindowWidth"])
+    return apply_windowing(_rescaled(samples, header), window), bits_stored
+
+
+def _rescaled(samples: Samples, header: Dataset) -> NDArray[Any]:
+    if header.get("RescaleSlope") in (None, "") or header.get("RescaleIntercept") in (None, ""):
+        return samples
+    return apply_rescale(samples, header)
 
 
 def has_window(header: Dataset) -> bool:
@@ -59,36 +106,15 @@ def has_window(header: Dataset) -> bool:
     return bool(np.isfinite(center) and np.isfinite(width) and width > 1)
 
 
-def apply_palette(indices: Samples, header: Dataset) -> Picture:
-    """Map stored values through the three lookup tables; values outside take the first or last entry."""
-    entries, first, bits = (int(v) for v in header.RedPaletteColorLookupTableDescriptor)
-    entries = entries or 65536
-    table = _palette_table(header, entries, first)
-    # 8-bit entries may lie in 16 bits, and some machines say 16 and fill 8
-    if bits > 8 and table.max(initial=0) > 255:
-        table = np.right_shift(table, 8, dtype=np.uint16)
-    position = np.clip(indices.astype(np.int64) - first, 0, entries - 1)
-    picture: Picture = table.astype(np.uint8)[position]
-    return picture
+def _is_number(value: Any) -> bool:
+    try:
+        return bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False
 
 
-def _palette_table(header: Dataset, entries: int, first: int) -> NDArray[np.uint16]:
-    """uint16 [entries, 3] as stored."""
-    keywords = [f"{color}PaletteColorLookupTableData" for color in ("Red", "Green", "Blue")]
-    if keywords[0] not in header:  # segmented (PS3.3 C.7.9.2): let the library expand it over a ramp of all values
-        ramp = np.arange(entries, dtype=np.int32) + first
-        return apply_color_lut(ramp, header)[:, :3].astype(np.uint16)
-    order = "<" if header.original_encoding[1] is not False else ">"
-    channels = []
-    for keyword in keywords:
-        data = bytes(header[keyword].value)
-        kind = f"{order}u2" if len(data) >= 2 * entries else "u1"
-        channels.append(np.frombuffer(data, kind, count=entries).astype(np.uint16))
-    return np.stack(channels, axis=1)
-
-
-def _to_8_bits(values: NDArray[Any], bits_stored: int) -> NDArray[np.uint8]:
-    white = float(2**bits_stored - 1)
-    scaled = values if bits_stored == 8 else np.rint(values.astype(np.float32) * np.float32(255.0 / white))
+def _to_8_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    white = float(2**bits - 1)
+    scaled = values if bits == 8 else np.rint(values.astype(np.float32) * np.float32(255.0 / white))
     grey: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
     return grey

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -20,8 +21,9 @@ from pydicom.uid import (
 from dicom_node.codestream import END_OF_IMAGE, frame_header
 from dicom_node.errors import InstanceRefused
 from dicom_node.fragments import find_fragments
+from dicom_node.frame_colour import check_jpeg_2000, check_lossless_jpeg, decode_jpeg
 from dicom_node.part10 import Part10File, PixelElement, untrusted
-from dicom_node.photometric import Samples
+from dicom_node.photometric import Samples, stored_values
 from dicom_node.transfer_syntaxes import DECODERS, decoder_of
 from inference.domain import Reason
 
@@ -42,7 +44,9 @@ SAMPLES_OF = {
 }
 """Photometric interpretations that can be shown, with their Samples per Pixel (PS3.3 C.7.6.3.1.2)."""
 
-JPEG_OF_8_BITS = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+LOSSY_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
+LOSSLESS_JPEG = frozenset({JPEGLossless, JPEGLosslessSV1})
+JPEG_OF_8_BITS = LOSSY_JPEG | LOSSLESS_JPEG
 """Their decoder knows 8 bits only; a deeper frame is refused by name."""
 
 
@@ -58,6 +62,7 @@ class PixelDescription:
     planar_configuration: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
 
     @property
     def frame_bytes(self) -> int:
@@ -86,6 +91,7 @@ def describe(header: Dataset) -> PixelDescription:
         raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(Bits Allocated {bits_allocated})")
     # PS3.3 C.8.5.6.1: ultrasound samples are unsigned
     _integer(header, "PixelRepresentation", 0, 0)
+    bits_stored = _integer(header, "BitsStored", 1, bits_allocated)
     return PixelDescription(
         rows=rows,
         columns=columns,
@@ -94,7 +100,9 @@ def describe(header: Dataset) -> PixelDescription:
         photometric=photometric,
         planar_configuration=_integer(header, "PlanarConfiguration", 0, 1, absent=0),
         bits_allocated=bits_allocated,
-        bits_stored=_integer(header, "BitsStored", 1, bits_allocated),
+        bits_stored=bits_stored,
+        # where it lay above the stored bits, in objects of old, others used the bits below
+        high_bit=_integer(header, "HighBit", bits_stored - 1, bits_allocated - 1, absent=bits_stored - 1),
     )
 
 
@@ -155,20 +163,22 @@ class StoredPixels:
             raise ValueError(f"frame {number} of {self.description.frames}")
         decoder, (_, plugin) = decoder_of(self.file.transfer_syntax), DECODERS[self.file.transfer_syntax]
         with untrusted(Reason.PIXELS_UNDECODABLE, "pixel data"), self.file.open() as stream:
-            if self.element.length is None:
-                self._check_encoded(stream, number)
-            stream.seek(self.element.offset)
-            samples, properties = decoder.as_array(stream, index=number - 1, decoding_plugin=plugin, **self._options)
+            encoded = self._checked_frame(stream, number) if self.element.length is None else b""
+            if self.description.samples == 3 and self.file.transfer_syntax in LOSSY_JPEG:
+                samples, photometric = decode_jpeg(encoded, self.description.photometric), "RGB"
+            else:
+                stream.seek(self.element.offset)
+                samples, found = decoder.as_array(stream, index=number - 1, decoding_plugin=plugin, **self._options)
+                photometric = str(found["photometric_interpretation"])
         expected = (self.description.rows, self.description.columns, 3)[: 2 if self.description.samples == 1 else 3]
         if samples.shape != expected:
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(decoded size differs)")
-        if self.description.samples == 3 and properties["photometric_interpretation"] != "RGB":
+        if self.description.samples == 3 and photometric != "RGB":
             raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(in this transfer syntax)")
-        result: Samples = samples
-        return result
+        return stored_values(samples, self.description.bits_stored, self.description.high_bit)
 
-    def _check_encoded(self, stream: BinaryIO, number: int) -> None:
-        """Refuse a frame that was cut, whose own header names another size, or that is far longer than it could be."""
+    def _checked_frame(self, stream: BinaryIO, number: int) -> bytes:
+        """One encoded frame: not cut, not far too long, and of the size, depth and colours that the description has."""
         stream.seek(self.element.offset)
         encoded = get_frame(
             stream,
@@ -187,6 +197,19 @@ class StoredPixels:
             raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(JPEG of more than 8 bits)")
         if len(encoded) > 2 * self.description.rows * self.description.columns * self.description.samples * 2 + 65536:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame is too long)")
+        if found is not None and found.bits is not None and found.bits < self.description.bits_stored:
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the compressed frame has too few bits)")
+        if found is not None and self.description.high_bit != self.description.bits_stored - 1:
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"(HighBit {self.description.high_bit})")
+        if self.description.samples == 3:
+            self._check_colours(encoded)
+        return encoded
+
+    def _check_colours(self, encoded: bytes) -> None:
+        if self.file.transfer_syntax in LOSSLESS_JPEG:
+            check_lossless_jpeg(encoded, self.description.photometric)
+        elif self.file.transfer_syntax in JPEG2000TransferSyntaxes:
+            check_jpeg_2000(encoded, self.description.photometric)
 
     @cached_property
     def _options(self) -> dict[str, Any]:
@@ -202,6 +225,7 @@ class StoredPixels:
             "pixel_representation": 0,
             "pixel_keyword": "PixelData",
             "pixel_vr": self.element.vr,
+            "correct_unused_bits": False,  # `stored_values` does, and knows High Bit
         }
         if self.description.samples == 3:
             options["planar_configuration"] = self.description.planar_configuration

@@ -141,7 +141,7 @@ def describe_video(header: Dataset) -> PixelDescription:
         InstanceRefused: BAD_PIXEL_DESCRIPTION.
     """
     rows, columns, frames = describe_size(header)
-    return PixelDescription(rows, columns, frames, 3, "RGB", 0, 8, 8)
+    return PixelDescription(rows, columns, frames, 3, "RGB", 0, 8, 8, 7)
 
 
 def container_of(start: bytes, syntax: UID) -> str:

@@ -154,6 +154,7 @@ class Reason(StrEnum):
     UNSUPPORTED_SOP_CLASS = "unsupported_sop_class"
     UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
     UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric"
+    BAD_LOOKUP_TABLE = "bad_lookup_table"
     PIXELS_UNDECODABLE = "pixels_undecodable"
     OWN_RESULT = "own_result"
     # looked, and will not say
@@ -184,6 +185,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNSUPPORTED_SOP_CLASS: "Only ultrasound images are measured; secondary captures where a rule says so.",
     Reason.UNSUPPORTED_TRANSFER_SYNTAX: "The transfer syntax cannot be decoded here.",
     Reason.UNSUPPORTED_PHOTOMETRIC: "The photometric interpretation cannot be shown as grey.",
+    Reason.BAD_LOOKUP_TABLE: "A lookup table (palette, VOI or modality) cannot be applied.",
     Reason.PIXELS_UNDECODABLE: "The pixel data could not be decoded.",
     Reason.OWN_RESULT: "The object is a result of this node; results are never measured.",
     Reason.NOT_CALIBRATED: "The image carries no millimetre scale; the outline is shown without HC and GA.",

@@ -194,6 +194,42 @@ class TestColour:
         unusable = display(us_image(stored, WindowCenter="1500", WindowWidth="0", **bits), tmp_path)
         np.testing.assert_array_equal(unusable, display(us_image(stored, **bits), tmp_path))
 
+    @pytest.mark.parametrize("bits", [8, 10, 12])
+    def test_overlay_bits_beside_the_stored_ones_do_not_count(self, bits: int, tmp_path: Path) -> None:
+        stored = RNG.integers(0, 2**bits, (20, 30), dtype=np.uint16)
+        plain = us_image(stored, BitsStored=bits, HighBit=bits - 1)
+        overlaid = us_image(stored | np.uint16(0x8000), BitsStored=bits, HighBit=bits - 1)
+        expected = display(plain, tmp_path)
+        np.testing.assert_array_equal(display(overlaid, tmp_path), expected)
+        if bits == 8:
+            np.testing.assert_array_equal(expected[:, :, 0], stored)
+
+    def test_high_bit_above_the_stored_bits_moves_them(self, tmp_path: Path) -> None:
+        stored = RNG.integers(0, 4096, (20, 30), dtype=np.uint16)
+        expected = display(us_image(stored, BitsStored=12, HighBit=11), tmp_path)
+        moved = us_image((stored << 4) | np.uint16(0b1011), BitsStored=12, HighBit=15)
+        np.testing.assert_array_equal(display(moved, tmp_path), expected)
+        moved.compress(RLELossless, generate_instance_uid=False)
+        np.testing.assert_array_equal(display(moved, tmp_path), expected)
+
+    def test_high_bit_of_a_frame_that_has_its_own_depth_is_not_guessed(self, tmp_path: Path) -> None:
+        dataset = us_image(np.zeros((20, 30), np.uint16), BitsStored=12, HighBit=11)
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+        dataset.HighBit = 15
+        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.BAD_PIXEL_DESCRIPTION
+
+    def test_a_frame_of_fewer_bits_than_declared_would_look_dark(self, tmp_path: Path) -> None:
+        dataset = us_image(GREY)
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.BAD_PIXEL_DESCRIPTION
+
+    def test_palette_indices_of_16_bits_lose_their_overlay_too(self, tmp_path: Path) -> None:
+        lut = RNG.integers(0, 65536, (256, 3), dtype=np.uint16)
+        indices = GREY.astype(np.uint16) | np.uint16(0x4000)
+        dataset = us_palette(indices, lut, BitsStored=8, HighBit=7)
+        np.testing.assert_array_equal(display(dataset, tmp_path), (lut >> 8)[GREY])
+
     def test_8_bits_are_the_screen_and_ignore_a_window(self, tmp_path: Path) -> None:
         shown = display(us_image(GREY, WindowCenter="10", WindowWidth="5"), tmp_path)
         np.testing.assert_array_equal(shown[:, :, 0], GREY)
@@ -213,7 +249,7 @@ class TestColour:
 
     def test_a_palette_that_is_too_short_is_refused(self, tmp_path: Path) -> None:
         dataset = us_palette(GREY, np.zeros((256, 3), np.uint16), RedPaletteColorLookupTableData=b"\0\0")
-        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.PIXELS_UNDECODABLE
+        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.BAD_LOOKUP_TABLE
 
     @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
     def test_native_ybr(self, photometric: str, tmp_path: Path) -> None:
@@ -286,6 +322,8 @@ class TestRefusals:
             {"BitsAllocated": 12},
             {"BitsStored": 0},
             {"BitsStored": 9},
+            {"BitsStored": 7, "HighBit": 5},
+            {"HighBit": 8},
             {"PixelRepresentation": 1},
             {"PhotometricInterpretation": None},
             {"PhotometricInterpretation": ""},

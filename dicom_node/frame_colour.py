@@ -1,0 +1,102 @@
+"""Colours of a compressed frame: its own word against Photometric Interpretation, which is often merely copied along.
+
+A JPEG encoder leaves evidence: a JFIF segment means YCbCr, Adobe's APP14 segment says which, component identifiers may
+spell RGB, and only chroma is ever stored with fewer samples (JFIF 1.02; ISO/IEC 10918-6 6.5.3; PS3.5 8.2.1). JPEG 2000
+says whether its components were transformed (ISO/IEC 15444-1 A.6.1; PS3.5 8.2.4).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dicom_node.codestream import START_OF_FRAME, jpeg2000_segments, jpeg_segments
+from dicom_node.errors import InstanceRefused
+from inference.domain import Reason
+
+
+class ColourModel(StrEnum):
+    """What the three components of a frame are."""
+
+    RGB = "RGB"
+    YCBCR = "YCbCr"
+
+
+_ADOBE_TRANSFORM = {0: ColourModel.RGB, 1: ColourModel.YCBCR}
+_JFIF, _ADOBE = 0xE0, 0xEE
+_CODING_STYLE = 0x52
+_TRANSFORMED = frozenset({"YBR_ICT", "YBR_RCT"})
+
+
+def decode_jpeg(encoded: bytes, photometric: str) -> NDArray[np.uint8]:
+    """A baseline or 8-bit extended frame of three components as RGB, [rows, columns, 3].
+
+    The frame's own evidence goes before Photometric Interpretation; where it leaves none, the latter decides.
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_PHOTOMETRIC.
+        OSError, ValueError: the frame cannot be decoded.
+    """
+    said = colour_model(encoded)
+    with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
+        if said is None and photometric == "RGB":
+            image.draft("YCbCr", image.size)  # as stored: the decoder takes what bears no mark for YCbCr
+        return np.array(image)
+
+
+def check_lossless_jpeg(encoded: bytes, photometric: str) -> None:
+    """Encoders of lossless JPEG transform nothing and may yet leave either mark, so a contradiction stays one.
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_PHOTOMETRIC.
+    """
+    said = colour_model(encoded)
+    if said is not None and (said is ColourModel.RGB) != (photometric == "RGB"):
+        raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, f"({photometric}, while the frame says {said})")
+
+
+def check_jpeg_2000(encoded: bytes, photometric: str) -> None:
+    """The decoder undoes a transform that the codestream names, and only then are its components RGB.
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_PHOTOMETRIC: a transform that is declared and absent, or present over YBR_FULL.
+    """
+    for marker, start, end in jpeg2000_segments(encoded):
+        if marker == _CODING_STYLE and end - start > 8:
+            transformed = encoded[start + 8] == 1
+            # RGB may be declared over a transform: it says what the decoder gives
+            if photometric != "RGB" and transformed != (photometric in _TRANSFORMED):
+                detail = "is" if transformed else "is not"
+                raise InstanceRefused(
+                    Reason.UNSUPPORTED_PHOTOMETRIC, f"({photometric}, while the frame {detail} transformed)"
+                )
+
+
+def colour_model(encoded: bytes) -> ColourModel | None:
+    """What a JPEG frame of three components says of itself; None where it says nothing.
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_PHOTOMETRIC: it says both.
+    """
+    segments = ((marker, encoded[start + 4 : end]) for marker, start, end in jpeg_segments(encoded))
+    evidence = {model for marker, content in segments for model in _evidence(marker, content)}
+    if len(evidence) > 1:
+        raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(the frame calls itself both RGB and YCbCr)")
+    return evidence.pop() if evidence else None
+
+
+def _evidence(marker: int, content: bytes) -> Iterator[ColourModel]:
+    if marker == _JFIF and content.startswith(b"JFIF\0"):
+        yield ColourModel.YCBCR
+    elif marker == _ADOBE and content.startswith(b"Adobe") and len(content) >= 12 and content[11] in _ADOBE_TRANSFORM:
+        yield _ADOBE_TRANSFORM[content[11]]
+    elif marker in START_OF_FRAME and len(content) >= 15 and content[5] == 3:
+        if content[6:15:3].upper() == b"RGB":
+            yield ColourModel.RGB
+        if len(set(content[7:15:3])) > 1:
+            yield ColourModel.YCBCR
