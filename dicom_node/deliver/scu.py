@@ -291,13 +291,17 @@ class _Entity(AE):
         return wrapped
 
 
-def _tune(raw: socket.socket, longest_send_s: float) -> None:
-    """No Nagle, which costs 40 ms per object against delayed acknowledgements, and no send that blocks for ever."""
+def _tune(raw: socket.socket, longest_wait_s: float) -> None:
+    """No Nagle, which costs 40 ms per object against delayed acknowledgements, and nothing that blocks for ever.
+
+    A read starts only when there is something to read; it waits where the peer stops in the middle of a PDU.
+    """
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    seconds = int(longest_send_s)
-    timeout = struct.pack("ll", seconds, int((longest_send_s - seconds) * 1e6))
+    seconds = int(longest_wait_s)
+    timeout = struct.pack("ll", seconds, int((longest_wait_s - seconds) * 1e6))
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
 
 
 def _addresses(host: str, port: int) -> tuple[str, ...]:

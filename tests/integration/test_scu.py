@@ -103,6 +103,60 @@ def test_frozen_peer_does_not_block_for_ever(tmp_path: Path) -> None:
     assert scp.associations == 1
 
 
+def test_a_peer_that_stops_in_the_middle_of_its_answer_is_left(tmp_path: Path) -> None:
+    items = files(tmp_path, 1)
+    known = set(threading.enumerate())
+    with scripted_scp() as scp, cutting_relay(scp.port, of_second_answer=8) as port:
+        (outcome,) = outcomes(items, link(port, response_s=1.0))
+        deadline = time.monotonic() + 10
+        while (left := _senders(known)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert isinstance(outcome, Unknown)
+    assert not left
+
+
+def _senders(known: set[threading.Thread]) -> list[threading.Thread]:
+    """Threads of our end of an association: those of the peer serve a listener."""
+    return [t for t in set(threading.enumerate()) - known if getattr(getattr(t, "assoc", t), "is_requestor", False)]
+
+
+@contextmanager
+def cutting_relay(target: int, of_second_answer: int) -> Iterator[int]:
+    """Pass everything to the peer, its first PDU back, and so many bytes of its second; then nothing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def answer(server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError), server.makefile("rb") as stream:
+            head = stream.read(6)
+            client.sendall(head + stream.read(int.from_bytes(head[2:])))
+            client.sendall(stream.read(of_second_answer))
+            stop.wait()
+
+    def accept() -> None:
+        with suppress(OSError):
+            client, _ = listener.accept()
+            server = socket.create_connection(("127.0.0.1", target))
+            threading.Thread(target=answer, args=(server, client), daemon=True).start()
+            with suppress(OSError):
+                while data := client.recv(65536):
+                    server.sendall(data)
+            stop.wait()
+            for end in (client, server):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        stop.set()
+        listener.close()
+        thread.join(5)
+
+
 @contextmanager
 def stalling_relay(target: int, after_bytes: int) -> Iterator[int]:
     """Pass bytes both ways, but stop reading from the client after `after_bytes`; the connection stays open."""
@@ -123,8 +177,11 @@ def stalling_relay(target: int, after_bytes: int) -> Iterator[int]:
             back = threading.Thread(target=pump, args=(server, client, float("inf")), daemon=True)
             back.start()
             pump(client, server, after_bytes)
-            client.close()
-            server.close()
+            for end in (client, server):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)  # a mere close is not felt while another thread reads
+                end.close()
+            back.join(5)
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
