@@ -490,22 +490,41 @@ def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @cli.command("check-config")
 @verb
 def check_config(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Read the configuration, show it with every default, and say whether the node could start."""
+    """Read the configuration, show it with every default, say whether the node could start and what it can decode."""
     path = find_config(config)
     loaded = load_config(path)
     found = list(checks.check(loaded))
+    from dicom_node.transfer_syntaxes import supported  # noqa: PLC0415  brings every decoder
+
+    syntaxes = [asdict(one) for one in supported()]
     if as_json:
         document = {"file": None if path is None else str(path), "config": checks.resolved(loaded)}
-        print(json.dumps({**document, "checks": [asdict(one) for one in found]}, indent=1))
+        print(json.dumps({**document, "checks": [asdict(one) for one in found], "syntaxes": syntaxes}, indent=1))
     else:
         import yaml  # noqa: PLC0415
 
         print(f"# {path or 'built-in defaults'}")
         print(yaml.safe_dump(checks.resolved(loaded), sort_keys=False))
         show([asdict(one) for one in found], ("verdict", "name", "text"), as_json=False)
+        _show_syntaxes(syntaxes)
     failed = [one.name for one in found if one.verdict is checks.Verdict.FAILED]
     if failed:
         _fail(f"the node cannot start: {', '.join(failed)}")
+
+
+def _show_syntaxes(syntaxes: Sequence[dict[str, Any]]) -> None:
+    """Which transfer syntaxes are decoded here, and what brings the others."""
+    print("\nTransfer syntaxes; an object in one that is not decoded is stored and refused by name:")
+    show([{**one, "decoder": _told_decoder(one)} for one in syntaxes], ("uid", "name", "decoder"), as_json=False)
+    missing = dict.fromkeys(package for one in syntaxes for package in one["install"])
+    if missing:
+        print("To decode the missing ones: pip install", *(f"'{package}'" for package in missing))
+
+
+def _told_decoder(syntax: dict[str, Any]) -> str:
+    if syntax["decoder"]:
+        return str(syntax["decoder"])
+    return f"needs {', '.join(syntax['install'])}" if syntax["install"] else "none is known"
 
 
 @db_cli.command("upgrade")

@@ -1,7 +1,7 @@
 """A plugin for pydicom: JPEG lossless (process 14, ISO/IEC 10918-1 H) of 8 bits, through Pillow's libjpeg-turbo 3.
 
 libjpeg-turbo decodes all seven predictors, point transforms and restart intervals, of one or three components. Samples
-come out as they were stored: what colour they are is the header's to say.
+come out as they were stored; what colour they are, pydicom decides as for every other JPEG.
 """
 
 from __future__ import annotations

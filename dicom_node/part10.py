@@ -21,7 +21,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import dcmread, read_dataset, read_file_meta_info
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.errors import InstanceRefused
 from inference.domain import Reason
@@ -29,6 +29,11 @@ from inference.domain import Reason
 PREAMBLE_BYTES = 132
 MAXIMUM_INFLATED_BYTES = 1 << 30
 """A deflated data set that grows beyond this is refused instead of filling the memory."""
+
+FILE_META_GROUP = 0x0002
+FIRST_GROUP = 0x0008
+SOP_INSTANCE_UID_ELEMENT = 0x0018
+"""No data set begins later than here: both UIDs of the SOP Common module (PS3.3 C.12.1) stand in its first group."""
 
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
 PIXEL_DATA_GROUP = 0x7FE0
@@ -103,8 +108,9 @@ def read_part10(path: Path) -> Part10File:
     if size == 0:
         raise InstanceRefused(Reason.EMPTY_FILE)
     with path.open("rb") as file:
-        if file.read(PREAMBLE_BYTES)[128:] != b"DICM":
-            raise InstanceRefused(Reason.NOT_DICOM)
+        start = file.read(PREAMBLE_BYTES)
+    if start[128:] != b"DICM":
+        return _read_bare(path, size, start)
     meta = _file_meta(path, size)
     syntax = meta.TransferSyntaxUID
     if syntax != DeflatedExplicitVRLittleEndian:
@@ -114,6 +120,31 @@ def read_part10(path: Path) -> Part10File:
     data = _inflate(path, _end_of_meta(meta))
     header, element = _read_header(_Watched(io.BytesIO(data), len(data)), meta)
     return Part10File(path, syntax, header, element, len(data), data)
+
+
+def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
+    """A data set without preamble or file meta information, as old archives and toolkits leave them.
+
+    Taken where it begins like one in little endian and names its SOP class. Without file meta information the encoding
+    is the implicit or explicit one that its first element shows; pixel data must then be native.
+    """
+    group, element = struct.unpack("<HH", start[:4]) if len(start) >= 4 else (0, 0)
+    if group != FILE_META_GROUP and not (group == FIRST_GROUP and element <= SOP_INSTANCE_UID_ELEMENT):
+        raise InstanceRefused(Reason.NOT_DICOM)
+    with path.open("rb") as file:
+        header, pixel_element = _read_header(_Watched(file, size), None)
+    sop_class = header.get("SOPClassUID")
+    if not isinstance(sop_class, UID) or not sop_class.is_valid:
+        raise InstanceRefused(Reason.NOT_DICOM)
+    if group != FILE_META_GROUP:
+        implicit, little_endian = header.original_encoding
+        if not little_endian:
+            raise InstanceRefused(Reason.NOT_DICOM)
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if not isinstance(syntax, UID) or not syntax.is_valid or syntax == DeflatedExplicitVRLittleEndian:
+        raise InstanceRefused(Reason.UNREADABLE, "(no preamble, and no Transfer Syntax UID that says how to read on)")
+    return Part10File(path, syntax, header, pixel_element, size, None)
 
 
 class _Watched(io.RawIOBase):
@@ -174,7 +205,9 @@ def _read_header(stream: _Watched, meta: FileMetaDataset | None) -> tuple[Datase
     """`meta` is None where the stream is a whole file, and the file meta where it is an inflated data set."""
     try:
         with untrusted(Reason.UNREADABLE, "data set"):
-            parsed = dcmread(stream, stop_before_pixels=True) if meta is None else _read_inflated(stream, meta)
+            parsed = (
+                dcmread(stream, stop_before_pixels=True, force=True) if meta is None else _read_inflated(stream, meta)
+            )
             _convert(parsed)
             _convert(parsed.file_meta)
             element = _pixel_element(stream)

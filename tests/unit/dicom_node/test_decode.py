@@ -15,6 +15,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGLSLossless,
@@ -121,6 +122,49 @@ class TestReading:
         np.testing.assert_array_equal(decoded.display(1), RGB)
         assert decoded.header.file_meta.TransferSyntaxUID == syntax
         assert decoded.calibration.reason is None
+
+
+class TestBareDataSets:
+    """Without preamble or file meta information."""
+
+    @staticmethod
+    def bare(dataset: FileDataset, folder: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dcmwrite(folder / "whole.dcm", dataset, enforce_file_format=True)
+        data = (folder / "whole.dcm").read_bytes()
+        length = int.from_bytes(data[140:144], "little")
+        (folder / "bare.dcm").write_bytes(data[144 + length :])
+        return folder / "bare.dcm"
+
+    @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+    def test_native_pixels(self, syntax: str, tmp_path: Path) -> None:
+        decoded = read_instance(self.bare(us_multiframe(CINE, REGION), tmp_path, syntax))
+        np.testing.assert_array_equal(decoded.display(4)[:, :, 0], CINE[3])
+        assert decoded.calibration.reason is None
+        assert decoded.header.file_meta.TransferSyntaxUID == syntax
+
+    def test_file_meta_information_without_a_preamble(self, tmp_path: Path) -> None:
+        dataset = us_image(GREY, REGION)
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        whole = save(dataset, tmp_path / "whole.dcm").read_bytes()
+        (tmp_path / "a.dcm").write_bytes(whole[132:])
+        np.testing.assert_array_equal(read_instance(tmp_path / "a.dcm").display(1)[:, :, 0], GREY)
+
+    def test_compressed_pixels_of_nobody_knows_which_syntax(self, tmp_path: Path) -> None:
+        dataset = us_image(GREY, REGION)
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        assert refusal(self.bare(dataset, tmp_path, RLELossless)) is Reason.BAD_PIXEL_DESCRIPTION
+
+    def test_cut(self, tmp_path: Path) -> None:
+        path = self.bare(us_image(GREY, REGION), tmp_path)
+        path.write_bytes(path.read_bytes()[:-100])
+        assert refusal(path) is Reason.TRUNCATED
+
+    def test_big_endian_and_deflated_are_not_guessed(self, tmp_path: Path) -> None:
+        path = self.bare(us_image(GREY), tmp_path, DeflatedExplicitVRLittleEndian)
+        assert refusal(path) is Reason.NOT_DICOM
+        path.write_bytes(b"\x00\x08\x00\x05CS\x00\x0aISO_IR 100" * 20)
+        assert refusal(path) is Reason.NOT_DICOM
 
 
 class TestHeader:
