@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 import pydicom
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filereader import dcmread, read_dataset, read_file_meta_info
+from pydicom.filereader import dcmread, read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -27,8 +27,8 @@ from dicom_node.errors import InstanceRefused
 from inference.domain import Reason
 
 PREAMBLE_BYTES = 132
-MAXIMUM_INFLATED_BYTES = 1 << 30
-"""A deflated data set that grows beyond this is refused instead of filling the memory."""
+MAXIMUM_INFLATED_BYTES = 128 << 20
+"""A deflated data set, which is inflated as a whole, is refused beyond this instead of filling the memory."""
 
 FILE_META_GROUP = 0x0002
 FIRST_GROUP = 0x0008
@@ -67,7 +67,9 @@ class Part10File:
 
     def open(self) -> BinaryIO:
         """The stream that `pixel_element.offset` counts in; the caller closes it."""
-        return self.path.open("rb") if self.inflated is None else io.BytesIO(self.inflated)
+        if self.inflated is not None:
+            return io.BytesIO(self.inflated)
+        return cast(BinaryIO, _WatchedFile(self.path.open("rb"), self.stream_size))
 
 
 @contextmanager
@@ -132,6 +134,9 @@ def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
     if group != FILE_META_GROUP and not (group == FIRST_GROUP and element <= SOP_INSTANCE_UID_ELEMENT):
         raise InstanceRefused(Reason.NOT_DICOM)
     with path.open("rb") as file:
+        if group == FILE_META_GROUP and _bare_syntax(_Watched(file, size)) == DeflatedExplicitVRLittleEndian:
+            raise InstanceRefused(Reason.UNREADABLE, "(deflated, and no preamble)")  # the parser would inflate it all
+        file.seek(0)
         header, pixel_element = _read_header(_Watched(file, size), None)
     sop_class = header.get("SOPClassUID")
     if not isinstance(sop_class, UID) or not sop_class.is_valid:
@@ -145,6 +150,12 @@ def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
     if not isinstance(syntax, UID) or not syntax.is_valid or syntax == DeflatedExplicitVRLittleEndian:
         raise InstanceRefused(Reason.UNREADABLE, "(no preamble, and no Transfer Syntax UID that says how to read on)")
     return Part10File(path, syntax, header, pixel_element, size, None)
+
+
+def _bare_syntax(stream: _Watched) -> object:
+    """Transfer Syntax UID of a file that begins with its file meta information."""
+    with untrusted(Reason.UNREADABLE, "file meta information"):
+        return read_dataset(cast(BinaryIO, stream), False, True, stop_when=_is_data_set).get("TransferSyntaxUID")
 
 
 class _Watched(io.RawIOBase):
@@ -171,16 +182,31 @@ class _Watched(io.RawIOBase):
         return self._stream.tell()
 
 
+class _WatchedFile(_Watched):
+    """The same, closing the file when it is closed itself."""
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 def _file_meta(path: Path, size: int) -> FileMetaDataset:
     """File Meta Information (PS3.10 7.1) with a valid Transfer Syntax UID."""
     with untrusted(Reason.TRUNCATED if size < 2 * PREAMBLE_BYTES else Reason.UNREADABLE, "file meta information"):
-        meta = read_file_meta_info(path)
+        with path.open("rb") as file:
+            stream = _Watched(file, size)
+            stream.seek(PREAMBLE_BYTES)
+            meta = FileMetaDataset(read_dataset(cast(BinaryIO, stream), False, True, stop_when=_is_data_set))
         _convert(meta)
         cut = not len(meta) or _end_of_meta(meta) >= size
         syntax = meta.get("TransferSyntaxUID")
         if cut or not isinstance(syntax, UID) or not syntax.is_valid:
             raise InstanceRefused(Reason.TRUNCATED if cut else Reason.UNREADABLE, "(no valid Transfer Syntax UID)")
     return meta
+
+
+def _is_data_set(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != FILE_META_GROUP
 
 
 def _end_of_meta(meta: Dataset) -> int:
@@ -195,7 +221,7 @@ def _inflate(path: Path, offset: int) -> bytes:
     with untrusted(Reason.UNREADABLE, "deflated data set"):
         data = inflater.decompress(path.read_bytes()[offset:], MAXIMUM_INFLATED_BYTES)
     if inflater.unconsumed_tail:
-        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 1 GiB)")
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 128 MiB)")
     if not inflater.eof:
         raise InstanceRefused(Reason.TRUNCATED)
     return data

@@ -27,8 +27,8 @@ from dicom_node.photometric import Samples, stored_values
 from dicom_node.transfer_syntaxes import DECODERS, decoder_of
 from inference.domain import Reason
 
-MAXIMUM_FRAME_PIXELS = 40_000_000
-"""More than an 8K screen; a larger frame is damage or an attack, not ultrasound."""
+MAXIMUM_FRAME_PIXELS = 4096 * 2560
+"""A 4K screen and some more, at most 0.9 GB while it is looked at; a larger frame is damage or an attack."""
 
 MAXIMUM_FRAMES = 100_000
 

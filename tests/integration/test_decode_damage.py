@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import time
+import tracemalloc
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -110,6 +112,41 @@ def test_noise_after_the_magic(folder: Path, data: bytes) -> None:
     path = folder / "noise.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM" + data)
     survives(path)
+
+
+@pytest.mark.parametrize("where", ["file meta information", "data set", "offset table", "fragment"])
+def test_a_length_of_gigabytes_is_not_allocated(where: str, folder: Path) -> None:
+    content = bytearray(whole("rle", folder))
+    lengths = {
+        "file meta information": content.find(b"\x02\x00\x01\x00OB") + 8,
+        "data set": content.find(b"\x18\x00\x11\x60SQ") + 8,
+        "offset table": content.find(b"\xe0\x7f\x10\x00OB") + 16,
+        "fragment": content.find(b"\xfe\xff\x00\xe0", content.find(b"\xe0\x7f\x10\x00OB") + 20) + 4,
+    }
+    content[lengths[where] : lengths[where] + 4] = b"\xf0\xff\xff\x7f"
+    path = folder / "lying.dcm"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        survives(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_offset_that_lies_by_gigabytes_is_not_read(folder: Path) -> None:
+    content = bytearray(whole("rle", folder))
+    table = content.find(b"\xe0\x7f\x10\x00OB") + 12
+    assert content[table + 4 : table + 8] == b"\x08\0\0\0", "an offset table of two frames"
+    content[table + 8 : table + 16] = struct.pack("<2L", 0, 0x7FFFFFF0)
+    path = folder / "lying.dcm"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        survives(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_library_log_is_open_again_afterwards(folder: Path) -> None:

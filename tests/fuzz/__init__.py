@@ -1,0 +1,1 @@
+"""Mutated files through `dicom-node measure`: corpus -> mutations -> worker processes -> verdicts."""
