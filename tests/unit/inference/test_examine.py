@@ -228,6 +228,12 @@ def test_what_lies_over_the_head_takes_the_number_and_what_lies_elsewhere_does_n
     assert (result.reason if isinstance(result, Abstention) else None) is reason
 
 
+def test_a_region_that_gives_way_takes_nothing_inside_the_other() -> None:
+    below = RegionPx(0, 250, 799, 600)
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION, beside=(below,))
+    assert isinstance(finding(EllipsePx(400, 270, 220, 170, 0), region), Measurement)
+
+
 LEFT, RIGHT = RegionPx(0, 0, 399, 539), RegionPx(400, 0, 799, 539)
 WIDER = PixelSpacingMm(0.3, 0.3)
 
