@@ -21,6 +21,7 @@ DEBIAN_PACKAGE = {
     "dcmcjpls": "dcmtk",
     "dcmcrle": "dcmtk",
     "dcmconv": "dcmtk",
+    "img2dcm": "dcmtk",
     "ojph_compress": "openjph-tools",
     "dciodvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",

@@ -5,6 +5,7 @@ One head of known size is drawn at two scales; every file shows it, and only the
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.config import Config
@@ -31,8 +33,9 @@ CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 HEAD = (40.0, 31.0)
 HC_MM = circumference_mm(EllipseMm(0.0, 0.0, *HEAD, 0.0))
 
+ONE_THREAD = Config.model_validate({"inference": {"threads": 1}})
+
 Pixels = NDArray[np.uint8]
-Region = Callable[..., Dataset]
 
 
 @cache
@@ -142,10 +145,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     folder = tmp_path_factory.mktemp("traps")
     made = {**MEASURED, **{name: build for name, (build, _) in REFUSED.items()}}
     made["another modality"] = lambda: still(NominalScannedPixelSpacing=[FINE, FINE], **{**SCANNED, "Modality": "MR"})
-    config = Config.model_validate({"inference": {"threads": 1}})
     for name, build in made.items():
         save(build(), folder / f"{name}.dcm")
-    return {Path(str(a["file"])).stem: a for a in measure_paths([folder], config, None)}
+    return {Path(str(a["file"])).stem: a for a in measure_paths([folder], ONE_THREAD, None)}
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -238,3 +240,20 @@ def test_where_the_header_contradicts_itself_not_even_the_shape_is_told(
 def test_a_capture_of_another_modality_is_not_looked_at(answers: dict[str, dict[str, Any]]) -> None:
     answer = answers["another modality"]
     assert (answer["status"], answer["reason"]) == ("refused", "unsupported_sop_class")
+
+
+@pytest.mark.peer("img2dcm")
+@pytest.mark.parametrize(
+    ("attribute", "source"),
+    [("0018,2010", "nominal_scanned_pixel_spacing"), ("0028,0030", "pixel_spacing"), ("0018,1164", "none")],
+)
+def test_a_capture_that_dcmtk_made_of_a_picture(attribute: str, source: str, tmp_path: Path) -> None:
+    Image.fromarray(shown(FINE)).save(tmp_path / "screen.bmp")
+    file = tmp_path / "capture.dcm"
+    key = f"{attribute}={FINE}\\{FINE}"
+    command = ["img2dcm", "-i", "BMP", "-k", key, str(tmp_path / "screen.bmp"), str(file)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    (answer,) = measure_paths([file], ONE_THREAD, None)
+    assert answer["calibration_source"] == source
+    assert (answer["hc_mm"] is None) == (source == "none")
+    assert answer["cephalic_index_percent"] is not None
