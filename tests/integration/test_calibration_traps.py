@@ -22,7 +22,9 @@ from dicom_node.measuring import measure_paths
 from inference.domain import EllipseMm, PixelSpacingMm
 from inference.measure import circumference_mm
 from inference.phantom import render
+from sr_templates.capture import build_overlay
 from tests.phantoms import TEST_FAMILIES
+from tests.reports import picture, report
 from tests.ultrasound import M_MODE, SECONDS, save, us_image, us_multiframe, us_region
 
 ROWS, COLUMNS = 400, 500
@@ -257,3 +259,12 @@ def test_a_capture_that_dcmtk_made_of_a_picture(attribute: str, source: str, tmp
     assert answer["calibration_source"] == source
     assert (answer["hc_mm"] is None) == (source == "none")
     assert answer["cephalic_index_percent"] is not None
+
+
+@pytest.mark.parametrize("uid", [None, "1.2.3.4"])
+def test_our_own_overlay_is_never_measured_whatever_uid_an_archive_gave_it(uid: str | None, tmp_path: Path) -> None:
+    overlay = build_overlay(report(), picture())
+    overlay.PixelSpacing = [FINE, FINE]
+    overlay.SOPInstanceUID = overlay.file_meta.MediaStorageSOPInstanceUID = uid or overlay.SOPInstanceUID
+    (answer,) = measure_paths([save(overlay, tmp_path / "overlay.dcm")], ONE_THREAD, None)
+    assert (answer["status"], answer["reason"]) == ("refused", "own_result")
