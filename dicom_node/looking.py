@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dicom_node.decode import DecodedPicture
+from dicom_node.decode import DecodedInstance, DecodedPicture
+from dicom_node.examination_type import other_examination
 from inference.domain import Abstention, CalibrationSource, Examination, Reason
 from inference.examine import Examiner
 
@@ -15,6 +16,9 @@ def look(decoded: DecodedPicture, examiner: Examiner, cine_frames: int) -> Exami
     Raises:
         InstanceRefused: a frame cannot be decoded.
     """
+    other = other_examination(decoded.header) if isinstance(decoded, DecodedInstance) else None
+    if other is not None:
+        return _nothing_to_examine(Reason.OTHER_EXAMINATION, examiner, f"({other})")
     if not decoded.calibration.regions:
         return _nothing_to_examine(decoded.calibration.reason or Reason.NO_TWO_DIMENSIONAL_REGION, examiner)
     return examiner.examine(decoded.frames(evenly_spread(decoded.frame_count, cine_frames)))
@@ -27,6 +31,6 @@ def evenly_spread(count: int, most: int) -> tuple[int, ...]:
     return tuple(int(number) for number in np.unique(np.linspace(1, count, most).round()))
 
 
-def _nothing_to_examine(reason: Reason, examiner: Examiner) -> Examination:
-    abstention = Abstention(1, None, None, CalibrationSource.NONE, reason, "", None, None)
+def _nothing_to_examine(reason: Reason, examiner: Examiner, detail: str = "") -> Examination:
+    abstention = Abstention(1, None, None, CalibrationSource.NONE, reason, detail, None, None)
     return Examination((abstention,), 0, (), examiner.model, 0.0)

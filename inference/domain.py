@@ -158,6 +158,7 @@ class Reason(StrEnum):
     PIXELS_UNDECODABLE = "pixels_undecodable"
     OWN_RESULT = "own_result"
     # looked, and will not say
+    OTHER_EXAMINATION = "other_examination"
     NOT_CALIBRATED = "not_calibrated"
     CALIBRATION_CONFLICT = "calibration_conflict"
     IMPLAUSIBLE_SPACING = "implausible_spacing"
@@ -188,6 +189,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.BAD_LOOKUP_TABLE: "A lookup table (palette, VOI or modality) cannot be applied.",
     Reason.PIXELS_UNDECODABLE: "The pixel data could not be decoded.",
     Reason.OWN_RESULT: "The object is a result of this node; results are never measured.",
+    Reason.OTHER_EXAMINATION: "The image was taken in an examination that shows no fetus.",
     Reason.NOT_CALIBRATED: "The image carries no millimetre scale; the outline is shown without HC and GA.",
     Reason.CALIBRATION_CONFLICT: "What the header says about the scale contradicts itself; none of it is used.",
     Reason.IMPLAUSIBLE_SPACING: "The pixel spacing is outside 0.02 to 1.0 mm.",

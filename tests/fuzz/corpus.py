@@ -34,6 +34,9 @@ COLOUR_ENCODINGS = (
 GREY_CINE_ENCODINGS = ("explicit", "rle", "jpeg_lossless", "jpeg_ls", "jpeg_2000_lossless", "htj2k_rpcl", "h264_bd")
 DEEP_ENCODINGS = ("explicit", "big_endian", "rle", "jpeg_lossless", "jpeg_ls", "jpeg_2000_lossless", "htj2k_lossless")
 
+HEARTS = {b"EPICARDIAL": b"ABDOMINAL ", b"CARDIOLOGY": b"ABDOMINAL ", b"PRIMARY\\TEE": b"PRIMARY\\OB "}
+"""Image Types that are not looked at, and what to call them so that they are."""
+
 
 @dataclass(frozen=True)
 class Seed:
@@ -129,4 +132,7 @@ def _real() -> Iterator[Seed]:
     for name, path, header in ultrasound_objects():
         if path.stat().st_size <= LARGEST_BYTES:
             said = (str(header.get(keyword, "")) for keyword in ("PatientName", "PatientID"))
-            yield Seed(name, path.read_bytes(), tuple(text for text in said if len(text) > 4), True)
+            content = path.read_bytes()
+            for heart, other in HEARTS.items():
+                content = content.replace(heart, other)
+            yield Seed(name, content, tuple(text for text in said if len(text) > 4), is_real=True)
