@@ -22,7 +22,7 @@ LOWEST_CHROMA = 24.0
 below 10 on grey images; the darkest flow that this sees is a red of 50 of 255."""
 
 GREY_CHROMA = 8.0
-"""Up to here a pixel is grey, chroma noise allowed for."""
+"""Up to here an image is grey, chroma noise allowed for."""
 
 DARKEST_LUMINANCE = 12
 """Below, a pixel carries no tint that could be measured: it is background."""
@@ -57,10 +57,12 @@ def _coloured_in_image(picture: Picture) -> Mask:
     if strength.max(initial=0.0) < LOWEST_CHROMA:
         return np.zeros(luminance.shape, np.bool_)
     lit = luminance >= DARKEST_LUMINANCE
-    if np.count_nonzero(strength[lit] > GREY_CHROMA) * 2 > np.count_nonzero(lit):
-        untinted: Chroma = chroma - tint(luminance[lit], chroma[lit])[luminance]
+    of_tint = tint(luminance[lit], chroma[lit])
+    untinted: Chroma = chroma - of_tint[luminance]
+    if _length(of_tint).max() > GREY_CHROMA:
         # JPEG's coarse chroma strays from the tint of single speckles in both directions, so the mean does not
-        strength = _length(cv2.blur(untinted, (5, 5)).astype(np.float32, copy=False))
+        untinted = cv2.blur(untinted, (5, 5)).astype(np.float32, copy=False)
+    strength = _length(untinted)
     return _majority(strength >= LOWEST_CHROMA)
 
 
@@ -73,13 +75,15 @@ def tint(luminance: NDArray[np.uint8], chroma: Chroma) -> Chroma:
     """
     classes = luminance // LUMINANCE_STEP
     counts = np.bincount(classes, minlength=256 // LUMINANCE_STEP)
+    if not counts.any():
+        return np.zeros((256, 2), np.float32)
     start = int(counts.argmax())
     believed = {start: np.median(chroma[classes == start], axis=0)}
     for order in (range(start + 1, counts.size), range(start - 1, -1, -1)):
         last = start
         for number in (n for n in order if counts[n] >= FEWEST_IN_CLASS):
             median = np.median(chroma[classes == number], axis=0)
-            if _length(median - believed[last]) <= LARGEST_TINT_STEP * abs(number - last):
+            if _length(median - believed[last]) <= LARGEST_TINT_STEP * min(2, abs(number - last)):
                 believed[number], last = median, number
     places = [0.0, *((number + 0.5) * LUMINANCE_STEP for number in sorted(believed))]  # black is never tinted
     values = np.array([(0.0, 0.0), *(believed[number] for number in sorted(believed))])

@@ -228,7 +228,9 @@ class StoredPixels:
             "correct_unused_bits": False,  # `stored_values` does, and knows High Bit
         }
         if self.description.samples == 3:
-            options["planar_configuration"] = self.description.planar_configuration
+            # it orders native samples; a compressed frame has an order of its own, whatever was copied along
+            native = self.element.length is not None
+            options["planar_configuration"] = self.description.planar_configuration if native else 0
         table = (self.file.header.get("ExtendedOffsetTable"), self.file.header.get("ExtendedOffsetTableLengths"))
         if self.element.length is None and all(isinstance(part, bytes) and part for part in table):
             options["extended_offsets"] = table

@@ -169,6 +169,7 @@ class Reason(StrEnum):
     NO_HEAD_FOUND = "no_head_found"
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
+    HEAD_UNDER_COLOUR = "head_under_colour"
     IMPLAUSIBLE_SIZE = "implausible_size"
     IMPLAUSIBLE_SHAPE = "implausible_shape"
     # no gestational age, no interval
@@ -200,6 +201,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NO_HEAD_FOUND: "No fetal head was found.",
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
     Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
+    Reason.HEAD_UNDER_COLOUR: "Colour flow covers too much of the head.",
     Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
     Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside the limits within which this model is used.",
     Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside 68 to 360 mm, where the equation is used; there is no age.",

@@ -30,17 +30,21 @@ from inference.domain import (
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
-from inference.quality import Objection, object_to_outline, object_to_place, object_to_shape, object_to_size
+from inference.quality import (
+    NOTABLE_COLOUR_SHARE,
+    Objection,
+    object_to_colour,
+    object_to_outline,
+    object_to_place,
+    object_to_shape,
+    object_to_size,
+)
 from inference.segment import Segmenter, largest_component, outline_points
 
 SQUARE_PIXELS = 1.0
 
 UNSTATED_MARGIN = 0.03
 """Relative; how far two values of HC may lie apart where the model has no interval that would say it."""
-
-NOTABLE_COLOUR_SHARE = 0.01
-"""Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, the
-smallest colour box that shows a vessel does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Examiner:
             return _abstain(frame, region, outline, None)
         objection = object_to_place(_to_frame(outline.ellipse, region), region)
         objection = objection or object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
+        objection = objection or object_to_colour(outline.colour_share)
         if objection is None and region.spacing_mm is None:
             return self._not_calibrated(frame, region, outline)
         objection = objection or object_to_size(self._model.gate, outline.ellipse_mm)

@@ -12,6 +12,14 @@ from inference.measure import circumference_mm, inside_distance_px, outline_px, 
 
 OUTLINE_POINTS = 256
 
+NOTABLE_COLOUR_SHARE = 0.01
+"""Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, a
+colour box that shows a vessel does not."""
+
+LARGEST_COLOUR_SHARE = 0.25
+"""Share from which nothing is measured: the network knows grey images only, and its outline begins to follow the flow
+(docs/decisions/0012)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -55,6 +63,13 @@ def object_to_place(ellipse: EllipsePx, region: Region) -> Objection | None:
     if any(_reaches(ellipse, box, besides=region.box) for box in region.beside):
         return Objection(Reason.CROSSES_REGIONS, "")
     return None
+
+
+def object_to_colour(share: float) -> Objection | None:
+    """Colour over so much of the head that its outline is no longer the skull's; `share` of its area, 0..1."""
+    if share < LARGEST_COLOUR_SHARE:
+        return None
+    return Objection(Reason.HEAD_UNDER_COLOUR, f"{share:.0%} of the outline's area is coloured.")
 
 
 def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:

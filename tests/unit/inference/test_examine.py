@@ -175,6 +175,18 @@ def test_colour_over_the_head_is_reported_by_its_share_of_the_area(columns: int,
     assert (Remark.COLOUR_OVER_HEAD in result.warnings) is remarked
 
 
+def test_under_much_colour_there_is_an_outline_and_no_number() -> None:
+    frame = frame_of(EllipsePx(400, 270, 220, 170, 10), regions=(Region(WHOLE, SQUARE, CalibrationSource.GIVEN),))
+    colour = np.zeros(frame.luminance.shape, np.bool_)
+    colour[:, 200:345] = True
+    result = examiner().examine([replace(frame, colour=colour)]).finding
+    assert isinstance(result, Abstention)
+    assert result.reason is Reason.HEAD_UNDER_COLOUR
+    assert result.detail == f"{result.colour_share:.0%} of the outline's area is coloured."
+    assert result.colour_share == pytest.approx(0.36, abs=0.05)
+    assert result.ellipse is not None
+
+
 def test_an_outline_without_a_scale_has_its_share_of_colour_too() -> None:
     frame = frame_of(EllipsePx(400, 270, 220, 170, 10), regions=(Region(WHOLE, None, CalibrationSource.NONE),))
     result = examiner().examine([replace(frame, colour=np.ones(frame.luminance.shape, np.bool_))]).finding
