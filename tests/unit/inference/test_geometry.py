@@ -123,7 +123,9 @@ def drawn(scene: Scene) -> Luminance:
 
 def examiner(segmenter: object) -> Examiner:
     # sizes and shapes are drawn more widely than heads are, and the gate has its own tests
-    gate = replace(MODEL.gate, lowest_hc_mm=0.0, highest_hc_mm=1e6, highest_cephalic_index=100.0)
+    gate = replace(
+        MODEL.gate, lowest_hc_mm=0.0, highest_hc_mm=1e6, lowest_cephalic_index=0.0, highest_cephalic_index=100.0
+    )
     return Examiner(segmenter, replace(MODEL, gate=gate), HADLOCK_1984)  # type: ignore[arg-type]
 
 
