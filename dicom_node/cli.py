@@ -627,7 +627,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     loaded = _config(config)
     if model is not None:
         loaded = loaded.model_copy(update={"inference": loaded.inference.model_copy(update={"model": model})})
-    from dicom_node.worker import build_examiner, find_entry  # noqa: PLC0415
+    from dicom_node.examiner import build_examiner, find_entry  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError, Split  # noqa: PLC0415
     from inference.training.report import Order, record_figures  # noqa: PLC0415
     from inference.training.report import evaluate as judge  # noqa: PLC0415

@@ -11,9 +11,9 @@ from dicom_node import answers
 from dicom_node.config import Config
 from dicom_node.decode import DecodedInstance, DecodedPicture, read_instance, read_picture
 from dicom_node.errors import InstanceRefused
+from dicom_node.examiner import build_examiner, find_entry
 from dicom_node.filewalk import files_below
 from dicom_node.looking import look
-from dicom_node.worker import build_examiner, find_entry
 from inference.domain import PixelSpacingMm, Reason
 from inference.examine import Examiner
 

@@ -11,18 +11,14 @@ from threading import Event
 from dicom_node import __version__
 from dicom_node.config import Config
 from dicom_node.domain import Job
-from dicom_node.errors import InstanceRefused, LeaseLost, ModelRefused, NodeError
+from dicom_node.errors import InstanceRefused, LeaseLost, NodeError
+from dicom_node.examiner import build_examiner, find_entry
 from dicom_node.lease import renewed
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.retry import GiveUp
 from dicom_node.storage.repository import Repository
-from inference.checkpoint import load_network
-from inference.dating import EQUATIONS
-from inference.examine import Examiner
-from inference.models import ModelEntry, ModelError, find_model
-from inference.segment import Segmenter
 from sr_templates.uids import equipment
 
 _log = logging.getLogger(__name__)
@@ -121,23 +117,3 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         secondary_captures=inference.secondary_captures == "measure",
         now=utc_now,
     )
-
-
-def find_entry(config: Config) -> ModelEntry:
-    """The manifest entry of the configured model. Raises ModelRefused."""
-    try:
-        return find_model(config.weights, config.inference.model)
-    except ModelError as error:
-        raise ModelRefused(str(error)) from error
-
-
-def build_examiner(config: Config, entry: ModelEntry) -> Examiner:
-    """The examiner with its network loaded. Raises ModelRefused."""
-    inference = config.inference
-    try:
-        network = load_network(config.weights, entry, device=inference.device, threads=inference.threads)
-    except ModelError as error:
-        raise ModelRefused(str(error)) from error
-    precise = inference.precision == "fp32"
-    segmenter = Segmenter(network, entry.grid, entry.normalisation, flip_average=entry.flip_average, precise=precise)
-    return Examiner(segmenter, entry, EQUATIONS[inference.equation])

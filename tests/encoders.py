@@ -237,7 +237,6 @@ def with_video(dataset: FileDataset, fragments: Sequence[bytes], syntax: UID) ->
     """Replace the pixels by a video: one stream over all fragments, an empty offset table (PS3.5 8.2.5 ff.)."""
     items = [b"", *(f + b"\0" * (len(f) % 2) for f in fragments)]
     dataset.PixelData = b"".join(b"\xfe\xff\x00\xe0" + len(f).to_bytes(4, "little") + f for f in items)
-    dataset.PixelData += b"\xfe\xff\xdd\xe0\0\0\0\0"
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = syntax

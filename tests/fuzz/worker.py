@@ -51,8 +51,8 @@ def measuring() -> Subject:
     """`measure_file` with the configured network, or with one that calls bright what is head and costs nothing."""
     from dicom_node import logs
     from dicom_node.config import Config
+    from dicom_node.examiner import build_examiner, find_entry
     from dicom_node.measuring import measure_file
-    from dicom_node.worker import build_examiner, find_entry
     from inference.dating import EQUATIONS
     from inference.examine import Examiner
     from inference.segment import Segmenter
