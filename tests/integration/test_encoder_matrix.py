@@ -7,7 +7,6 @@ name. Anything else is why the standard has no such object.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,13 @@ from dicom_node.worker import build_examiner, find_entry
 from inference.domain import Frame, Measurement, Reason
 from inference.examine import Examiner
 from tests.encoders import ENCODINGS, Encoding, encode
-from tests.peers import missing_peers
 from tests.phantoms import head_phantom
 from tests.ultrasound import save, us_image, us_multiframe, us_palette, us_region
 
 PAGE = Path(__file__).parents[2] / "docs/decoding.md"
 BEGIN, END = "<!-- encoder matrix -->", "<!-- end of encoder matrix -->"
 
-SHAPE = (240, 320)
+SHAPE = (192, 256)
 PHANTOM = head_phantom(2, shape=SHAPE)
 STILL = PHANTOM.luminance[None]
 CINE = np.stack([PHANTOM.luminance, PHANTOM.luminance[:, ::-1]])
@@ -149,6 +147,12 @@ CELLS = [(name, photometric) for name in ENCODINGS for photometric in SOURCES]
 POSSIBLE = [cell for cell in CELLS if expected(*cell) in (EXACT, CLOSE, REFUSED)]
 
 
+def with_peers(name: str, *values: str) -> Any:
+    """A test's parameters, marked with the programs that write this encoding."""
+    peers = ENCODINGS[name].peers
+    return pytest.param(name, *values, marks=[pytest.mark.peer(*peers)] if peers else [])
+
+
 @pytest.fixture(scope="module")
 def examiner() -> Examiner:
     return build_examiner(Config(), find_entry(Config()))
@@ -171,12 +175,10 @@ def hc_mm(examiner: Examiner) -> Callable[[Frame], float]:
 
 
 @pytest.mark.parametrize("pixels", [STILL, CINE], ids=["still", "cine"])
-@pytest.mark.parametrize(("name", "photometric"), POSSIBLE)
+@pytest.mark.parametrize(("name", "photometric"), [with_peers(*cell) for cell in POSSIBLE])
 def test_the_same_head_in_every_encoding(
     name: str, photometric: str, pixels: Pixels, hc_mm: Callable[[Frame], float], tmp_path: Path
 ) -> None:
-    if reason := missing_peers(ENCODINGS[name].peers):
-        pytest.skip(reason) if os.environ.get("CI") != "true" else pytest.fail(reason)
     dataset = SOURCES[photometric](pixels)
     path = encode(dataset, name, tmp_path)
     if expected(name, photometric) == REFUSED:
@@ -194,7 +196,7 @@ def test_the_same_head_in_every_encoding(
     grey = read_instance(save(image(pixels), tmp_path / "grey.dcm"))
     for frame, plain in zip(decoded.frames(numbers), grey.frames(numbers), strict=True):
         assert hc_mm(frame) == pytest.approx(hc_mm(plain), abs=limit + 1e-9)
-        assert frame.colour is None
+        assert frame.colour is None or np.mean(frame.colour) < 0.002  # the tint is not taken for flow
 
 
 @pytest.mark.peer("dcmcjpeg", "dcmcjpls")
@@ -207,10 +209,10 @@ def test_lossy_is_another_object_and_lossless_is_the_same(tmp_path: Path) -> Non
         assert same_content(native, encode(dataset, name, tmp_path)) is Relation.CONFLICT
 
 
-@pytest.mark.parametrize("name", ["jpeg_ls", "jpeg_2000_lossless", "htj2k_lossless", "jpeg_lossless_sv1"])
+@pytest.mark.parametrize(
+    "name", [with_peers(n) for n in ("jpeg_ls", "jpeg_2000_lossless", "htj2k_lossless", "jpeg_lossless_sv1")]
+)
 def test_a_planar_configuration_that_was_copied_along_is_ignored(name: str, tmp_path: Path) -> None:
-    if reason := missing_peers(ENCODINGS[name].peers):
-        pytest.skip(reason) if os.environ.get("CI") != "true" else pytest.fail(reason)
     dataset = SOURCES["RGB"](STILL)
     encoded = dcmread(encode(dataset, name, tmp_path))
     encoded.PlanarConfiguration = 1
