@@ -1,7 +1,7 @@
 """Stored object or picture file -> frames with a scale, or a named refusal.
 
 The page that says in which order an object is questioned; the questions live in part10.py (the file), pixels.py (its
-frames), photometric.py (colour) and calibration.py (millimetres).
+frames), photometric.py and colour.py (colours) and calibration.py (millimetres).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def stored_pixels(file: Part10File) -> Pixels:
 
 
 def picture_of(pixels: Pixels, samples: Samples) -> Picture:
-    """One decoded frame in its colours. Raises InstanceRefused: PIXELS_UNDECODABLE, where a palette is malformed."""
+    """One decoded frame in its colours. Raises InstanceRefused: BAD_LOOKUP_TABLE, PIXELS_UNDECODABLE."""
     what = pixels.description
     with untrusted(Reason.PIXELS_UNDECODABLE, "colours"):
         return to_picture(samples, pixels.file.header, what.photometric, what.bits_stored)
