@@ -1,12 +1,15 @@
-"""A cine of 500 MB is looked at a frame at a time: `measure` in a process of its own, its peak memory asked for."""
+"""A cine of 500 MB is looked at a frame at a time: `measure` in a process of its own, its memory watched from here."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,22 +22,30 @@ from tests.encoders import encode, video_stream
 from tests.phantoms import head_phantom
 from tests.ultrasound import save, us_multiframe, us_region
 
-PEAK_MB = 400
-"""Of the whole process, torch and the network included; they alone take about 320."""
+PEAK_MB = 300
+"""Of the memory that is the process's own (RssAnon), torch and the network included; they alone take about 250.
+
+Pages of the libraries' files come on top, 125 to 220 MB by what the page cache holds: they belong to all processes, and
+the kernel drops them when it needs the room. In a memory cgroup of 400 MB without swap the same look succeeds.
+"""
 
 SIZE = 500 * 1_000_000
 SHAPE = (768, 1024)
 PROGRAM = """
-import json, re, sys
+import json, sys
 from pathlib import Path
 from dicom_node.config import Config
 from dicom_node.measuring import measure_paths
 config = Config.model_validate({"inference": {"cine_frames": 3, "threads": 2}})
 (answer,) = measure_paths([Path(sys.argv[1])], config, None)
-peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
-print(json.dumps({**answer, "peak_mb": peak_kb / 1024}))
+print(json.dumps(answer))
 """
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2"}
+
+
+class Measured(NamedTuple):
+    answer: Answer
+    peak_mb: float
 
 
 def cine(frames: int) -> FileDataset:
@@ -94,32 +105,43 @@ def video(folder: Path) -> Path:
 
 
 def test_a_native_cine_of_500_mb(tmp_path: Path) -> None:
-    answer = measured(native(tmp_path))
+    answer, peak_mb = measured(native(tmp_path))
     assert (answer["status"], answer["frame"], answer["frame_time_ms"]) == ("measured", 1, 0.0)
     assert answer["frames_used"] == [1, 106, 212]
-    assert answer["peak_mb"] < PEAK_MB
+    assert peak_mb < PEAK_MB
 
 
 @pytest.mark.slow
 @pytest.mark.peer("dcmcrle", "dcmcjpeg")
 @pytest.mark.parametrize("encoding", ["rle", "jpeg_baseline"])
 def test_a_compressed_cine_of_500_mb(encoding: str, tmp_path: Path) -> None:
-    answer = measured(compressed(encoding, tmp_path))
+    answer, peak_mb = measured(compressed(encoding, tmp_path))
     assert answer["status"] == "measured"
-    assert answer["peak_mb"] < PEAK_MB
+    assert peak_mb < PEAK_MB
 
 
 @pytest.mark.slow
 def test_a_video_of_500_mb(tmp_path: Path) -> None:
-    answer = measured(video(tmp_path))
+    answer, peak_mb = measured(video(tmp_path))
     assert answer["status"] == "measured"
     assert answer["frames_used"][-1] > 1000
-    assert answer["peak_mb"] < PEAK_MB
+    assert peak_mb < PEAK_MB
 
 
-def measured(path: Path) -> Answer:
+def measured(path: Path) -> Measured:
+    """The answer, and the highest memory that the process had for its own."""
     command = [sys.executable, "-c", PROGRAM, str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
-    answer: Answer = json.loads(done.stdout)
-    assert done.stderr == ""
-    return answer
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=ENVIRONMENT, **pipes) as process:
+        peak_kb = 0
+        while process.poll() is None:
+            peak_kb = max(peak_kb, own_kb(process.pid))
+            time.sleep(0.002)
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    return Measured(json.loads(out), peak_kb / 1024)
+
+
+def own_kb(pid: int) -> int:
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found.group(1)) if found else 0  # a process that has just ended has none
