@@ -95,6 +95,18 @@ class VideoPixels:
         return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
     @cached_property
+    def sample_aspect(self) -> float | None:
+        """Height over width of one sample, as in Pixel Aspect Ratio; None where neither stream nor container says.
+
+        Raises:
+            InstanceRefused: as `samples`.
+        """
+        with untrusted(Reason.PIXELS_UNDECODABLE, "video"), _ffmpeg(self._container):
+            capture = self._capture or self._begin()
+            width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+        return height / width if width > 0 and height > 0 else None
+
+    @cached_property
     def _fragments(self) -> tuple[Span, ...]:
         with self.file.open() as stream:
             return find_fragments(stream, self.element.offset, self.file.stream_size)

@@ -258,8 +258,11 @@ def displayed(dataset: FileDataset) -> Frames:
     return 255 - frames if dataset.PhotometricInterpretation == "MONOCHROME1" else frames
 
 
-def video_stream(frames: Frames, stream: VideoStream, rate: int = 25) -> bytes:
-    """Encode uint8 frames, [frames, rows, columns] or [frames, rows, columns, 3], BT.601 limited range."""
+def video_stream(frames: Frames, stream: VideoStream, rate: int = 25, sample_aspect: Fraction | None = None) -> bytes:
+    """Encode uint8 frames, [frames, rows, columns] or [frames, rows, columns, 3], BT.601 limited range.
+
+    `sample_aspect`: width over height of a sample, as video says it; DICOM says it the other way round.
+    """
     import av
 
     file = io.BytesIO()
@@ -268,6 +271,8 @@ def video_stream(frames: Frames, stream: VideoStream, rate: int = 25) -> bytes:
         track: Any = container.add_stream(stream.codec, rate=rate, options=dict(stream.options))
         track.width, track.height, track.pix_fmt = columns, rows, stream.pixel_format
         track.codec_context.thread_count = 1
+        if sample_aspect is not None:
+            track.codec_context.sample_aspect_ratio = sample_aspect
         track.time_base = Fraction(1, rate)
         for pixels in frames:
             rgb = np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from pydicom.uid import HEVCMP51, MPEG2MPML, MPEG4HP41, MPEG4HP41F, UID
 
 from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.errors import InstanceRefused
-from dicom_node.part10 import Part10File
+from dicom_node.part10 import Part10File, read_part10
 from dicom_node.photometric import luminance
-from dicom_node.video import container_of
+from dicom_node.video import VideoPixels, container_of
 from inference.domain import PixelSpacingMm, Reason
 from tests import encoders
 from tests.encoders import VideoStream, video_stream, with_video
@@ -148,6 +149,36 @@ class TestReading:
         place = whole.index(identity, track)
         rotated = whole[:place] + quarter + whole[place + len(identity) :]
         np.testing.assert_array_equal(video(tmp_path, rotated).display(1), video(tmp_path).display(1))
+
+
+def aspect_of(data: bytes, syntax: UID, folder: Path) -> float | None:
+    file = read_part10(save(with_video(us_multiframe(cine()), [data], syntax), folder / "a.dcm"))
+    assert file.pixel_element is not None
+    pixels = VideoPixels(file, file.pixel_element)
+    pixels.check_extent()
+    return pixels.sample_aspect
+
+
+class TestSampleAspect:
+    @pytest.mark.parametrize("name", [name for name in WRAPPED if WRAPPED[name].codec != "mpeg2video"])
+    @pytest.mark.parametrize(("said", "aspect"), [((8, 9), 9 / 8), ((16, 11), 11 / 16), ((1, 1), 1.0)])
+    def test_as_the_stream_says(self, name: str, said: tuple[int, int], aspect: float, tmp_path: Path) -> None:
+        data = video_stream(cine()[:2], WRAPPED[name], sample_aspect=Fraction(*said))
+        assert aspect_of(data, syntax_of(name), tmp_path) == pytest.approx(aspect)
+
+    @pytest.mark.parametrize("name", ["transport stream", "program stream", "bare MPEG-2"])
+    @pytest.mark.parametrize(("picture", "aspect"), [((1, 1), 1.0), ((4, 3), 9 / 8), ((16, 9), 27 / 32)])
+    def test_of_mpeg2_by_the_aspect_of_the_picture(
+        self, name: str, picture: tuple[int, int], aspect: float, tmp_path: Path
+    ) -> None:
+        """Pictures of 96 x 64 shown as 4:3 or 16:9; PS3.5 8.2.5, Rec. H.262 table 6-3."""
+        said = Fraction(*picture) * ROWS / COLUMNS if picture != (1, 1) else Fraction(1)
+        data = video_stream(cine()[:2], WRAPPED[name], sample_aspect=said)
+        assert aspect_of(data, MPEG2MPML, tmp_path) == pytest.approx(aspect)
+
+    @pytest.mark.parametrize("name", ["MP4", "bare H.264", "bare HEVC"])
+    def test_not_said(self, name: str, tmp_path: Path) -> None:
+        assert aspect_of(stream(name), syntax_of(name), tmp_path) is None
 
 
 class TestRefusals:
