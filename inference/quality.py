@@ -16,9 +16,9 @@ NOTABLE_COLOUR_SHARE = 0.01
 """Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, a
 colour box that shows a vessel does not."""
 
-LARGEST_COLOUR_SHARE = 0.25
+LARGEST_COLOUR_SHARE = 0.10
 """Share from which nothing is measured: the network knows grey images only, and its outline begins to follow the flow
-(docs/decisions/0012)."""
+by more than the interval tells (docs/decisions/0012)."""
 
 
 @dataclass(frozen=True, slots=True)
