@@ -9,37 +9,42 @@ The rule, in this order:
    only repeats Imager Pixel Spacing (0018,1164) and has no calibration type is the detector's, not the body's.
 3. Without both, in a secondary capture: Nominal Scanned Pixel Spacing (0018,2010), which is that of the scanned film or
    paper (PS3.3 C.8.6.2); the measurement says so.
-4. Without all: the whole frame, no scale. Never Imager Pixel Spacing. Pixel Aspect Ratio (0028,0034) gives shape only,
-   and 1:1 is what it says by being absent (PS3.3 C.7.6.3.1.7).
+4. Without all: the whole frame, no scale. Never Imager Pixel Spacing. Pixel Aspect Ratio (0028,0034) gives shape only.
+
+In 2 and 3 exactly 1\\1 without a calibration type is what toolkits write where they know nothing, and no scale.
 
 A region that is there but cannot be trusted keeps its box, loses its scale and says why (`Region.reason`), so that the
 outline can still be shown:
 
 * NOT_CALIBRATED: no scale, or one that is not in cm;
 * IMPLAUSIBLE_SPACING: outside 0.02 to 1.0 mm per pixel;
-* CALIBRATION_CONFLICT: Pixel Spacing is there too and differs from this region's scale by more than 2 %; or a box
-  leaves the image; or its bounds are reversed. Pixel Spacing speaks for the whole frame, so on a dual screen of two
+* CALIBRATION_CONFLICT: Pixel Spacing is there too and differs from this region's scale by more than 2 % and by more
+  than its last digit tells; or Pixel Aspect Ratio, or the samples of a video, have another shape than the scale; or a
+  box leaves the image; or its bounds are reversed. Pixel Spacing speaks for the whole frame, so on a dual screen of two
   scales it can only agree with one: the other is not measured.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from dicom_node.pixel_aspect import AspectClaim, aspect_claims, contradiction, pixel_aspect
 from dicom_node.receive.contexts import is_secondary_capture
-from dicom_node.regions import is_plausible, read_regions, same_spacing, spacing_of, told
-from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx, Remark
+from dicom_node.regions import read_regions
+from dicom_node.spacing import AGREEMENT, is_plausible, spacing_in, told, values_of
+from inference.domain import SQUARE_PIXELS, CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx, Remark
 
-AGREEMENT = 0.02
-"""Relative; between a region's scale and Pixel Spacing."""
+LARGEST_ROUNDING = 0.1
+"""Relative. A last digit that stands for more (0.1 for anything from 0.05 to 0.15) would agree with everything."""
 
-SQUARE_PIXELS = 1.0
-PLAUSIBLE_ASPECT = (0.2, 5.0)
+PLACEHOLDER = PixelSpacingMm(1.0, 1.0)
+
 CALIBRATION_TYPES = ("GEOMETRY", "FIDUCIAL")
 """Defined terms of Pixel Spacing Calibration Type (0028,0A02)."""
 
@@ -54,16 +59,18 @@ class Calibration:
     reason: Reason | None
 
 
-def calibrate(header: Dataset, rows: int, columns: int) -> Calibration:
-    """Apply the rule of this module to the header of a frame of `rows` x `columns` pixels. Never raises."""
+def calibrate(header: Dataset, rows: int, columns: int, sample_aspect: float | None = None) -> Calibration:
+    """Apply the rule of this module to the header of a frame of `rows` x `columns` pixels. Never raises.
+
+    `sample_aspect`: height over width of the samples of a video, None where it does not say.
+    """
     items = [item for item in _sequence(header) if isinstance(item, Dataset)]
-    whole = _whole(rows, columns)
-    regions = read_regions(items, whole, pixel_aspect(header)) if items else (_whole_frame(header, whole),)
+    whole, aspect = _whole(rows, columns), pixel_aspect(header, sample_aspect)
+    regions = read_regions(items, whole, aspect) if items else (_whole_frame(header, whole, aspect),)
     if not regions:
         return Calibration((), Reason.NO_TWO_DIMENSIONAL_REGION)
-    spacing = pixel_spacing(header)
-    if items and spacing is not None:
-        regions = tuple(_checked(region, spacing) for region in regions)
+    claims = aspect_claims(header, sample_aspect)
+    regions = tuple(_without_conflict(region, header, claims) for region in regions)
     if is_secondary_capture(str(header.get("SOPClassUID", ""))):
         regions = tuple(replace(region, remarks=(Remark.SECONDARY_CAPTURE, *region.remarks)) for region in regions)
     return _summary(regions)
@@ -77,20 +84,6 @@ def given(spacing: PixelSpacingMm | None, rows: int, columns: int) -> Calibratio
     return _summary((_scaled(whole, spacing, CalibrationSource.GIVEN),))
 
 
-def pixel_spacing(header: Dataset) -> PixelSpacingMm | None:
-    """Pixel Spacing (0028,0030): row spacing first, then column spacing, in mm (PS3.3 10.7.1.3)."""
-    return _pair(header, "PixelSpacing")
-
-
-def pixel_aspect(header: Dataset) -> float | None:
-    """Height over width of pixels by Pixel Aspect Ratio (0028,0034); 1 where absent, None where it is nonsense."""
-    if not header.get("PixelAspectRatio"):
-        return SQUARE_PIXELS
-    pair = _pair(header, "PixelAspectRatio")
-    low, high = PLAUSIBLE_ASPECT
-    return pair.row / pair.column if pair is not None and low <= pair.row / pair.column <= high else None
-
-
 def _whole(rows: int, columns: int) -> RegionPx:
     return RegionPx(0, 0, columns - 1, rows - 1)
 
@@ -100,21 +93,25 @@ def _summary(regions: tuple[Region, ...]) -> Calibration:
     return Calibration(regions, None if calibrated else regions[0].reason)
 
 
-def _whole_frame(header: Dataset, whole: RegionPx) -> Region:
+def _whole_frame(header: Dataset, whole: RegionPx, aspect: float | None) -> Region:
     """Steps 2 to 4 of the rule."""
-    spacing = pixel_spacing(header)
+    spacing = spacing_in(header, "PixelSpacing")
     if spacing is not None:
         detail = _calibration_type(header)
-        if not detail and spacing == _pair(header, "ImagerPixelSpacing"):
+        if not detail and spacing == PLACEHOLDER:
+            return _uncalibrated(whole, aspect, "Pixel Spacing is exactly 1 mm and has no type: a placeholder.")
+        if not detail and spacing == spacing_in(header, "ImagerPixelSpacing"):
             return _uncalibrated(
                 whole, None, "Pixel Spacing only repeats Imager Pixel Spacing, which is the detector's."
             )
         return _scaled(whole, spacing, CalibrationSource.PIXEL_SPACING, detail)
-    scanned = _pair(header, "NominalScannedPixelSpacing")
+    scanned = spacing_in(header, "NominalScannedPixelSpacing")
     if scanned is not None and is_secondary_capture(str(header.get("SOPClassUID", ""))):
+        if scanned == PLACEHOLDER:
+            return _uncalibrated(whole, aspect, "Nominal Scanned Pixel Spacing is exactly 1 mm: a placeholder.")
         region = _scaled(whole, scanned, CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING)
         return replace(region, remarks=(Remark.SCALE_OF_SCANNED_MEDIUM,))
-    return _uncalibrated(whole, pixel_aspect(header))
+    return _uncalibrated(whole, aspect)
 
 
 def _calibration_type(header: Dataset) -> str:
@@ -123,7 +120,7 @@ def _calibration_type(header: Dataset) -> str:
     if kind not in CALIBRATION_TYPES:
         return ""
     value = header.get("PixelSpacingCalibrationDescription")
-    parts = [value] if isinstance(value, str) else _list(value)  # a backslash in it made several values of one
+    parts = [value] if isinstance(value, str) else values_of(value)  # a backslash in it made several values of one
     words = " ".join(part for part in parts if isinstance(part, str))
     description = " ".join(_UNPRINTABLE.sub(" ", words).split())[:64]
     return f"{kind}: {description}" if description else kind
@@ -140,23 +137,41 @@ def _uncalibrated(whole: RegionPx, aspect: float | None, detail: str = "") -> Re
     return Region(whole, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, detail=detail, pixel_aspect=aspect)
 
 
-def _checked(region: Region, spacing: PixelSpacingMm) -> Region:
-    """The region, without its scale where Pixel Spacing has another."""
-    if region.spacing_mm is None or same_spacing(region.spacing_mm, spacing, AGREEMENT):
+def _without_conflict(region: Region, header: Dataset, claims: tuple[AspectClaim, ...]) -> Region:
+    """The region, without its scale where Pixel Spacing has another one or the pixels have another shape."""
+    if region.spacing_mm is None:
         return region
-    both = f"The region says {told(region.spacing_mm)} per pixel (row x column), Pixel Spacing {told(spacing)}."
-    return Region(region.box, None, CalibrationSource.NONE, Reason.CALIBRATION_CONFLICT, detail=both)
+    detail = _other_spacing(region.spacing_mm, header) or contradiction(region.spacing_mm, claims)
+    if not detail:
+        return region
+    return Region(region.box, None, CalibrationSource.NONE, Reason.CALIBRATION_CONFLICT, detail=detail)
 
 
-def _pair(header: Dataset, keyword: str) -> PixelSpacingMm | None:
-    """Two positive numbers, the vertical one first."""
-    numbers = _list(header.get(keyword))
-    return spacing_of(numbers[0], numbers[1]) if len(numbers) == 2 else None
+def _other_spacing(scale: PixelSpacingMm, header: Dataset) -> str:
+    """What Pixel Spacing says where that is another scale, in words; "" where it agrees or is absent."""
+    spacing = spacing_in(header, "PixelSpacing")
+    if spacing is None:
+        return ""
+    row, column = values_of(header.get("PixelSpacing"))
+    if _agrees(scale.row, spacing.row, row) and _agrees(scale.column, spacing.column, column):
+        return ""
+    return f"The region says {told(scale)} per pixel (row x column), Pixel Spacing {told(spacing)}."
 
 
-def _list(value: object) -> list[object]:
-    """The values of a multi-valued attribute; none of what is not one."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Dataset) else []
+def _agrees(scale_mm: float, value_mm: float, written: object) -> bool:
+    """Whether a value of Pixel Spacing may be a scale, rounded to the digits with which it is written (`str`)."""
+    if math.isclose(scale_mm, value_mm, rel_tol=AGREEMENT):
+        return True
+    return abs(scale_mm - value_mm) <= min(_half_digit(written) * (1 + 1e-9), LARGEST_ROUNDING * value_mm)
+
+
+def _half_digit(written: object) -> float:
+    """Half a unit of the last digit of a decimal string (DS keeps it): 0.005 for `0.12`."""
+    try:
+        exponent = Decimal(str(written)).as_tuple().exponent
+    except InvalidOperation:
+        return 0.0
+    return 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
 
 
 def _sequence(header: Dataset) -> Sequence | tuple[()]:

@@ -86,7 +86,8 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
 
     Raises:
         InstanceRefused: EMPTY_FILE, NOT_DICOM, TRUNCATED, UNREADABLE, OWN_RESULT, UNSUPPORTED_SOP_CLASS,
-            UNSUPPORTED_TRANSFER_SYNTAX, NO_PIXEL_DATA, BAD_PIXEL_DESCRIPTION or UNSUPPORTED_PHOTOMETRIC.
+            UNSUPPORTED_TRANSFER_SYNTAX, NO_PIXEL_DATA, BAD_PIXEL_DESCRIPTION or UNSUPPORTED_PHOTOMETRIC;
+            PIXELS_UNDECODABLE for a video that cannot be opened.
         OSError: the file cannot be read.
     """
     file = read_part10(path)
@@ -103,7 +104,7 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
         what.rows,
         what.columns,
         what.frames,
-        calibrate(file.header, what.rows, what.columns),
+        calibrate(file.header, what.rows, what.columns, pixels.sample_aspect),
         frame_times_ms(file.header, what.frames),
         picture,
         # offset tables of that group describe pixel data that this header no longer has

@@ -25,13 +25,15 @@ def frame_times_ms(header: Dataset, frames: int) -> tuple[float, ...] | None:
     """
     if frames < 2:
         return None
-    pointer = header.get("FrameIncrementPointer")
-    if header.get("FrameTimeVector") not in (None, "", []) and pointer != FRAME_TIME:
-        return _from_vector(header["FrameTimeVector"].value, frames)
-    for keyword in ("FrameTime", "CineRate", "RecommendedDisplayFrameRate"):
+    first = ("FrameTimeVector", "FrameTime")
+    if header.get("FrameIncrementPointer") == FRAME_TIME:
+        first = ("FrameTime", "FrameTimeVector")
+    for keyword in (*first, "CineRate", "RecommendedDisplayFrameRate"):
         value = header.get(keyword)
-        if value in (None, "", 0):
+        if value in (None, "", []) or (value == 0 and keyword != "FrameTimeVector"):
             continue
+        if keyword == "FrameTimeVector":
+            return _from_vector(value, frames)
         step = _number(value)
         if step is None or step <= 0:
             return None

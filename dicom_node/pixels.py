@@ -133,6 +133,11 @@ class StoredPixels:
     description: PixelDescription
     element: PixelElement
 
+    @property
+    def sample_aspect(self) -> float | None:
+        """Height over width of a sample, where the stream says it beside the header: videos only."""
+        return None
+
     def check_extent(self) -> None:
         """Compare what is there with what the description asks for, without decoding.
 

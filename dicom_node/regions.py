@@ -1,47 +1,59 @@
 """Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5.1: which pictures a screen shows, and at which scale.
 
 Items of Region Spatial Format 1 (2D) and Region Data Type 1 or 2 (tissue, colour flow) are pictures; M-mode, spectral
-and waveform regions (formats 2, 3, 4) and Doppler data in a 2D format are traces. Everything else (colour bars,
-graphics) is no matter. The scale of a picture is |Physical Delta| x 10 where both units are cm (3): rows from Delta Y,
-columns from Delta X; vendors send negative deltas for axes that point up.
+and waveform regions (formats 2, 3, 4) and Doppler data in a 2D format are traces. Everything else (bars, graphics,
+items that do not say what they are) is no matter, unless it has a scale in cm that differs from the picture's by more
+than 2 %: then it may be a picture that was not declared as one, and what lies under it is not measured. The scale of a
+picture is |Physical Delta| x 10 where both units are cm (3): rows from Delta Y, columns from Delta X; vendors send
+negative deltas for axes that point up.
 
 * **Several pictures** are handled one by one, in the order in which they stand on the screen, whatever the order of the
   items. Two that stand beside one another are two pictures, even at the same scale: a dual screen looks just so.
 * **One picture** are only those of identical deltas that overlap by at least half of the smaller and make a rectangle
-  together: a colour box inside the tissue image, a region that was written twice.
+  together: a region that was written twice, a colour box inside the tissue image. Deltas of that box may differ by 2 %
+  (colour flow has a raster of its own); the tissue's are used.
 * **Over one another** at different scales: the pixels belong to the one of high priority (Region Flags bit 0 clear).
   With equal priority, and under every trace, the shared pixels belong to nobody (`Region.covered`); an outline may lie
   elsewhere. A region that says nothing about its scale takes no pixels from one that lies inside it.
-* **Boxes** are inclusive. One pixel more than the image is a bound written exclusively, and clipped. Anything beyond
-  shows that the image was resized or cropped after its regions were written: then no scale of any region is used, be
-  Pixel Spacing as it may, for who forgets the regions forgets that too. Items without a box, or with one that no head
-  fits into, are left out.
+* **Boxes** are inclusive. A few pixels more than the image (`_slack_px`) are a bound written exclusively or rounded,
+  and clipped. Anything beyond shows that the image was resized or cropped after its regions were written: then no
+  scale of any region is used, be Pixel Spacing as it may, for who forgets the regions forgets that too. An image that
+  was enlarged, or shrunk so little that all boxes still fit, cannot be told by its header. Items without a box, or with
+  one that no head fits into, are left out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from pydicom.dataset import Dataset
 
+from dicom_node.spacing import AGREEMENT, is_plausible, number_of, same_spacing, spacing_of, told
 from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx
 
 TWO_DIMENSIONAL = 1
 TRACES = (2, 3, 4)  # M-mode, spectral, waveform; 5 is graphics
-PICTURE_DATA = (1, 2)  # tissue, colour flow
+TISSUE = 1
+COLOUR_FLOW = 2
 DOPPLER_DATA = (3, 4)  # pulsed wave, continuous wave
 LOW_PRIORITY = 1  # bit 0 of Region Flags
 NO_UNIT = 0
 CENTIMETRES = 3
 MM_PER_CM = 10.0
-PLAUSIBLE_MM = (0.02, 1.0)
 EXCLUSIVE_BOUND_PX = 1
 
+SLACK = 0.005
+"""Share of a side by which a box may leave the image. A box of full width that a resize leaves so little beyond was
+resized by 0.5 %, which changes HC by as much. One that ends elsewhere would have to hit this strip by chance."""
+
+MOST_SLACK_PX = 4
+
 SMALLEST_PX = 16
-"""The smallest head that is measured is larger at the coarsest plausible scale."""
+"""No head is outlined in fewer pixels. The smallest that is measured (HC 40 mm, cephalic index 62 %) is 9.6 mm across,
+which is more than 16 pixels at 0.6 mm and finer; at coarser scales it is not looked for."""
 
 MOST_PICTURES = 8
 """No machine shows more than four; a header that names a hundred shall not cost a hundred looks."""
@@ -66,24 +78,39 @@ class Scale:
     silent: bool = False
 
 
+class Shows(Enum):
+    """What an item says that it shows."""
+
+    TISSUE = "tissue"
+    COLOUR_FLOW = "colour flow"
+    UNTOLD = "untold"  # no picture by its format and type, but it has a scale like one
+
+
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One two-dimensional item: where, at which scale, and whether it gives way to others."""
+class PictureItem:
+    """One two-dimensional item: where, at which scale, whether it gives way to others, and what it shows."""
 
     box: RegionPx
     scale: Scale
     low_priority: bool
+    shows: Shows
 
     @property
     def order(self) -> tuple[Any, ...]:
         """From left to right, then from top to bottom; the rest makes the order total."""
         box, spacing = self.box, self.scale.spacing_mm
-        place = (box.min_column, box.min_row, box.max_column, box.max_row, self.low_priority)
+        place = (box.min_column, box.min_row, box.max_column, box.max_row, self.low_priority, self.shows.value)
         return (*place, spacing is None, (spacing.row, spacing.column) if spacing else (), self.scale.detail)
 
-    def has_scale_of(self, other: Picture) -> bool:
+    def has_scale_of(self, other: PictureItem) -> bool:
+        roughly = Shows.UNTOLD in (self.shows, other.shows) or self.is_flow_in(other) or other.is_flow_in(self)
         a, b = self.scale.spacing_mm, other.scale.spacing_mm
-        return a is not None and b is not None and same_spacing(a, b, IDENTICAL)
+        return a is not None and b is not None and same_spacing(a, b, AGREEMENT if roughly else IDENTICAL)
+
+    def is_flow_in(self, other: PictureItem) -> bool:
+        """Whether it is a colour box wholly inside the tissue image `other`."""
+        kinds = self.shows is Shows.COLOUR_FLOW and other.shows is Shows.TISSUE
+        return kinds and self.box.intersection(other.box) == self.box
 
 
 def read_regions(items: Sequence[Dataset], whole: RegionPx, pixel_aspect: float | None) -> tuple[Region, ...]:
@@ -95,55 +122,27 @@ def read_regions(items: Sequence[Dataset], whole: RegionPx, pixel_aspect: float 
     if not pictures:
         return ()
     if len(items) > MOST_ITEMS:
-        return (_whole_frame(whole, Reason.CALIBRATION_CONFLICT, f"It names {len(items)} regions.", None),)
+        return (_screen_without_scale(whole, Reason.CALIBRATION_CONFLICT, f"It names {len(items)} regions.", None),)
     traces = [item for item in items if _is_trace(item)]
-    if (detail := _resized([*pictures, *traces], whole)) is not None:
+    untold = [item for item in items if _is_untold(item)]
+    if (detail := _resized([*pictures, *traces, *untold], whole)) is not None:
         return _uncalibrated_boxes(pictures, whole, detail)
     found = _one_each([p for item in pictures if (p := _picture(item, whole)) is not None])
     if not found:
-        return (_whole_frame(whole, Reason.NOT_CALIBRATED, "The region has no box.", pixel_aspect),)
+        return (_screen_without_scale(whole, Reason.NOT_CALIBRATED, "The region has no box.", pixel_aspect),)
     if len(found) > MOST_PICTURES:
         detail = f"It names {len(found)} two-dimensional regions."
-        return (_whole_frame(whole, Reason.CALIBRATION_CONFLICT, detail, None),)
+        return (_screen_without_scale(whole, Reason.CALIBRATION_CONFLICT, detail, None),)
     covers = [box for item in traces if (box := _clipped(_ordered_box(item), whole)) is not None]
-    return tuple(_region(picture, found, covers, pixel_aspect) for picture in found)
-
-
-def spacing_of(row: object, column: object) -> PixelSpacingMm | None:
-    """Two finite, positive numbers as a spacing; None for anything else that a header may hold."""
-    row_mm, column_mm = number_of(row), number_of(column)
-    if row_mm is None or column_mm is None or row_mm <= 0 or column_mm <= 0:
-        return None
-    return PixelSpacingMm(row_mm, column_mm)
-
-
-def number_of(value: object) -> float | None:
-    """A finite number, or None."""
-    if not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def is_plausible(spacing: PixelSpacingMm) -> bool:
-    low, high = PLAUSIBLE_MM
-    return low <= spacing.row <= high and low <= spacing.column <= high
-
-
-def same_spacing(a: PixelSpacingMm, b: PixelSpacingMm, relative: float) -> bool:
-    return math.isclose(a.row, b.row, rel_tol=relative) and math.isclose(a.column, b.column, rel_tol=relative)
-
-
-def told(spacing: PixelSpacingMm) -> str:
-    """`0.2000 x 0.2050 mm`."""
-    return f"{spacing.row:.4g} x {spacing.column:.4g} mm"
+    others = [*found, *(p for item in untold if (p := _picture(item, whole)) is not None)]
+    return tuple(
+        _without_scale(picture, pixel_aspect) if picture.scale.spacing_mm is None else _region(picture, others, covers)
+        for picture in found
+    )
 
 
 def _is_picture(item: Dataset) -> bool:
-    return item.get("RegionSpatialFormat") == TWO_DIMENSIONAL and item.get("RegionDataType") in PICTURE_DATA
+    return item.get("RegionSpatialFormat") == TWO_DIMENSIONAL and item.get("RegionDataType") in (TISSUE, COLOUR_FLOW)
 
 
 def _is_trace(item: Dataset) -> bool:
@@ -153,7 +152,18 @@ def _is_trace(item: Dataset) -> bool:
     )
 
 
-def _picture(item: Dataset, whole: RegionPx) -> Picture | None:
+def _is_untold(item: Dataset) -> bool:
+    """Neither picture nor trace by format and type (missing, 0, unknown, a bar), but with a plausible scale in cm."""
+    return not _is_picture(item) and not _is_trace(item) and _scale(item).spacing_mm is not None
+
+
+def _shows(item: Dataset) -> Shows:
+    if not _is_picture(item):
+        return Shows.UNTOLD
+    return Shows.TISSUE if item.get("RegionDataType") == TISSUE else Shows.COLOUR_FLOW
+
+
+def _picture(item: Dataset, whole: RegionPx) -> PictureItem | None:
     """None where the item has no box that could hold a head."""
     declared = _box(item)
     ordered = _ordered_box(item)
@@ -164,7 +174,7 @@ def _picture(item: Dataset, whole: RegionPx) -> Picture | None:
     if declared != ordered:
         scale = Scale(None, Reason.CALIBRATION_CONFLICT, "The bounds of the region are reversed.")
     flags = item.get("RegionFlags")
-    return Picture(box, scale, isinstance(flags, int) and bool(flags & LOW_PRIORITY))
+    return PictureItem(box, scale, isinstance(flags, int) and bool(flags & LOW_PRIORITY), _shows(item))
 
 
 def _scale(item: Dataset) -> Scale:
@@ -181,30 +191,34 @@ def _scale(item: Dataset) -> Scale:
     return Scale(spacing)
 
 
-def _region(picture: Picture, pictures: Sequence[Picture], traces: Sequence[RegionPx], aspect: float | None) -> Region:
+def _without_scale(picture: PictureItem, aspect: float | None) -> Region:
+    """`aspect` is the shape of pixels about which the item is silent; what it says wrongly leaves none."""
     scale = picture.scale
-    if scale.spacing_mm is None:
-        aspect = aspect if scale.silent else None
-        return Region(picture.box, None, CalibrationSource.NONE, scale.reason, detail=scale.detail, pixel_aspect=aspect)
-    strangers = [other for other in pictures if other is not picture and not other.has_scale_of(picture)]
+    shape = aspect if scale.silent else None
+    return Region(picture.box, None, CalibrationSource.NONE, scale.reason, detail=scale.detail, pixel_aspect=shape)
+
+
+def _region(picture: PictureItem, others: Sequence[PictureItem], traces: Sequence[RegionPx]) -> Region:
+    """The picture at its scale, with what lies over it and beside it."""
+    strangers = [other for other in others if other is not picture and not other.has_scale_of(picture)]
     over = [other.box for other in strangers if _lies_over(other, picture)]
     return Region(
         picture.box,
-        scale.spacing_mm,
+        picture.scale.spacing_mm,
         CalibrationSource.ULTRASOUND_REGION,
         covered=tuple(shared for box in (*over, *traces) if (shared := picture.box.intersection(box)) is not None),
         beside=(*(other.box for other in strangers), *traces),
     )
 
 
-def _lies_over(other: Picture, picture: Picture) -> bool:
+def _lies_over(other: PictureItem, picture: PictureItem) -> bool:
     """Whether pixels of `picture` may belong to `other`, which has another scale or none."""
     if other.scale.silent and picture.box.intersection(other.box) == picture.box:
         return False
     return not (other.low_priority and not picture.low_priority)
 
 
-def _one_each(pictures: Iterable[Picture]) -> list[Picture]:
+def _one_each(pictures: Iterable[PictureItem]) -> list[PictureItem]:
     """Every picture once, in order: items about the same picture joined, those that cannot be seen left out."""
     found = sorted(pictures, key=lambda p: p.order)
     joined = True
@@ -213,7 +227,7 @@ def _one_each(pictures: Iterable[Picture]) -> list[Picture]:
     return [p for p in found if not any(_hides(other, p) for other in found if other is not p)]
 
 
-def _join_one_pair(pictures: list[Picture]) -> bool:
+def _join_one_pair(pictures: list[PictureItem]) -> bool:
     """Replace the first two that are one picture by their union, in place; False where there are none."""
     for i, a in enumerate(pictures):
         for j in range(i + 1, len(pictures)):
@@ -225,7 +239,7 @@ def _join_one_pair(pictures: list[Picture]) -> bool:
     return False
 
 
-def _union(a: Picture, b: Picture) -> Picture | None:
+def _union(a: PictureItem, b: PictureItem) -> PictureItem | None:
     """Both as one picture, or None where they are two."""
     shared = a.box.intersection(b.box)
     if shared is None:
@@ -242,11 +256,11 @@ def _union(a: Picture, b: Picture) -> Picture | None:
     )
     if around.area != a.box.area + b.box.area - shared.area:
         return None
-    larger = max(a, b, key=lambda p: p.box.area)
-    return Picture(around, larger.scale, a.low_priority and b.low_priority)
+    larger = max(a, b, key=lambda p: (p.box.area, p.shows is Shows.TISSUE))
+    return PictureItem(around, larger.scale, a.low_priority and b.low_priority, larger.shows)
 
 
-def _hides(other: Picture, picture: Picture) -> bool:
+def _hides(other: PictureItem, picture: PictureItem) -> bool:
     """Whether nothing of `picture` is on top: it lies wholly under one of high priority."""
     over = picture.low_priority and not other.low_priority and not other.scale.silent
     return over and picture.box.intersection(other.box) == picture.box
@@ -259,11 +273,16 @@ def _resized(items: Iterable[Dataset], whole: RegionPx) -> str | None:
         ("column", max((box.max_column for box in boxes), default=0), whole.max_column),
         ("row", max((box.max_row for box in boxes), default=0), whole.max_row),
     ):
-        if bound > end + EXCLUSIVE_BOUND_PX:
+        if bound > end + _slack_px(end + 1):
             return f"A region reaches to {name} {bound} of an image that ends at {end}."
     if any(min(box.min_column, box.min_row) < 0 for box in boxes):
         return "A region begins before the image does."
     return None
+
+
+def _slack_px(side: int) -> int:
+    """By how many pixels a box may leave a side of so many: 1 to 4."""
+    return max(EXCLUSIVE_BOUND_PX, min(MOST_SLACK_PX, int(SLACK * side)))
 
 
 def _uncalibrated_boxes(pictures: Iterable[Dataset], whole: RegionPx, detail: str) -> tuple[Region, ...]:
@@ -278,7 +297,7 @@ def _uncalibrated_boxes(pictures: Iterable[Dataset], whole: RegionPx, detail: st
     )
 
 
-def _whole_frame(whole: RegionPx, reason: Reason, detail: str, aspect: float | None) -> Region:
+def _screen_without_scale(whole: RegionPx, reason: Reason, detail: str, aspect: float | None) -> Region:
     return Region(whole, None, CalibrationSource.NONE, reason, detail=detail, pixel_aspect=aspect)
 
 

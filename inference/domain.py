@@ -72,6 +72,10 @@ class RegionPx:
         return RegionPx(left, top, right, bottom) if left <= right and top <= bottom else None
 
 
+SQUARE_PIXELS = 1.0
+"""Height over width."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of the frame that shows one 2-D image, with its scale.

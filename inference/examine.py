@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
+    SQUARE_PIXELS,
     Abstention,
     CalibrationSource,
     EllipseMm,
@@ -40,8 +41,6 @@ from inference.quality import (
     object_to_size,
 )
 from inference.segment import Segmenter, largest_component, outline_points
-
-SQUARE_PIXELS = 1.0
 
 UNSTATED_MARGIN = 0.03
 """Relative; how far two values of HC may lie apart where the model has no interval that would say it."""

@@ -80,8 +80,22 @@ MEASURED: dict[str, Callable[[], FileDataset]] = {
     "mislabelled below": lambda: still(in_seconds(BELOW_THE_HEAD), FULL),
     "low priority under it": lambda: still(scale(OVER_THE_HEAD, COARSE, low_priority=True), FULL),
     "colour box inside": lambda: still(scale((200, 150, 300, 250), FINE, data_type=2), FULL),
+    "colour box inside, rounded": lambda: still(scale((200, 150, 300, 250), FINE * 1.006, data_type=2), FULL),
+    "colour bar with the same scale": lambda: still(scale((0, 250, 40, 399), FINE, data_type=0xE), FULL),
+    "undeclared, below": lambda: still(scale(BELOW_THE_HEAD, COARSE, data_type=0), FULL),
+    "graphics without centimetres": lambda: still(
+        us_region(LEFT, (0.04, 0.04), spatial_format=5, data_type=0xD, units=(0, 0)), FULL
+    ),
+    "two pixels beyond": lambda: still(scale((0, 0, COLUMNS + 1, ROWS + 1), FINE)),
     "two halves of one picture": lambda: still(scale((0, 0, 400, 399), FINE), scale((100, 0, 499, 399), FINE)),
     "tall pixels": lambda: us_image(shown(FINE, row_mm=TALL), [us_region(LEFT, (FINE / 10, TALL / 10))]),
+    "tall pixels, and a ratio that says so": lambda: us_image(
+        shown(FINE, row_mm=TALL), [us_region(LEFT, (FINE / 10, TALL / 10))], PixelAspectRatio=[5, 4]
+    ),
+    "tall pixels, and a ratio written blindly": lambda: us_image(
+        shown(FINE, row_mm=TALL), [us_region(LEFT, (FINE / 10, TALL / 10))], PixelAspectRatio=[1, 1]
+    ),
+    "rounded to two digits": lambda: still(scale(LEFT, 0.3239), PixelSpacing=["0.32", "0.32"]),
     "both agree": lambda: still(FULL, PixelSpacing=[FINE * 1.015, FINE]),
     "pixel spacing": lambda: still(PixelSpacing=[FINE, FINE]),
     "typed": lambda: still(
@@ -103,6 +117,22 @@ REFUSED: dict[str, tuple[Callable[[], FileDataset], str]] = {
     "mixed units": (lambda: still(us_region(LEFT, (0.032, 0.032), units=(3, 4))), "not_calibrated"),
     "m-mode only": (lambda: still(in_seconds(LEFT, spatial_format=M_MODE)), "no_two_dimensional_region"),
     "m-mode over it": (lambda: still(FULL, in_seconds(OVER_THE_HEAD, spatial_format=M_MODE)), "overlapping_region"),
+    "undeclared over it": (lambda: still(FULL, scale(OVER_THE_HEAD, COARSE, data_type=0)), "overlapping_region"),
+    "no format over it": (lambda: still(FULL, scale(OVER_THE_HEAD, COARSE, spatial_format=0)), "overlapping_region"),
+    "undeclared beside it": (
+        lambda: still(scale((0, 0, 249, 399), FINE), scale((250, 0, 499, 399), COARSE, data_type=0xC)),
+        "crosses_regions",
+    ),
+    "tall pixels in a square region": (
+        lambda: us_image(shown(FINE, row_mm=TALL), [FULL], PixelAspectRatio=[5, 4]),
+        "calibration_conflict",
+    ),
+    "tall pixels in a square spacing": (
+        lambda: us_image(shown(FINE, row_mm=TALL), PixelSpacing=[FINE, FINE], PixelAspectRatio=[5, 4]),
+        "calibration_conflict",
+    ),
+    "placeholder": (lambda: still(PixelSpacing=[1, 1]), "not_calibrated"),
+    "scanned placeholder": (lambda: still(NominalScannedPixelSpacing=[1, 1], **SCANNED), "not_calibrated"),
     "mislabelled over it": (lambda: still(in_seconds(OVER_THE_HEAD), FULL), "overlapping_region"),
     "another scale over it": (lambda: still(FULL, scale(OVER_THE_HEAD, COARSE)), "overlapping_region"),
     "beyond the image": (lambda: still(scale((0, 0, 600, 399), FINE)), "calibration_conflict"),
@@ -169,6 +199,7 @@ def test_a_refusal_by_name_and_no_number(name: str, answers: dict[str, dict[str,
 
 def test_what_names_the_same_scale_gives_the_same_number(answers: dict[str, dict[str, Any]]) -> None:
     same = [
+        *("colour box inside, rounded", "colour bar with the same scale", "undeclared, below", "two pixels beyond"),
         *("region", "minus", "minus both", "exclusive bound", "unusable first", "no box first", "m-mode first, below"),
         *("mislabelled below", "low priority under it", "colour box inside", "two halves of one picture"),
         *("both agree", "pixel spacing", "typed", "scanned", "capture with region"),

@@ -20,6 +20,7 @@ from tests.ultrasound import COLOR_FLOW, M_MODE, SECONDS, SPECTRAL, US_IMAGE, us
 
 ROWS, COLUMNS = 480, 640
 BOX = (100, 50, 499, 399)
+INSET = (200, 100, 300, 200)
 WHOLE = RegionPx(0, 0, COLUMNS - 1, ROWS - 1)
 WAVEFORM = 4
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -141,9 +142,6 @@ def test_a_colour_box_inside_the_tissue_region_is_not_a_second_picture() -> None
     assert region.box == RegionPx(*BOX)
 
 
-INSET = (200, 100, 300, 200)
-
-
 def test_two_scales_over_one_another_are_not_guessed_apart() -> None:
     outer, inset = calibrate(
         header(us_region(BOX, (0.02, 0.02)), us_region(INSET, (0.05, 0.05))), ROWS, COLUMNS
@@ -249,14 +247,22 @@ def test_a_header_that_names_a_hundred_regions_costs_one_look() -> None:
         assert (region.box, region.reason) == (WHOLE, Reason.CALIBRATION_CONFLICT)
 
 
-def test_a_bound_written_exclusively_is_clipped() -> None:
-    (region,) = calibrate(header(us_region((0, 0, COLUMNS, ROWS), (0.02, 0.02))), ROWS, COLUMNS).regions
+@pytest.mark.parametrize("beyond", [(COLUMNS, ROWS), (COLUMNS + 2, ROWS - 1), (COLUMNS - 1, ROWS + 1)])
+def test_a_bound_written_exclusively_or_rounded_is_clipped(beyond: tuple[int, int]) -> None:
+    (region,) = calibrate(header(us_region((0, 0, *beyond), (0.02, 0.02))), ROWS, COLUMNS).regions
     assert region.box == WHOLE
     assert region.reason is None
 
 
+@pytest.mark.parametrize(("side", "clipped"), [(100, 1), (399, 1), (400, 2), (640, 3), (800, 4), (4000, 4)])
+def test_a_box_may_leave_the_image_by_half_a_percent_and_four_pixels_at_most(side: int, clipped: int) -> None:
+    for bound, reason in ((side - 1 + clipped, None), (side + clipped, Reason.CALIBRATION_CONFLICT)):
+        for box in ((0, 0, bound, side - 1), (0, 0, side - 1, bound)):
+            assert calibrate(header(us_region(box, (0.02, 0.02))), side, side).reason is reason
+
+
 def test_a_box_that_leaves_the_image_shows_that_it_was_resized_after_calibration() -> None:
-    beyond = us_region((100, 50, COLUMNS + 1, 399), (0.02, 0.02))
+    beyond = us_region((100, 50, COLUMNS + 3, 399), (0.02, 0.02))
     outside = us_region((COLUMNS + 10, 0, COLUMNS + 90, 90), (0.02, 0.02))
     assert reasons(header(beyond)) == [Reason.CALIBRATION_CONFLICT]
     assert calibrate(header(beyond), ROWS, COLUMNS).regions[0].box == RegionPx(100, 50, COLUMNS - 1, 399)
@@ -278,6 +284,90 @@ def test_reversed_bounds_show_where_but_are_not_trusted() -> None:
     assert (region.box, region.reason) == (RegionPx(*BOX), Reason.CALIBRATION_CONFLICT)
 
 
+def undeclared(spatial_format: Any, data_type: Any, delta: float, **changes: Any) -> Dataset:
+    """The right half of the screen, not declared as a picture; None leaves the attribute out."""
+    item = us_region((320, 0, 639, 479), (delta, delta), **changes)
+    for keyword, value in (("RegionSpatialFormat", spatial_format), ("RegionDataType", data_type)):
+        if value is None:
+            delattr(item, keyword)
+        else:
+            setattr(item, keyword, value)
+    return item
+
+
+FULL = us_region((0, 0, 639, 479), (0.02, 0.02))
+UNDECLARED = [
+    (None, 1),
+    (0, 1),
+    (7, 1),
+    (1, None),
+    (1, 0),
+    (1, 0xC),
+    (1, 0xD),
+    (1, 0xF),
+    (0, 0),
+    (None, None),
+    (5, 0xE),
+]
+
+
+@pytest.mark.parametrize(("spatial_format", "data_type"), UNDECLARED)
+def test_what_has_another_scale_in_cm_takes_its_pixels_whatever_it_is_called(
+    spatial_format: int | None, data_type: int | None
+) -> None:
+    other = undeclared(spatial_format, data_type, 0.025)
+    (region,) = calibrate(header(FULL, other), ROWS, COLUMNS).regions
+    assert (region.reason, region.covered) == (None, (RegionPx(320, 0, 639, 479),))
+    (region,) = calibrate(header(us_region((0, 0, 319, 479), (0.02, 0.02)), other), ROWS, COLUMNS).regions
+    assert (region.covered, region.beside) == ((), (RegionPx(320, 0, 639, 479),))
+    undeclared_low = undeclared(spatial_format, data_type, 0.025, low_priority=True)
+    (region,) = calibrate(header(FULL, undeclared_low), ROWS, COLUMNS).regions
+    assert region.covered == ()
+
+
+@pytest.mark.parametrize(("spatial_format", "data_type"), UNDECLARED)
+def test_what_is_no_picture_and_has_no_other_scale_in_cm_is_no_matter(
+    spatial_format: int | None, data_type: int | None
+) -> None:
+    for item in (
+        undeclared(spatial_format, data_type, 0.0203),
+        undeclared(spatial_format, data_type, 1.0),
+        undeclared(spatial_format, data_type, 0.0),
+        undeclared(spatial_format, data_type, 0.025, units=(0, 0)),
+        undeclared(spatial_format, data_type, 0.025, units=(0, 7)),
+    ):
+        (region,) = calibrate(header(FULL, item), ROWS, COLUMNS).regions
+        assert (region.reason, region.covered, region.beside) == (None, (), ())
+
+
+def test_what_was_not_declared_as_a_picture_is_never_measured_but_shows_a_resized_image() -> None:
+    other = undeclared(0, 1, 0.025)
+    assert calibrate(header(other), ROWS, COLUMNS).reason is Reason.NO_TWO_DIMENSIONAL_REGION
+    other.RegionLocationMaxX1 = 1279
+    assert reasons(header(us_region(BOX, (0.02, 0.02)), other)) == [Reason.CALIBRATION_CONFLICT]
+
+
+@pytest.mark.parametrize("inside", [INSET, BOX])
+def test_a_colour_box_inside_the_tissue_may_differ_by_2_percent_and_the_tissues_scale_is_used(
+    inside: tuple[int, int, int, int],
+) -> None:
+    tissue = us_region(BOX, (0.02, 0.02))
+    near, far = (us_region(inside, (0.02 * by, 0.02), data_type=COLOR_FLOW) for by in (1.015, 1.03))
+    (region,) = calibrate(header(near, tissue), ROWS, COLUMNS).regions
+    assert (region.box, region.spacing_mm, region.covered) == (RegionPx(*BOX), PixelSpacingMm(0.2, 0.2), ())
+    outer, _ = calibrate(header(far, tissue), ROWS, COLUMNS).regions
+    assert outer.covered == (RegionPx(*inside),)
+
+
+@pytest.mark.parametrize("box", [(90, 40, 300, 200), (50, 60, 450, 300)])
+def test_a_colour_box_that_leaves_the_tissue_or_a_second_tissue_image_may_not(box: tuple[int, int, int, int]) -> None:
+    tissue, flow = us_region(BOX, (0.02, 0.02)), us_region(box, (0.0203, 0.02), data_type=COLOR_FLOW)
+    second = us_region(INSET, (0.0203, 0.02))
+    around = us_region((0, 0, 639, 479), (0.0203, 0.02), data_type=COLOR_FLOW)
+    for other in (flow, second, around):
+        assert all(region.covered for region in calibrate(header(tissue, other), ROWS, COLUMNS).regions)
+
+
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5, 5), (0, 7, 639, 7), (0, 0, 14, 14)])
 def test_a_box_that_holds_no_picture_leaves_the_whole_frame_uncalibrated(box: tuple[int, int, int, int]) -> None:
     (region,) = calibrate(header(us_region(box, (0.02, 0.02))), ROWS, COLUMNS).regions
@@ -290,6 +380,29 @@ def test_a_box_that_holds_no_picture_leaves_the_whole_frame_uncalibrated(box: tu
 )
 def test_region_and_pixel_spacing_must_agree_within_2_percent(spacing: list[float], reason: Reason | None) -> None:
     assert reasons(header(us_region(BOX, (0.02, 0.02)), PixelSpacing=spacing)) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("region_mm", "written", "agrees"),
+    [
+        (0.1239, "0.12", True),
+        (0.1251, "0.12", False),
+        (0.1239, "0.120", False),
+        (0.0843, "0.08", True),
+        (0.0843, "0.1", False),  # the last digit stands for half of it: that is no witness
+        (0.3249, "0.3", True),
+        (0.16, "0.2", False),
+        (0.1239, "1.2E-1", True),
+        (0.1239, "1", False),
+    ],
+)
+def test_pixel_spacing_may_be_rounded_to_the_digits_it_is_written_with(
+    region_mm: float, written: str, agrees: bool
+) -> None:
+    region = us_region(BOX, (region_mm / 10, region_mm / 10))
+    expected = None if agrees else Reason.CALIBRATION_CONFLICT
+    assert reasons(header(region, PixelSpacing=[written, written])) == [expected]
+    assert reasons(header(region, PixelSpacing=[written, str(region_mm)])) == [expected]
 
 
 def test_a_conflict_says_both_values() -> None:
@@ -343,6 +456,73 @@ def test_pixel_spacing_that_repeats_the_detectors_needs_a_calibration_type() -> 
     assert reasons(header(**detector)) == [Reason.NOT_CALIBRATED]
     assert reasons(header(**detector, PixelSpacingCalibrationType="GEOMETRY")) == [None]
     assert reasons(header(PixelSpacing=[0.2, 0.2], ImagerPixelSpacing=[0.3, 0.3])) == [None]
+
+
+@pytest.mark.parametrize("one", ["1", "1.0", "1.000"])
+def test_exactly_one_millimetre_without_a_type_is_a_placeholder(one: str) -> None:
+    (region,) = calibrate(header(PixelSpacing=[one, one]), ROWS, COLUMNS).regions
+    assert (region.spacing_mm, region.reason, region.pixel_aspect) == (None, Reason.NOT_CALIBRATED, 1.0)
+    assert "placeholder" in region.detail
+    assert reasons(header(PixelSpacing=[one, one], PixelSpacingCalibrationType="GEOMETRY")) == [None]
+    assert reasons(header(PixelSpacing=[one, "0.99"])) == [None]
+    scanned = header(NominalScannedPixelSpacing=[one, one], SOPClassUID=SECONDARY_CAPTURE)
+    (region,) = calibrate(scanned, ROWS, COLUMNS).regions
+    assert region.reason is Reason.NOT_CALIBRATED
+    assert "placeholder" in region.detail
+
+
+SCALED = {
+    "region": header(us_region(BOX, (0.02, 0.025))),
+    "pixel spacing": header(PixelSpacing=[0.25, 0.2]),
+    "scanned": header(NominalScannedPixelSpacing=[0.25, 0.2], SOPClassUID=SECONDARY_CAPTURE),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize(
+    ("ratio", "agrees"),
+    [
+        *(([5, 4], True), ([126, 100], True), ([1, 1], True), ([480, 480], True), ([0, 0], True), ([5], True)),
+        *(([4, 5], False), ([4, 3], False), ([128, 100], False), ([100, 1], False)),
+    ],
+)
+def test_the_shape_of_pixels_must_be_that_of_the_scale(name: str, ratio: list[int], agrees: bool) -> None:
+    dataset = deepcopy(SCALED[name])
+    dataset.PixelAspectRatio = ratio
+    assert reasons(dataset) == [None if agrees else Reason.CALIBRATION_CONFLICT]
+    if len(ratio) == 2 and ratio[1]:
+        (region,) = calibrate(SCALED[name], ROWS, COLUMNS, ratio[0] / ratio[1]).regions
+        assert (region.reason is None) is agrees
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_conflict_of_shape_names_both(name: str) -> None:
+    dataset = deepcopy(SCALED[name])
+    dataset.PixelAspectRatio = [4, 3]
+    (region,) = calibrate(dataset, ROWS, COLUMNS, 0.5).regions
+    assert (region.spacing_mm, region.pixel_aspect) == (None, None)
+    for part in ("0.25 x 0.2 mm", "Pixel Aspect Ratio is 1.333", "the sample aspect ratio of the video is 0.5"):
+        assert part in region.detail
+
+
+def test_on_a_dual_screen_only_the_region_of_the_pixels_shape_is_measured() -> None:
+    left, right = us_region((0, 0, 319, 479), (0.02, 0.02)), us_region((320, 0, 639, 479), (0.02, 0.025))
+    assert reasons(header(left, right, PixelAspectRatio=[5, 4])) == [Reason.CALIBRATION_CONFLICT, None]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "sample_aspect", "aspect"),
+    [
+        *((None, 1.25, 1.25), ([1, 1], 1.25, 1.25), ([5, 4], 1.0, 1.25), ([5, 4], 1.25, 1.25), ([4, 3], 1.25, None)),
+        *((None, None, 1.0), (None, 7.0, None), ([0, 1], 1.25, None)),
+    ],
+)
+def test_without_a_scale_the_video_tells_the_shape_too(
+    ratio: list[int] | None, sample_aspect: float | None, aspect: float | None
+) -> None:
+    dataset = header() if ratio is None else header(PixelAspectRatio=ratio)
+    (region,) = calibrate(dataset, ROWS, COLUMNS, sample_aspect).regions
+    assert region.pixel_aspect == aspect
 
 
 def test_nominal_scanned_pixel_spacing_is_for_secondary_captures_and_comes_last() -> None:
@@ -457,8 +637,9 @@ def test_whatever_the_header_says_regions_lie_inside_and_scales_are_plausible(
 sane_items = st.builds(
     us_region,
     st.tuples(st.integers(0, 290), st.integers(0, 190), st.integers(310, 639), st.integers(210, 479)),
-    st.tuples(st.sampled_from([0.02, -0.02, 0.03, 0.0, 0.3]), st.sampled_from([0.02, -0.02, 0.03])),
+    st.tuples(st.sampled_from([0.02, -0.02, 0.0203, 0.03, 0.0, 0.3]), st.sampled_from([0.02, -0.02, 0.03])),
     spatial_format=st.sampled_from([1, 1, 1, M_MODE, SPECTRAL]),
+    data_type=st.sampled_from([1, 1, COLOR_FLOW, 0, 0xD]),
     units=st.sampled_from([(3, 3), (3, 3), (SECONDS, 3), (0, 0)]),
     low_priority=st.booleans(),
 )

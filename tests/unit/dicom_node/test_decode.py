@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import logging
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
+    MPEG4HP41,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -29,6 +31,7 @@ from dicom_node.decode import read_instance, read_picture
 from dicom_node.errors import InstanceRefused
 from inference.domain import CalibrationSource, PixelSpacingMm, Reason
 from sr_templates.uids import MANUFACTURER, MODEL_NAME, UID_ROOT
+from tests.encoders import H264, video_stream, with_video
 from tests.ultrasound import (
     US_IMAGE_RETIRED,
     US_MULTIFRAME_RETIRED,
@@ -54,6 +57,24 @@ def refusal(path: Path) -> Reason:
 
 def display(dataset: FileDataset, folder: Path, number: int = 1) -> Any:
     return read_instance(save(dataset, folder / "image.dcm")).display(number)
+
+
+@pytest.mark.parametrize(
+    ("samples", "delta", "reason"),
+    [
+        (Fraction(4, 5), (0.02, 0.02), Reason.CALIBRATION_CONFLICT),
+        (Fraction(4, 5), (0.02, 0.025), None),
+        (Fraction(1, 1), (0.02, 0.025), None),
+        (None, (0.02, 0.025), None),
+    ],
+)
+def test_samples_of_a_video_must_have_the_shape_of_its_scale(
+    samples: Fraction | None, delta: tuple[float, float], reason: Reason | None, tmp_path: Path
+) -> None:
+    frames = np.zeros((2, 64, 96), np.uint8)
+    stream = video_stream(frames, H264, sample_aspect=samples)
+    dataset = with_video(us_multiframe(frames, [us_region((0, 0, 95, 63), delta)]), [stream], MPEG4HP41)
+    assert read_instance(save(dataset, tmp_path / "video.dcm")).calibration.reason is reason
 
 
 class TestReading:

@@ -36,6 +36,8 @@ def times(**attributes: Any) -> tuple[float, ...] | None:
         {"FrameTimeVector": ["40", "40", "40"]},
         {"FrameTimeVector": ["40", "40"]},
         {"FrameTimeVector": ["0", "10", "10"], "FrameTime": "40", "FrameIncrementPointer": FRAME_TIME},
+        {"FrameTimeVector": ["0", "40", "40"], "FrameIncrementPointer": FRAME_TIME},
+        {"FrameTimeVector": ["0", "40", "40"], "FrameTime": "0", "FrameIncrementPointer": FRAME_TIME},
     ],
 )
 def test_what_headers_say(attributes: dict[str, Any]) -> None:
