@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -19,7 +22,8 @@ from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import Part10File, read_part10
 from dicom_node.photometric import luminance
-from dicom_node.video import VideoPixels, container_of
+from dicom_node.video import UNWRITTEN, VideoPixels, container_of
+from dicom_node.video_headers import VideoHeaders
 from inference.domain import PixelSpacingMm, Reason
 from tests import encoders
 from tests.encoders import VideoStream, video_stream, with_video
@@ -37,6 +41,19 @@ WRAPPED = {
     "bare HEVC": encoders.HEVC,
     "HEVC of 10 bits": encoders.HEVC_10,
 }
+OPTIONS = {
+    "mpeg2video": (("flags", "+ildct+ilme"),),
+    "libx264": (("x264-params", "tff=1"),),
+    "libx265": (("x265-params", "log-level=none:interlace=1"),),
+}
+INTERLACED = {name: replace(wrapped, options=OPTIONS[wrapped.codec]) for name, wrapped in WRAPPED.items()}
+MATRICES = {
+    "YCgCo": VideoStream("libx264", "mp4", options=(("x264-params", "colormatrix=YCgCo"),)),
+    "BT.2020 with constant luminance": VideoStream(
+        "libx265", "hevc", options=(("x265-params", "log-level=none:colormatrix=bt2020c"),)
+    ),
+}
+"""What the scaler that OpenCV uses does not know."""
 FULL_RANGE = VideoStream("libx264", "mp4", "yuvj420p", (("crf", "8"), ("profile", "high")))
 
 
@@ -128,6 +145,7 @@ class TestReading:
 
         monkeypatch.setattr(cv2, "VideoCapture", counted)
         decoded = video(tmp_path)
+        begun.clear()
         list(decoded.frames([1, 4, 7, COUNT]))
         assert len(begun) == 1
         decoded.display(3)
@@ -163,7 +181,7 @@ class TestSampleAspect:
     @pytest.mark.parametrize("name", [name for name in WRAPPED if WRAPPED[name].codec != "mpeg2video"])
     @pytest.mark.parametrize(("said", "aspect"), [((8, 9), 9 / 8), ((16, 11), 11 / 16), ((1, 1), 1.0)])
     def test_as_the_stream_says(self, name: str, said: tuple[int, int], aspect: float, tmp_path: Path) -> None:
-        data = video_stream(cine()[:2], WRAPPED[name], sample_aspect=Fraction(*said))
+        data = video_stream(cine(), WRAPPED[name], sample_aspect=Fraction(*said))
         assert aspect_of(data, syntax_of(name), tmp_path) == pytest.approx(aspect)
 
     @pytest.mark.parametrize("name", ["transport stream", "program stream", "bare MPEG-2"])
@@ -173,7 +191,7 @@ class TestSampleAspect:
     ) -> None:
         """Pictures of 96 x 64 shown as 4:3 or 16:9; PS3.5 8.2.5, Rec. H.262 table 6-3."""
         said = Fraction(*picture) * ROWS / COLUMNS if picture != (1, 1) else Fraction(1)
-        data = video_stream(cine()[:2], WRAPPED[name], sample_aspect=said)
+        data = video_stream(cine(), WRAPPED[name], sample_aspect=said)
         assert aspect_of(data, MPEG2MPML, tmp_path) == pytest.approx(aspect)
 
     @pytest.mark.parametrize("name", ["MP4", "bare H.264", "bare HEVC"])
@@ -181,11 +199,104 @@ class TestSampleAspect:
         assert aspect_of(stream(name), syntax_of(name), tmp_path) is None
 
 
+class TestPicturesThatAreNotConverted:
+    """OpenCV says that it has the picture, and it is whatever lay in memory: here, the head of somebody else."""
+
+    @pytest.mark.parametrize("name", INTERLACED)
+    def test_interlaced(self, name: str, tmp_path: Path) -> None:
+        refused = refusal(tmp_path, video_stream(cine(), INTERLACED[name]), syntax=syntax_of(name))
+        assert refused.reason is Reason.PIXELS_UNDECODABLE
+        assert refused.detail == "(interlaced video is not decoded here)"
+
+    @pytest.mark.parametrize("name", INTERLACED)
+    def test_interlaced_though_no_header_said_so(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(VideoHeaders, "take", lambda _self, _packet: None)
+        self.shown_before(tmp_path)
+        refused = refusal(tmp_path, video_stream(cine(), INTERLACED[name]), syntax=syntax_of(name))
+        assert refused.detail == "(the colours of this video are not converted here)"
+
+    @pytest.mark.parametrize("name", MATRICES)
+    def test_a_matrix_that_is_not_known(self, name: str, tmp_path: Path) -> None:
+        self.shown_before(tmp_path)
+        syntax = HEVCMP51 if MATRICES[name].codec == "libx265" else MPEG4HP41
+        for number in (1, COUNT):
+            refused = refusal(tmp_path, video_stream(cine(), MATRICES[name]), syntax=syntax, number=number)
+            assert refused.detail == "(the colours of this video are not converted here)"
+
+    def shown_before(self, folder: Path) -> None:
+        list(video(folder).frames(range(1, COUNT + 1)))
+
+
+class TestOneFormat:
+    """Every frame would be shown in the size of the first one, and so in another scale."""
+
+    @pytest.mark.parametrize("name", [name for name in WRAPPED if name != "MP4"])
+    def test_another_size_later_on(self, name: str, tmp_path: Path) -> None:
+        smaller = video_stream(cine()[:, :48, :64], WRAPPED[name])
+        refused = refusal(tmp_path, stream(name) + smaller, syntax=syntax_of(name))
+        assert refused.reason is Reason.BAD_PIXEL_DESCRIPTION
+        assert refused.detail == "(the format of the video changes between its frames)"
+
+    @pytest.mark.parametrize("name", [name for name in WRAPPED if name != "MP4"])
+    def test_the_same_format_said_again(self, name: str, tmp_path: Path) -> None:
+        decoded = video(tmp_path, stream(name) * 2, syntax=syntax_of(name), NumberOfFrames=2 * COUNT)
+        again = luminance(decoded.display(COUNT + 4)).astype(int)
+        assert np.abs(again - cine()[3]).mean() < 3
+
+    def test_another_shape_of_the_samples_later_on(self, tmp_path: Path) -> None:
+        shaped = video_stream(cine(), WRAPPED["bare H.264"], sample_aspect=Fraction(4, 5))
+        refused = refusal(tmp_path, stream("bare H.264") + shaped)
+        assert refused.reason is Reason.BAD_PIXEL_DESCRIPTION
+
+    def test_another_size_behind_the_last_frame_does_not_matter(self, tmp_path: Path) -> None:
+        smaller = video_stream(cine()[:, :48, :64], WRAPPED["bare H.264"])
+        whole = stream("bare H.264") * 4 + smaller
+        assert video(tmp_path, whole, NumberOfFrames=COUNT).display(COUNT).shape == (ROWS, COLUMNS, 3)
+
+
+class TestTheProcessAfterwards:
+    def test_environment_and_log_level_are_as_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "threads;2")
+        before, level = dict(os.environ), cv2.utils.logging.getLogLevel()
+        video(tmp_path).display(1)
+        refusal(tmp_path, b"\0\0\1\xb3" + b" " * 500)
+        assert dict(os.environ) == before
+        assert cv2.utils.logging.getLogLevel() == level
+
+    def test_memory_is_no_longer_filled(self, tmp_path: Path) -> None:
+        video(tmp_path).display(1)
+        fresh = [np.empty(1_000_000, np.uint8) for _ in range(4)]
+        assert not any((block == UNWRITTEN).all() for block in fresh)
+
+    def test_videos_in_two_threads(self, tmp_path: Path) -> None:
+        decoded = [video(tmp_path) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda one: [one.display(n) for n in range(1, COUNT + 1)], decoded)
+        np.testing.assert_array_equal(first, second)
+
+
 class TestRefusals:
     def test_fewer_frames_than_promised(self, tmp_path: Path) -> None:
-        refused = refusal(tmp_path, NumberOfFrames=COUNT + 1, number=COUNT + 1)
+        refused = refusal(tmp_path, NumberOfFrames=COUNT + 2)
         assert refused.reason is Reason.TRUNCATED
-        assert refused.detail == f"(the video ends after {COUNT} of {COUNT + 1} frames)"
+        assert refused.detail == f"(the video ends after {COUNT} of {COUNT + 2} frames)"
+
+    @pytest.mark.parametrize(("there", "promised"), [(1, 2), (COUNT, COUNT + 1), (COUNT * 4, COUNT * 4 + 2)])
+    def test_a_few_frames_too_many_promised(self, there: int, promised: int, tmp_path: Path) -> None:
+        """Encoders lose the last ones; what is there can be looked at, and has the number it has in every viewer."""
+        frames = np.concatenate([cine()] * 4)[:there]
+        decoded = video(tmp_path, video_stream(frames, WRAPPED["MP4"]), NumberOfFrames=promised)
+        assert decoded.frame_count == there
+        assert np.abs(luminance(decoded.display(there)).astype(int) - frames[-1]).mean() < 3
+
+    def test_no_frame_at_all(self, tmp_path: Path) -> None:
+        """A sequence header without a picture."""
+        whole = stream("bare MPEG-2")
+        header = whole[: whole.index(b"\0\0\1\xb8")]
+        refused = refusal(tmp_path, header, syntax=MPEG2MPML, NumberOfFrames=1)
+        assert refused.reason in {Reason.PIXELS_UNDECODABLE, Reason.TRUNCATED}
 
     def test_more_frames_than_promised_are_not_looked_at(self, tmp_path: Path) -> None:
         decoded = video(tmp_path, NumberOfFrames=5)
@@ -260,6 +371,7 @@ class TestRefusals:
         (b"\0\0\0\1\x67", MPEG4HP41, "h264"),
         (b"\0\0\0\1\x40", HEVCMP51, "hevc"),
         (b"\0\0\0\x18ftyp", HEVCMP51, "mov"),
+        (b"\0\0\0\0\1\x67", MPEG4HP41, "h264"),  # Annex B: leading_zero_8bits
     ],
 )
 def test_signatures(start: bytes, syntax: UID, container: str) -> None:

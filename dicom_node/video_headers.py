@@ -1,0 +1,163 @@
+"""What a coded video says about itself: the headers in its packets, read without decoding a picture.
+
+OpenCV shows every frame in the size of the first one, and it cannot show interlaced frames. So a video must keep one
+format from its first packet to its last, and be progressive.
+
+Sources: Rec. ITU-T H.262 (MPEG-2) 6.2.2 and 6.2.3, H.264 7.3.2.1, H.265 7.3.2.2 and 7.3.3; all with start codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dicom_node.errors import InstanceRefused
+from inference.domain import Reason
+
+START_CODE = b"\0\0\1"
+
+_SEQUENCE_HEADER, _EXTENSION = 0xB3, 0xB5
+_SEQUENCE, _DISPLAY, _PICTURE = 1, 2, 8
+"""Which extension it is (H.262 table 6-2)."""
+
+_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 134, 135, 138, 139})
+"""Profiles whose sequence parameter sets tell the chroma format (H.264 7.3.2.1.1)."""
+
+
+class VideoHeaders:
+    """Takes the packets of one video in turn and refuses the first one that is not as the others are.
+
+    `tag`: the codec as OpenCV names it, `b"mpg2"`, `b"h264"` or `b"hevc"`.
+    """
+
+    def __init__(self, tag: bytes) -> None:
+        self._look = {b"mpg2": self._mpeg2, b"h264": self._h264, b"hevc": self._hevc}[tag]
+        self._format: dict[int, bytes] = {}
+        self._progressive_sequence = False
+
+    def take(self, packet: bytes) -> None:
+        """Look at one packet: an access unit in Annex B format, whole.
+
+        Raises:
+            InstanceRefused: BAD_PIXEL_DESCRIPTION where the format changes, PIXELS_UNDECODABLE where the video is
+                interlaced or says nothing before its first packet ends.
+            IndexError, ValueError: a header is malformed.
+        """
+        for unit in packet.split(START_CODE)[1:]:
+            if unit:
+                self._look(unit)
+        if not self._format:
+            raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the video does not begin with its format)")
+
+    def _keep(self, kind: int, said: bytes) -> None:
+        if self._format.setdefault(kind, said) != said:
+            raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the format of the video changes between its frames)")
+
+    def _mpeg2(self, unit: bytes) -> None:
+        """Buffer sizes and bit rates may differ from one sequence header to the next, sizes and shapes may not."""
+        if unit[0] == _SEQUENCE_HEADER:
+            self._keep(_SEQUENCE_HEADER, unit[1:5])
+        if unit[0] != _EXTENSION:
+            return
+        kind = unit[1] >> 4
+        if kind == _SEQUENCE:
+            self._keep(kind, unit[1:3] + bytes([unit[3] & 0xE0]))
+            self._progressive_sequence = bool(unit[2] & 0x08)
+        elif kind == _DISPLAY:
+            self._keep(kind, unit[1:].rstrip(b"\0"))
+        elif kind == _PICTURE and not (self._progressive_sequence or unit[5] & 0x80):
+            raise interlaced()
+
+    def _h264(self, unit: bytes) -> None:
+        if unit[0] & 0x1F == 7:
+            self._parameter_set(unit, is_frames_only)
+
+    def _hevc(self, unit: bytes) -> None:
+        """Of the base layer: others are not decoded."""
+        if unit[0] & 0x7F == 33 << 1 and unit[1] >> 3 == 0:
+            self._parameter_set(unit, is_progressive_source)
+
+    def _parameter_set(self, unit: bytes, progressive: Callable[[bytes], bool]) -> None:
+        """One for the whole video, byte for byte. It ends with a bit that is set: zeros belong to what follows."""
+        said = unit.rstrip(b"\0")
+        if self._format.get(_SEQUENCE) == said:
+            return
+        self._keep(_SEQUENCE, said)
+        if not progressive(unit.replace(b"\0\0\3", b"\0\0")):
+            raise interlaced()
+
+
+def interlaced() -> InstanceRefused:
+    return InstanceRefused(Reason.PIXELS_UNDECODABLE, "(interlaced video is not decoded here)")
+
+
+def is_progressive_source(parameter_set: bytes) -> bool:
+    """general_progressive_source_flag and general_interlaced_source_flag (H.265 7.3.3); neither says nothing."""
+    flags = parameter_set[8]
+    return bool(flags & 0x80) or not flags & 0x40
+
+
+def is_frames_only(parameter_set: bytes) -> bool:
+    """frame_mbs_only_flag of a sequence parameter set (H.264 7.3.2.1.1) without emulation prevention bytes."""
+    bits = _Bits(parameter_set[4:])
+    bits.unsigned()  # seq_parameter_set_id
+    if parameter_set[1] in _HIGH_PROFILES:
+        _skip_chroma_format(bits)
+    bits.unsigned()  # log2_max_frame_num_minus4
+    order = bits.unsigned()
+    if order == 0:
+        bits.unsigned()
+    elif order == 1:
+        bits.take(1)
+        bits.unsigned()
+        bits.unsigned()
+        for _ in range(bits.unsigned()):
+            bits.unsigned()
+    bits.unsigned()  # max_num_ref_frames
+    bits.take(1)
+    bits.unsigned()  # width
+    bits.unsigned()  # height
+    return bool(bits.take(1))
+
+
+def _skip_chroma_format(bits: _Bits) -> None:
+    separate = bits.unsigned()
+    if separate == 3:
+        bits.take(1)
+    bits.unsigned()  # bit depths
+    bits.unsigned()
+    bits.take(1)
+    if not bits.take(1):
+        return
+    for index in range(12 if separate == 3 else 8):
+        if bits.take(1):
+            _skip_scaling_list(bits, 16 if index < 6 else 64)
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    """H.264 7.3.2.1.1.1: the list ends where the next scale becomes 0."""
+    scale = 8
+    for _ in range(size):
+        scale = (scale + bits.signed()) % 256
+        if scale == 0:
+            return
+
+
+class _Bits:
+    """Bits from the highest one down, with the Exp-Golomb numbers of H.264 9.1."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bits = "".join(f"{byte:08b}" for byte in data[:1024])
+        self._place = 0
+
+    def take(self, count: int) -> int:
+        self._place += count
+        return int(self._bits[self._place - count : self._place], 2)
+
+    def unsigned(self) -> int:
+        zeros = self._bits.index("1", self._place) - self._place
+        self._place += zeros
+        return self.take(zeros + 1) - 1
+
+    def signed(self) -> int:
+        number = self.unsigned()
+        return (number + 1) // 2 if number % 2 else -(number // 2)
