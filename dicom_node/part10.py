@@ -9,7 +9,6 @@ import io
 import logging
 import struct
 import warnings
-import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,19 +16,18 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import pydicom
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filereader import dcmread, read_dataset
+from pydicom.filereader import dcmread, read_dataset, read_sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.errors import InstanceRefused
+from dicom_node.streams import HeaderBudget, HeaderStream, InflatedFile, WatchedFile
 from inference.domain import Reason
 
 PREAMBLE_BYTES = 132
-MAXIMUM_INFLATED_BYTES = 128 << 20
-"""A deflated data set, which is inflated as a whole, is refused beyond this instead of filling the memory."""
-
 FILE_META_GROUP = 0x0002
 FIRST_GROUP = 0x0008
 SOP_INSTANCE_UID_ELEMENT = 0x0018
@@ -39,8 +37,14 @@ PIXEL_DATA = Tag(0x7FE0, 0x0010)
 PIXEL_DATA_GROUP = 0x7FE0
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
-END_PROBES = (1, 6, 8)
-"""By asking for the start of a next element, the parser finds the end of a whole file: these sizes mean no loss."""
+DEFERRED_BYTES = 1 << 20
+"""Longer values are read only when it is known that somebody wants them."""
+MAXIMUM_TEXT_BYTES = 4 << 20
+"""Of one attribute that is text or numbers; the times of 100,000 frames take half of it."""
+UNKNOWN_STAYS_UNKNOWN_BYTES = 0xFFFF
+"""From this length on the library leaves a UN value as it is; of shorter ones it knows better by the tag."""
+BINARY_VRS = ("OB", "OW", "OD", "OF", "OL", "OV", "UN")
+NUMBER_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "AT", "SV", "UV")
 
 _log = logging.getLogger(__name__)
 
@@ -56,20 +60,22 @@ class PixelElement:
 
 @dataclass(frozen=True, slots=True)
 class Part10File:
-    """A parsed file. `header` holds every attribute before Pixel Data; the stream is inflated where it was deflated."""
+    """A parsed file. `header` holds every attribute of the standard before Pixel Data, converted.
+
+    The stream is inflated where it was deflated.
+    """
 
     path: Path
     transfer_syntax: UID
     header: Dataset
     pixel_element: PixelElement | None
     stream_size: int
-    inflated: bytes | None
+    inflated: InflatedFile | None
 
     def open(self) -> BinaryIO:
         """The stream that `pixel_element.offset` counts in; the caller closes it."""
-        if self.inflated is not None:
-            return io.BytesIO(self.inflated)
-        return cast(BinaryIO, _WatchedFile(self.path.open("rb"), self.stream_size))
+        stream = self.path.open("rb") if self.inflated is None else self.inflated.open()
+        return cast(BinaryIO, WatchedFile(stream, self.stream_size))
 
 
 @contextmanager
@@ -117,11 +123,12 @@ def read_part10(path: Path) -> Part10File:
     syntax = meta.TransferSyntaxUID
     if syntax != DeflatedExplicitVRLittleEndian:
         with path.open("rb") as file:
-            header, element = _read_header(_Watched(file, size), None)
+            header, element = _read_header(file, size, None)
         return Part10File(path, syntax, header, element, size, None)
-    data = _inflate(path, _end_of_meta(meta))
-    header, element = _read_header(_Watched(io.BytesIO(data), len(data)), meta)
-    return Part10File(path, syntax, header, element, len(data), data)
+    inflated = InflatedFile(path, _end_of_meta(meta))
+    with inflated.open() as stream:
+        header, element = _read_header(stream, inflated.size, meta)
+    return Part10File(path, syntax, header, element, inflated.size, inflated)
 
 
 def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
@@ -134,10 +141,10 @@ def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
     if group != FILE_META_GROUP and not (group == FIRST_GROUP and element <= SOP_INSTANCE_UID_ELEMENT):
         raise InstanceRefused(Reason.NOT_DICOM)
     with path.open("rb") as file:
-        if group == FILE_META_GROUP and _bare_syntax(_Watched(file, size)) == DeflatedExplicitVRLittleEndian:
+        if group == FILE_META_GROUP and _bare_syntax(file, size) == DeflatedExplicitVRLittleEndian:
             raise InstanceRefused(Reason.UNREADABLE, "(deflated, and no preamble)")  # the parser would inflate it all
         file.seek(0)
-        header, pixel_element = _read_header(_Watched(file, size), None)
+        header, pixel_element = _read_header(file, size, None)
     sop_class = header.get("SOPClassUID")
     if not isinstance(sop_class, UID) or not sop_class.is_valid:
         raise InstanceRefused(Reason.NOT_DICOM)
@@ -152,52 +159,22 @@ def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
     return Part10File(path, syntax, header, pixel_element, size, None)
 
 
-def _bare_syntax(stream: _Watched) -> object:
+def _bare_syntax(file: BinaryIO, size: int) -> object:
     """Transfer Syntax UID of a file that begins with its file meta information."""
+    stream = HeaderStream(file, size, HeaderBudget())
     with untrusted(Reason.UNREADABLE, "file meta information"):
         return read_dataset(cast(BinaryIO, stream), False, True, stop_when=_is_data_set).get("TransferSyntaxUID")
-
-
-class _Watched(io.RawIOBase):
-    """A stream that never asks for more than there is, and remembers that it was asked.
-
-    pydicom takes a value that is shorter than its length as it comes; a length of 4 GB would be allocated first.
-    """
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        super().__init__()
-        self._stream, self._size = stream, size
-        self.ended_early = False
-
-    def read(self, count: int = -1) -> bytes:
-        left = self._size - self._stream.tell()
-        if count > left and (left > 0 or count not in END_PROBES):
-            self.ended_early = True
-        return self._stream.read(left if count < 0 else min(count, left))
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-
-class _WatchedFile(_Watched):
-    """The same, closing the file when it is closed itself."""
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 def _file_meta(path: Path, size: int) -> FileMetaDataset:
     """File Meta Information (PS3.10 7.1) with a valid Transfer Syntax UID."""
     with untrusted(Reason.TRUNCATED if size < 2 * PREAMBLE_BYTES else Reason.UNREADABLE, "file meta information"):
+        budget = HeaderBudget()
         with path.open("rb") as file:
-            stream = _Watched(file, size)
+            stream = HeaderStream(file, size, budget)
             stream.seek(PREAMBLE_BYTES)
             meta = FileMetaDataset(read_dataset(cast(BinaryIO, stream), False, True, stop_when=_is_data_set))
-        _convert(meta)
+        convert(meta, budget)
         cut = not len(meta) or _end_of_meta(meta) >= size
         syntax = meta.get("TransferSyntaxUID")
         if cut or not isinstance(syntax, UID) or not syntax.is_valid:
@@ -215,29 +192,23 @@ def _end_of_meta(meta: Dataset) -> int:
     return PREAMBLE_BYTES + group_length_element + (length if isinstance(length, int) else 0)
 
 
-def _inflate(path: Path, offset: int) -> bytes:
-    """The data set of a Deflated Explicit VR Little Endian file (PS3.5 A.5), within bounds."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    with untrusted(Reason.UNREADABLE, "deflated data set"):
-        data = inflater.decompress(path.read_bytes()[offset:], MAXIMUM_INFLATED_BYTES)
-    if inflater.unconsumed_tail:
-        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 128 MiB)")
-    if not inflater.eof:
-        raise InstanceRefused(Reason.TRUNCATED)
-    return data
-
-
-def _read_header(stream: _Watched, meta: FileMetaDataset | None) -> tuple[Dataset, PixelElement | None]:
+def _read_header(file: BinaryIO, size: int, meta: FileMetaDataset | None) -> tuple[Dataset, PixelElement | None]:
     """`meta` is None where the stream is a whole file, and the file meta where it is an inflated data set."""
+    budget = HeaderBudget()
+    stream = HeaderStream(file, size, budget)
     try:
         with untrusted(Reason.UNREADABLE, "data set"):
             parsed = (
-                dcmread(stream, stop_before_pixels=True, force=True) if meta is None else _read_inflated(stream, meta)
+                dcmread(stream, stop_before_pixels=True, force=True, defer_size=DEFERRED_BYTES)
+                if meta is None
+                else _read_inflated(stream, meta)
             )
-            _convert(parsed)
-            _convert(parsed.file_meta)
             element = _pixel_element(stream)
+            convert(parsed, budget, cast(BinaryIO, stream))
+            convert(parsed.file_meta, budget)
     except InstanceRefused as refusal:
+        if budget.refusal is not None:
+            raise budget.refusal from None
         if stream.ended_early and refusal.reason is Reason.UNREADABLE:
             raise InstanceRefused(Reason.TRUNCATED) from None
         raise
@@ -255,16 +226,37 @@ def without_groups(dataset: Dataset, groups: Container[int]) -> Dataset:
     return kept
 
 
-def _read_inflated(stream: _Watched, meta: FileMetaDataset) -> FileDataset:
-    dataset = read_dataset(cast(BinaryIO, stream), False, True, stop_when=lambda tag, _vr, _length: tag == PIXEL_DATA)
+def _read_inflated(stream: HeaderStream, meta: FileMetaDataset) -> FileDataset:
+    dataset = read_dataset(
+        cast(BinaryIO, stream),
+        False,
+        True,
+        stop_when=lambda tag, _vr, _length: tag == PIXEL_DATA,
+        defer_size=DEFERRED_BYTES,
+    )
     parsed = FileDataset("", dataset, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
     parsed.set_original_encoding(False, True, dataset.original_character_set)
     return parsed
 
 
-def _convert(dataset: Dataset) -> None:
-    """Convert every raw value now, in here; one that cannot be converted stays as bytes (UN), so no reader trips."""
-    for tag in list(dataset.keys()):
+def convert(dataset: Dataset, budget: HeaderBudget, stream: BinaryIO | None = None) -> None:
+    """Convert every raw value now, within the budget; one that cannot be converted stays as bytes (UN).
+
+    So no later reader trips, or waits. Private attributes go: nothing here reads them, and they can be large. `stream`
+    gives values that were passed over as too long to be read without need (`DEFERRED_BYTES`).
+
+    Raises:
+        InstanceRefused: UNREADABLE: more than the budget has.
+    """
+    for tag, found in list(dataset.items()):
+        if tag.is_private:
+            del dataset[tag]
+            continue
+        if isinstance(found, RawDataElement):
+            raw = found
+            if found.value is None and found.length:
+                dataset[tag] = raw = found._replace(value=_passed_over(found, stream))
+            _check_value(raw, dataset, budget)
         try:
             element = dataset[tag]
         except Exception as error:  # noqa: BLE001  a library converting a hostile value; kept as bytes and counted
@@ -273,7 +265,43 @@ def _convert(dataset: Dataset) -> None:
             continue
         if element.VR == "SQ":
             for item in element.value:
-                _convert(item)
+                convert(item, budget)
+
+
+def _passed_over(raw: RawDataElement, stream: BinaryIO | None) -> bytes:
+    """The value of an element that was too long to be read without need; none where its length is not known."""
+    if stream is None or raw.length == UNDEFINED_LENGTH:
+        return b""
+    stream.seek(raw.value_tell)
+    return stream.read(raw.length)
+
+
+def _check_value(raw: RawDataElement, dataset: Dataset, budget: HeaderBudget) -> None:
+    """Take from the budget what the library is about to make of these bytes."""
+    value, vr = raw.value or b"", str(raw.VR)
+    if raw.VR is None or (vr == "UN" and len(value) < UNKNOWN_STAYS_UNKNOWN_BYTES):
+        vr = str(dictionary_VR(raw.tag)) if dictionary_has_tag(raw.tag) else "UN"
+    if vr == "SQ":
+        _count_items(raw, value, dataset, budget)
+        return
+    if not any(kind in vr for kind in BINARY_VRS):
+        if len(value) > MAXIMUM_TEXT_BYTES:
+            budget.refuse("an attribute of the header is too long")
+        numbers = any(kind in vr for kind in NUMBER_VRS)
+        # an escape sequence (ISO 2022) is a string of its own to the library
+        budget.spend_values(len(value) // 2 if numbers else 1 + value.count(b"\\") + value.count(b"\x1b"))
+
+
+def _count_items(raw: RawDataElement, value: bytes, dataset: Dataset, budget: HeaderBudget) -> None:
+    """Parse a sequence once for the budget's sake; what it means is the library's to say, when it does so again."""
+    stream = cast(BinaryIO, HeaderStream(io.BytesIO(value), len(value), budget))
+    encoding = dataset.original_character_set or "iso8859"
+    try:
+        read_sequence(stream, raw.is_implicit_VR, raw.is_little_endian, len(value), encoding)
+    except Exception as error:  # noqa: BLE001  a library reading hostile items; it will trip again where it counts
+        if budget.refusal is not None:
+            raise budget.refusal from None
+        _log.debug("decode.unconvertible", extra={"tag": str(raw.tag), "error": type(error).__name__})
 
 
 def _unknown(tag: BaseTag, value: bytes) -> DataElement:
@@ -283,7 +311,7 @@ def _unknown(tag: BaseTag, value: bytes) -> DataElement:
     return element
 
 
-def _pixel_element(stream: _Watched) -> PixelElement | None:
+def _pixel_element(stream: HeaderStream) -> PixelElement | None:
     """Parse the element header at which pydicom stopped (PS3.5 7.1.2, 7.1.3); None at the end or for float pixels."""
     start = stream.tell()
     head = stream.read(8)

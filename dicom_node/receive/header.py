@@ -7,7 +7,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
@@ -17,6 +17,8 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from dicom_node.errors import Refused
+from dicom_node.part10 import convert
+from dicom_node.streams import HeaderBudget, HeaderStream
 from sr_templates.uids import is_own_object
 
 MAXIMUM_UID_LENGTH = 64
@@ -58,13 +60,17 @@ def read_header(path: Path, offset: int, transfer_syntax: UID) -> ObjectHeader:
     taken, and refused by name when it is decoded.
 
     Raises:
-        HeaderUnreadable: it cannot be parsed as `transfer_syntax`, or an identifying UID is not a UID.
+        HeaderUnreadable: it cannot be parsed as `transfer_syntax`, has more elements, items or values than any real
+            one (`HeaderBudget`), or an identifying UID is not a UID.
     """
     try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            dataset = _parse(_inflated(stream) if transfer_syntax.is_deflated else stream, transfer_syntax)
+        budget = HeaderBudget()
+        with path.open("rb") as file:
+            file.seek(offset)
+            stream, size = _inflated(file) if transfer_syntax.is_deflated else (file, path.stat().st_size)
+            dataset = _parse(cast(BinaryIO, HeaderStream(stream, size, budget)), transfer_syntax)
         sop_class, sop_instance, study, series = (_uid(dataset, keyword) for keyword in _IDENTITY)
+        convert(dataset, budget)
         return ObjectHeader(sop_class, sop_instance, study, series, is_own_object(dataset))
     except (HeaderUnreadable, OSError):
         raise
@@ -83,13 +89,16 @@ def _parse(stream: BinaryIO, transfer_syntax: UID) -> Dataset:
     )
 
 
-def _inflated(stream: BinaryIO) -> BinaryIO:
-    """The first part of a deflated data set (PS3.5 A.5), never more: the pixels are in the same deflated stream."""
+def _inflated(stream: BinaryIO) -> tuple[BinaryIO, int]:
+    """The first part of a deflated data set (PS3.5 A.5), never more: the pixels are in the same deflated stream.
+
+    With its length.
+    """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     header = bytearray()
     while len(header) < _INFLATED_LIMIT and (block := stream.read(65536)):
         header += inflater.decompress(block, _INFLATED_LIMIT - len(header))
-    return io.BytesIO(bytes(header))
+    return io.BytesIO(bytes(header)), len(header)
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

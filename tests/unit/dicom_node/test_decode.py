@@ -26,7 +26,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from dicom_node import part10
+from dicom_node import streams
 from dicom_node.decode import read_instance, read_picture
 from dicom_node.errors import InstanceRefused
 from inference.domain import CalibrationSource, PixelSpacingMm, Reason
@@ -449,7 +449,7 @@ class TestRefusals:
         assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.BAD_PIXEL_DESCRIPTION
 
     def test_a_deflated_bomb(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(part10, "MAXIMUM_INFLATED_BYTES", 1 << 16)
+        monkeypatch.setattr(streams, "MAXIMUM_INFLATED_BYTES", 1 << 16)
         dataset = us_image(np.zeros((600, 600), np.uint8))
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         path = save(dataset, tmp_path / "a.dcm")

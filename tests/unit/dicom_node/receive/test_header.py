@@ -166,6 +166,25 @@ def test_a_value_of_absurd_length_is_not_read(tmp_path: Path) -> None:
     assert peak < 8 * 1024 * 1024
 
 
+EMPTY_ITEMS = b"\xfe\xff\x00\xe0\0\0\0\0" * 120_000
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        b"\x18\x00\x01\xa0SQ\0\0" + len(EMPTY_ITEMS).to_bytes(4, "little") + EMPTY_ITEMS,
+        b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + EMPTY_ITEMS + b"\xfe\xff\xdd\xe0\0\0\0\0",
+    ],
+    ids=["known length", "unknown length"],
+)
+def test_a_hundred_thousand_empty_items_do_not_keep_the_receiver(tmp_path: Path, sequence: bytes) -> None:
+    whole = encoded(us_header(), ExplicitVRLittleEndian)
+    place = whole.index(b"\x20\x00\x0d\x00UI") if sequence[:1] == b"\x18" else whole.index(b"\x10\x00\x10\x00PN")
+
+    with pytest.raises(HeaderUnreadable):
+        header_of(whole[:place] + sequence + whole[place:], tmp_path)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=300),
