@@ -1,7 +1,8 @@
 """Every transfer syntax that a test may want, written by real encoders: `encode(dataset, "jpeg_lossless_sv1", folder)`.
 
-The encoders are DCMTK's tools, OpenJPEG and CharLS (through pydicom), OpenJPH for HTJ2K, and FFmpeg (through PyAV, its
-build is GPL and therefore never more than an encoder of test files). `ENCODINGS` says which program each one needs.
+The encoders are DCMTK's tools, GDCM's gdcmconv, OpenJPEG and CharLS (through pydicom), OpenJPH for HTJ2K, and FFmpeg
+(through PyAV, its build is GPL and therefore never more than an encoder of test files). `ENCODINGS` says which program
+each one needs.
 """
 
 from __future__ import annotations
@@ -121,8 +122,10 @@ def native(syntax: UID) -> Writer:
         if syntax != ExplicitVRBigEndian:
             save(dataset, path)
             return
-        if dataset.BitsAllocated == 16:  # the library converts the byte order of the header, and only when forced
-            dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        # the library converts the byte order of the header, and only when forced; words it leaves alone
+        words = [e for e in dataset if e.VR == "OW" and (e.keyword != "PixelData" or dataset.BitsAllocated == 16)]
+        for element in words:
+            element.value = np.frombuffer(element.value, "<u2").astype(">u2").tobytes()
         dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
 
     return write
@@ -157,10 +160,12 @@ def pillow_jpeg(**options: Any) -> Writer:
     return write
 
 
-# --- DCMTK ---------------------------------------------------------------------------------------------------------
+# --- DCMTK and GDCM ---------------------------------------------------------------------------------------------
 
 
 def dcmtk(*command: str) -> Writer:
+    """A tool that takes one DICOM file and writes another."""
+
     def write(dataset: FileDataset, path: Path) -> None:
         source = save(dataset, path.with_suffix(".native"))
         try:
@@ -169,6 +174,10 @@ def dcmtk(*command: str) -> Writer:
             source.unlink()
 
     return write
+
+
+def gdcm(*options: str) -> Writer:
+    return dcmtk("gdcmconv", *options)
 
 
 # --- OpenJPH -------------------------------------------------------------------------------------------------------
@@ -283,6 +292,7 @@ def video_stream(frames: Frames, stream: VideoStream, rate: int = 25, sample_asp
 
 # --- all of them ---------------------------------------------------------------------------------------------------
 
+_GDCM = ("gdcmconv",)
 _JPH = ("ojph_compress",)
 _LOSSLESS_JPH = ("-reversible", "true")
 
@@ -301,6 +311,10 @@ ENCODINGS: dict[str, Encoding] = {
     "jpeg_lossless_sv1": Encoding(JPEGLosslessSV1, True, dcmtk("dcmcjpeg", "+e1"), ("dcmcjpeg",)),
     "jpeg_ls": Encoding(JPEGLSLossless, True, dcmtk("dcmcjpls", "+el"), ("dcmcjpls",)),
     "jpeg_ls_near": Encoding(JPEGLSNearLossless, False, dcmtk("dcmcjpls", "+en", "+md", "2"), ("dcmcjpls",)),
+    "gdcm_rle": Encoding(RLELossless, True, gdcm("--rle"), _GDCM),
+    "gdcm_jpeg_lossless": Encoding(JPEGLosslessSV1, True, gdcm("--jpeg"), _GDCM),
+    "gdcm_jpeg_ls": Encoding(JPEGLSLossless, True, gdcm("--jpegls"), _GDCM),
+    "gdcm_jpeg_2000": Encoding(JPEG2000Lossless, True, gdcm("--j2k"), _GDCM),
     "jpeg_2000_lossless": Encoding(JPEG2000Lossless, True, compressed(JPEG2000Lossless)),
     "jpeg_2000": Encoding(JPEG2000, False, compressed(JPEG2000, j2k_psnr=[45])),
     "htj2k_lossless": Encoding(HTJ2KLossless, True, openjph(HTJ2KLossless, *_LOSSLESS_JPH), _JPH),

@@ -22,6 +22,7 @@ DEBIAN_PACKAGE = {
     "dcmcrle": "dcmtk",
     "dcmconv": "dcmtk",
     "img2dcm": "dcmtk",
+    "gdcmconv": "libgdcm-tools",
     "ojph_compress": "openjph-tools",
     "dciodvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",

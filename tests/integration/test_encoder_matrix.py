@@ -73,15 +73,29 @@ def halved(full: NDArray[np.uint8]) -> bytes:
     return np.stack([even[..., 0], odd[..., 0], even[..., 1], even[..., 2]], axis=-1).tobytes()
 
 
-def palette_image(grey: Pixels) -> FileDataset:
-    """Indices in an order that only the palette knows."""
-    order = np.random.default_rng(1).permutation(256).astype(np.uint8)
-    table = np.zeros((256, 3), np.uint16)
-    table[order] = warm(np.arange(256, dtype=np.uint8)).astype(np.uint16) * 257
-    tables = us_palette(grey[0], table)
-    keywords = [e.keyword for e in tables if "Palette" in e.keyword]
-    attributes = {keyword: tables[keyword].value for keyword in keywords}
-    return image(order[grey], PhotometricInterpretation="PALETTE COLOR", **attributes)
+def palette_image(grey: Pixels, dtype: type[np.unsignedinteger[Any]]) -> FileDataset:
+    """Indices in an order that only the palette knows; of 16 bits, any of 16 indices for the same colour."""
+    rng, many = np.random.default_rng(1), 1 if dtype is np.uint8 else 16
+    order = rng.permutation(256 * many).astype(dtype)
+    table = np.zeros((256 * many, 3), np.uint16)
+    table[order] = warm(np.repeat(np.arange(256, dtype=np.uint8), many)).astype(np.uint16) * 256 + 96
+    indices = order[grey.astype(np.uint16) * many + rng.integers(0, many, grey.shape, dtype=np.uint16)]
+    return image(indices, PhotometricInterpretation="PALETTE COLOR", **_palette(us_palette(grey[0], table)))
+
+
+def segmented_palette_image(grey: Pixels) -> FileDataset:
+    """A tinted ramp of one discrete segment and two linear ones (PS3.3 C.7.9.2)."""
+    attributes = _palette(us_palette(grey[0], np.zeros((256, 3), np.uint16)))
+    middle, end = warm(np.array([128, 255], np.uint8)).astype(int) * 256 + 96
+    for place, colour in enumerate(("Red", "Green", "Blue")):
+        segments = np.array([0, 1, 0, 1, 128, middle[place], 1, 127, end[place]], "<u2")
+        attributes[f"Segmented{colour}PaletteColorLookupTableData"] = segments.tobytes()
+        del attributes[f"{colour}PaletteColorLookupTableData"]
+    return image(grey, PhotometricInterpretation="PALETTE COLOR", **attributes)
+
+
+def _palette(dataset: FileDataset) -> dict[str, Any]:
+    return {element.keyword: element.value for element in dataset if "Palette" in element.keyword}
 
 
 SOURCES: dict[str, Callable[[Pixels], FileDataset]] = {
@@ -90,6 +104,7 @@ SOURCES: dict[str, Callable[[Pixels], FileDataset]] = {
     "MONOCHROME2, 12 bits": lambda grey: image(
         np.rint(grey * (4095 / 255)).astype(np.uint16), BitsStored=12, HighBit=11
     ),
+    "MONOCHROME2, 16 bits": lambda grey: image(grey.astype(np.uint16) * 257),
     "RGB": lambda grey: image(warm(grey)),
     "RGB by plane": lambda grey: image(
         warm(grey), PlanarConfiguration=1, PixelData=np.moveaxis(warm(grey), -1, 1).tobytes()
@@ -98,7 +113,9 @@ SOURCES: dict[str, Callable[[Pixels], FileDataset]] = {
     "YBR_FULL_422": lambda grey: image(
         ybr(grey), PhotometricInterpretation="YBR_FULL_422", PixelData=halved(ybr(grey))
     ),
-    "PALETTE COLOR": palette_image,
+    "PALETTE COLOR": lambda grey: palette_image(grey, np.uint8),
+    "PALETTE COLOR, 16 bits": lambda grey: palette_image(grey, np.uint16),
+    "PALETTE COLOR, segmented": segmented_palette_image,
 }
 """Uncompressed objects. Encoders make YBR_FULL_422, YBR_ICT, YBR_RCT or YBR_PARTIAL_420 of RGB."""
 
@@ -107,11 +124,14 @@ EXACT, CLOSE, REFUSED = "exact", "close", "refused"
 NATIVE = frozenset({"explicit", "implicit", "big_endian", "deflated"})
 LOSSY_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 LOSSLESS_JPEG = frozenset({JPEGLossless, JPEGLosslessSV1})
+DEEP = frozenset({"MONOCHROME2, 12 bits", "MONOCHROME2, 16 bits", "PALETTE COLOR, 16 bits"})
 A_FRAME_HAS_ITS_ORDER = "the order of native samples only"
 VIDEO_HAS_ITS_OWN = "a video is YBR_PARTIAL_420, here made of RGB"
 ONLY_JPEG_HALVES = "halved chroma is for native and lossy JPEG"
 INDICES_ARE_NOT_LOSSY = "indices cannot be stored with loss"
 EIGHT_BITS = "this syntax has 8 bits"
+TWELVE_BITS = "this syntax has 8 or 12 bits"
+NOT_BY_GDCM = "gdcmconv does not take it"
 WRITTEN_FROM_RGB = "RGB becomes this"
 
 
@@ -130,15 +150,19 @@ def _impossible(encoding: Encoding, photometric: str) -> str | None:
         return VIDEO_HAS_ITS_OWN
     if photometric == "YBR_FULL_422":
         return WRITTEN_FROM_RGB if encoding.syntax in LOSSY_JPEG else ONLY_JPEG_HALVES
-    if photometric == "PALETTE COLOR" and not encoding.lossless:
+    if photometric.startswith("PALETTE COLOR") and not encoding.lossless:
         return INDICES_ARE_NOT_LOSSY
-    if photometric == "MONOCHROME2, 12 bits" and encoding.syntax == JPEGBaseline8Bit:
+    if photometric == "PALETTE COLOR, segmented" and "gdcmconv" in encoding.peers:
+        return NOT_BY_GDCM
+    if photometric in DEEP and encoding.syntax == JPEGBaseline8Bit:
         return EIGHT_BITS
+    if photometric == "MONOCHROME2, 16 bits" and encoding.syntax == JPEGExtended12Bit:
+        return TWELVE_BITS
     return None
 
 
 def _outcome(encoding: Encoding, photometric: str) -> str:
-    if photometric == "MONOCHROME2, 12 bits" and encoding.syntax in LOSSLESS_JPEG | LOSSY_JPEG:
+    if photometric in DEEP and encoding.syntax in LOSSLESS_JPEG | LOSSY_JPEG:
         return REFUSED
     return EXACT if encoding.lossless else CLOSE
 
