@@ -35,10 +35,12 @@ from dicom_node.spacing import AGREEMENT, is_plausible, number_of, same_spacing,
 from inference.domain import CalibrationSource, PixelSpacingMm, Reason, Region, RegionPx
 
 TWO_DIMENSIONAL = 1
-TRACES = (2, 3, 4)  # M-mode, spectral, waveform; 5 is graphics
+TRACES = (2, 3, 4)  # M-mode, spectral, waveform
+GRAPHICS = 5
 TISSUE = 1
 COLOUR_FLOW = 2
 DOPPLER_DATA = (3, 4)  # pulsed wave, continuous wave
+BARS = (0xD, 0xE)  # grey, colour
 LOW_PRIORITY = 1  # bit 0 of Region Flags
 NO_UNIT = 0
 CENTIMETRES = 3
@@ -125,7 +127,8 @@ def read_regions(items: Sequence[Dataset], whole: RegionPx, pixel_aspect: float 
         return (_screen_without_scale(whole, Reason.CALIBRATION_CONFLICT, f"It names {len(items)} regions.", None),)
     traces = [item for item in items if _is_trace(item)]
     untold = [item for item in items if _is_untold(item)]
-    if (detail := _resized([*pictures, *traces, *untold], whole)) is not None:
+    bounded = [*pictures, *traces, *(item for item in untold if not _is_decoration(item))]
+    if (detail := _resized(bounded, whole)) is not None:
         return _uncalibrated_boxes(pictures, whole, detail)
     found = _one_each([p for item in pictures if (p := _picture(item, whole)) is not None])
     if not found:
@@ -155,6 +158,10 @@ def _is_trace(item: Dataset) -> bool:
 def _is_untold(item: Dataset) -> bool:
     """Neither picture nor trace by format and type (missing, 0, unknown, a bar), but with a plausible scale in cm."""
     return not _is_picture(item) and not _is_trace(item) and _scale(item).spacing_mm is not None
+
+
+def _is_decoration(item: Dataset) -> bool:
+    return item.get("RegionSpatialFormat") == GRAPHICS or item.get("RegionDataType") in BARS
 
 
 def _shows(item: Dataset) -> Shows:

@@ -347,6 +347,13 @@ def test_what_was_not_declared_as_a_picture_is_never_measured_but_shows_a_resize
     assert reasons(header(us_region(BOX, (0.02, 0.02)), other)) == [Reason.CALIBRATION_CONFLICT]
 
 
+@pytest.mark.parametrize(("spatial_format", "data_type"), [(1, 0xD), (1, 0xE), (5, 0)])
+def test_bars_and_graphics_may_leave_the_image(spatial_format: int, data_type: int) -> None:
+    bar = us_region((600, 40, 700, 500), (0.02, 0.02), spatial_format=spatial_format, data_type=data_type)
+    (region,) = calibrate(header(us_region(BOX, (0.02, 0.02)), bar), ROWS, COLUMNS).regions
+    assert (region.reason, region.covered, region.beside) == (None, (), ())
+
+
 @pytest.mark.parametrize("inside", [INSET, BOX])
 def test_a_colour_box_inside_the_tissue_may_differ_by_2_percent_and_the_tissues_scale_is_used(
     inside: tuple[int, int, int, int],
