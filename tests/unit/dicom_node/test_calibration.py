@@ -620,13 +620,17 @@ def region_item(values: dict[int, Any]) -> Dataset:
     return item
 
 
-@for_all(st.lists(items, max_size=4), st.one_of(anything, st.lists(st.floats(), min_size=2, max_size=2)))
+pairs = st.one_of(anything, st.lists(st.one_of(st.floats(), st.booleans(), st.integers()), min_size=2, max_size=2))
+
+
+@for_all(st.lists(items, max_size=4), pairs, pairs, st.one_of(st.none(), st.floats(1e-9, 1e9)))
 def test_whatever_the_header_says_regions_lie_inside_and_scales_are_plausible(
-    regions: list[dict[int, Any]], spacing: Any
+    regions: list[dict[int, Any]], spacing: Any, aspect: Any, sample_aspect: float | None
 ) -> None:
     dataset = header(*(region_item(values) for values in regions))
     put(dataset, 0x00280030, spacing)
-    calibration = calibrate(dataset, ROWS, COLUMNS)
+    put(dataset, 0x00280034, aspect)
+    calibration = calibrate(dataset, ROWS, COLUMNS, sample_aspect)
     for region in calibration.regions:
         box = region.box
         assert 0 <= box.min_column <= box.max_column < COLUMNS
