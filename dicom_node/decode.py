@@ -20,7 +20,7 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.frame_times import frame_times_ms
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
-from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe
+from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe, describe_size
 from dicom_node.receive.contexts import is_secondary_capture, measurable
 from dicom_node.transfer_syntaxes import is_decodable, is_video
 from dicom_node.video import VideoPixels
@@ -96,6 +96,8 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
     _check_class(file.header, secondary_captures)
     pixels = stored_pixels(file)
     what = pixels.description
+    # of the frames that the header promises: a video may end a little before
+    times_ms = frame_times_ms(file.header, describe_size(file.header)[2])
 
     def picture(number: int) -> Picture:
         return picture_of(pixels, pixels.samples(number))
@@ -105,7 +107,7 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
         what.columns,
         what.frames,
         calibrate(file.header, what.rows, what.columns, pixels.sample_aspect),
-        frame_times_ms(file.header, what.frames),
+        times_ms[: what.frames] if times_ms else None,
         picture,
         # offset tables of that group describe pixel data that this header no longer has
         header=without_groups(file.header, (PIXEL_DATA_GROUP,)),

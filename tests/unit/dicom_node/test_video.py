@@ -291,6 +291,11 @@ class TestRefusals:
         assert decoded.frame_count == there
         assert np.abs(luminance(decoded.display(there)).astype(int) - frames[-1]).mean() < 3
 
+    def test_frame_times_are_those_of_the_frames_that_are_there(self, tmp_path: Path) -> None:
+        steps = [10.0 * number for number in range(COUNT + 1)]
+        decoded = video(tmp_path, NumberOfFrames=COUNT + 1, FrameTimeVector=steps, FrameIncrementPointer=0x00181065)
+        assert decoded.frame_times_ms == tuple(np.cumsum(steps)[:COUNT])
+
     def test_no_frame_at_all(self, tmp_path: Path) -> None:
         """A sequence header without a picture."""
         whole = stream("bare MPEG-2")
