@@ -1,7 +1,9 @@
-"""Small files that want to become large: every one must be refused or looked at within the same memory as any other."""
+"""Small files that want to become large, or to be looked at for long: every one must be answered in the time and memory
+of any other."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,16 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from dicom_node.pixels import MAXIMUM_FRAME_PIXELS
 from tests.encoders import encode, with_frames
+from tests.fuzz.layout import body_of
+from tests.fuzz.mutations import tagged
 from tests.ultrasound import save, us_image, us_palette, us_region
 
 SIDE = int(MAXIMUM_FRAME_PIXELS**0.5)
 """Rows and columns of the largest frame that is looked at at all."""
+
+
+REFERENCED_IMAGES, REGIONS = (0x0008, 0x1140), (0x0018, 0x6011)
+FRAME_TIME_VECTOR, FRAME_INCREMENT_POINTER = (0x0018, 0x1065), (0x0028, 0x0009)
 
 
 def write_bombs(folder: Path) -> list[Path]:
@@ -43,6 +51,29 @@ def _without_preamble(path: Path) -> Path:
     _deflated(2000)(path)
     path.write_bytes(path.read_bytes()[132:])
     return path
+
+
+def _sparse(path: Path) -> Path:
+    """Zeros that take no room on the disk, and are no deflated data set."""
+    _deflated(0)(path)
+    os.truncate(path, 700_000_000)
+    return path
+
+
+def _items(encoding: str, tag: tuple[int, int], count: int) -> Callable[[Path], Path]:
+    """Empty items, 8 bytes each; deflated, a few kB in all."""
+    return _with_element(encoding, tag, b"SQ", b"\xfe\xff\x00\xe0\0\0\0\0" * count)
+
+
+def _with_element(encoding: str, tag: tuple[int, int], vr: bytes, value: bytes) -> Callable[[Path], Path]:
+    def write(path: Path) -> Path:
+        encode(us_image(np.zeros((64, 64), np.uint8), _region(64)), encoding, path.parent).rename(path)
+        body = body_of(path.read_bytes())
+        assert body is not None
+        path.write_bytes(body.with_element(tagged(body, tag, vr, value)))
+        return path
+
+    return write
 
 
 def _encoded(encoding: str, dtype: str, colour: bool) -> Callable[[Path], Path]:
@@ -84,6 +115,12 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     "deflated_to_120_mb": _deflated(120),
     "deflated_to_2000_mb": _deflated(2000),
     "deflated_to_2000_mb_without_preamble": _without_preamble,
+    "deflated_sparse": _sparse,
+    "items_deflated": _items("deflated", REFERENCED_IMAGES, 500_000),
+    "items_of_a_region": _items("explicit", REGIONS, 1_000_000),
+    "frame_times": _with_element("implicit", FRAME_TIME_VECTOR, b"DS", b"1\\" * 2_000_000),
+    "frame_times_of_unknown_vr": _with_element("explicit", FRAME_TIME_VECTOR, b"UN", b"1\\" * 2_000_000),
+    "increment_pointers": _with_element("implicit", FRAME_INCREMENT_POINTER, b"AT", b"\x18\x00\x63\x10" * 1_000_000),
     "rle_grey": _rle(us_image(np.zeros((4, 4), np.uint8)), 1),
     "rle_colour": _rle(us_image(np.zeros((4, 4, 3), np.uint8)), 3),
     "rle_16_bits": _rle(us_image(np.zeros((4, 4), np.uint16), WindowCenter=100, WindowWidth=900), 2),

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import selectors
-import shutil
 import subprocess
 import sys
 import threading
@@ -28,7 +27,7 @@ import pydicom
 
 from inference.domain import Reason, Status
 from tests.fuzz.corpus import Seed
-from tests.fuzz.mutations import mutate
+from tests.fuzz.mutations import Mutant, mutate
 
 ROOT = Path(__file__).resolve().parents[2]
 HANG_S = 10.0
@@ -152,12 +151,11 @@ class Worker:
             self._process.stdin.close()
 
 
-def case(hunt: Hunt, number: int) -> tuple[Seed, bytes, tuple[str, ...]]:
-    """File `number` of a hunt: from which seed, its bytes, and what was done to it."""
+def case(hunt: Hunt, number: int) -> tuple[Seed, Mutant]:
+    """File `number` of a hunt, and from which seed."""
     rng = random.Random(f"{hunt.seed}/{number}")
     chosen = rng.choice(hunt.seeds)
-    content, names = mutate(chosen.content, rng)
-    return chosen, content, names
+    return chosen, mutate(chosen.content, rng)
 
 
 def run(hunt: Hunt) -> Tally:
@@ -219,11 +217,11 @@ class _Desk:
         self._drop()
 
     def judge(self, number: int) -> Verdict:
-        seed, content, names = case(self._hunt, number)
+        seed, mutant = case(self._hunt, number)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / "mutant.dcm"
-        path.write_bytes(content)
-        verdict = Verdict(names)
+        mutant.write(path)
+        verdict = Verdict(mutant.names)
         found = self._look(path, number % REAL_EVERY == 0, verdict)
         if found and found[0] in CONFIRMED:
             self._drop()
@@ -231,10 +229,10 @@ class _Desk:
         found += self._check_print(seed.secrets)
         found += check_answer(verdict.said, seed.secrets, str(path))
         verdict.status = _status(verdict.said)
-        label = f"{self._hunt.seed}/{number} {seed.name} {'+'.join(names)}"
+        label = f"{self._hunt.seed}/{number} {seed.name} {'+'.join(mutant.names)}"
         verdict.failures = [(kind, label, json.dumps(verdict.said)[:600]) for kind in dict.fromkeys(found)]
         if verdict.failures:
-            self._keep(path, number, verdict)
+            self._keep(mutant, number, verdict)
         return verdict
 
     def _look(self, path: Path, real: bool, verdict: Verdict) -> list[str]:
@@ -258,11 +256,11 @@ class _Desk:
             found.append("leaks")
         return found + (["bad_answers"] if any(word in err for word in FORBIDDEN_IN_LOGS) else [])
 
-    def _keep(self, path: Path, number: int, verdict: Verdict) -> None:
+    def _keep(self, mutant: Mutant, number: int, verdict: Verdict) -> None:
         folder = self._hunt.folder / "failures"
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / f"{self._hunt.seed}-{number}.dcm"
-        shutil.copyfile(path, kept)
+        mutant.write(kept)
         kept.with_suffix(".json").write_text(json.dumps(verdict.failures, indent=1), encoding="utf-8")
 
     def _drop(self) -> None:

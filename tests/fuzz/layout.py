@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 BIG_ENDIAN, IMPLICIT = b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 UNDEFINED = 0xFFFFFFFF
+MOST_INFLATED = 64 << 20
 PIXEL_DATA = (0x7FE0, 0x0010)
 ITEM, ITEM_END, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 
@@ -50,6 +52,44 @@ def layout_of(content: bytes) -> Layout:
     encapsulated = pixels is not None and pixels.size == len(content) - pixels.value_at and pixels.length_bytes == 4
     fragments = _items(content, pixels.value_at) if pixels is not None and encapsulated else []
     return Layout(order, tuple(elements), tuple(fragments))
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A file's data set, inflated where it was deflated. `pixels_at`: where Pixel Data begins in it, or its end."""
+
+    meta: bytes
+    data: bytes
+    order: str
+    implicit: bool
+    deflated: bool
+    pixels_at: int
+
+    def with_element(self, element: bytes) -> bytes:
+        """The file with one more element: the last before Pixel Data, so that it counts where there are two."""
+        data = self.data[: self.pixels_at] + element + self.data[self.pixels_at :]
+        if not self.deflated:
+            return self.meta + data
+        packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        return self.meta + packer.compress(data) + packer.flush()
+
+
+def body_of(content: bytes) -> Body | None:
+    """None where a deflated data set cannot be inflated any more, or is a bomb already."""
+    syntax, end = transfer_syntax(content), 144 + int.from_bytes(content[140:144], "little")
+    data = content[end:]
+    if syntax == DEFLATED:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            data = inflater.decompress(data, MOST_INFLATED)
+        except zlib.error:
+            return None
+        if inflater.unconsumed_tail:
+            return None
+    order, implicit = "big" if syntax == BIG_ENDIAN else "little", syntax == IMPLICIT
+    elements, last = _walk(data, 0, order, implicit=implicit, only_group=None)
+    pixels = next((element.start for element in elements if element.tag == PIXEL_DATA), last)
+    return Body(content[:end], data, order, implicit, syntax == DEFLATED, pixels)
 
 
 def transfer_syntax(content: bytes) -> bytes:

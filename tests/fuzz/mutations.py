@@ -7,11 +7,14 @@ markers), `BLUNT` breaks bytes anywhere.
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pydicom
 from pydicom import dcmread
@@ -19,7 +22,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from tests.fuzz.layout import DEFLATED, Element, Layout, layout_of, transfer_syntax
+from tests.fuzz.layout import DEFLATED, LONG_VRS, Body, Element, Layout, body_of, layout_of, transfer_syntax
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -99,13 +102,35 @@ REGION_KEYWORDS = (
 )
 
 
-def mutate(content: bytes, rng: random.Random) -> tuple[bytes, tuple[str, ...]]:
-    """One to four mutations, those that need a readable file first; their names come back with the bytes."""
+STRETCHED_EVERY = 40
+STRETCHED_BYTES = (300_000_000, 700_000_000, 3_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A broken file: `content`, zeros up to `size` that take no room on the disk, and what was done to it."""
+
+    content: bytes
+    size: int
+    names: tuple[str, ...]
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(self.content)
+        os.truncate(path, self.size)
+
+
+def mutate(content: bytes, rng: random.Random) -> Mutant:
+    """One to four mutations, those that need a readable file first; now and then a file far larger than it says."""
     count = rng.choice((1, 1, 1, 2, 2, 3, 4))
     chosen = [rng.choice(ORDERED if rng.random() < 0.75 else BLUNT) for _ in range(count)]
     for mutation in sorted(chosen, key=(*ORDERED, *BLUNT).index):
         content = mutation(content, rng)
-    return content, tuple(mutation.__name__ for mutation in chosen)
+    names = tuple(mutation.__name__ for mutation in chosen)
+    if rng.randrange(STRETCHED_EVERY):
+        return Mutant(content, len(content), names)
+    if rng.random() < 0.5:
+        content = syntax_set(content, DEFLATED)
+    return Mutant(content, max(len(content), rng.choice(STRETCHED_BYTES)), (*names, "stretched"))
 
 
 # --- bytes anywhere ------------------------------------------------------------------------------------------------
@@ -262,10 +287,13 @@ def numbers_as_text(dataset: Dataset, rng: random.Random) -> None:
 
 def syntax_swapped(content: bytes, rng: random.Random) -> bytes:
     """Another Transfer Syntax UID over the same bytes."""
+    return syntax_set(content, rng.choice(SYNTAXES).encode())
+
+
+def syntax_set(content: bytes, uid: bytes) -> bytes:
     element = layout_of(content).find(0x0002, 0x0010)
     if element is None:
         return content
-    uid = rng.choice(SYNTAXES).encode()
     uid += b"\0" * (len(uid) % 2)
     grown = (
         content[: element.length_at] + len(uid).to_bytes(2, "little") + uid + content[element.value_at + element.size :]
@@ -365,6 +393,66 @@ def deeply_nested(content: bytes, rng: random.Random) -> bytes:
     explicit = b"\x18\x00\x11\x60SQ\0\0\xff\xff\xff\xff" if pixels.vr_at else b"\x18\x00\x11\x60\xff\xff\xff\xff"
     opened = explicit + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     return content[: pixels.start] + opened * rng.choice((100, 1000, 20000)) + content[pixels.start :]
+
+
+# --- very many ------------------------------------------------------------------------------------------------------
+
+SEQUENCE_TAGS = ((0x0018, 0x6011), (0x0008, 0x1140), (0x0028, 0x3010), (0x0009, 0x1010))
+"""Regions, referenced images, VOI LUTs, and one that nobody knows."""
+
+TEXT_TAGS = ((0x0018, 0x1065), (0x0028, 0x0030), (0x0028, 0x1050), (0x0028, 0x0008), (0x0008, 0x0008), (0x0008, 0x0018))
+"""Frame Time Vector, Pixel Spacing, Window Center, Number of Frames, Image Type, SOP Instance UID."""
+
+BINARY_TAGS = ((0x0028, 0x0009), (0x0028, 0x1101), (0x0028, 0x0010), (0x0018, 0x6024))
+"""Frame Increment Pointer, a palette's descriptor, Rows, Physical Units."""
+
+HOW_MANY = (1000, 1000, 30_000, 1_000_000)
+
+
+def items_multiplied(content: bytes, rng: random.Random) -> bytes:
+    """A sequence of very many items, empty or nearly so: 8 bytes of file each, and far fewer where it is deflated."""
+    body = body_of(content)
+    if body is None:
+        return content
+    inner = rng.choice(
+        (b"", b"", tagged(body, (0x0018, 0x6012), b"US", b"\1\0"), _sequence(body, (0x0008, 0x1140), b""))
+    )
+    item = _item(body, 0xE000, len(inner)) + inner
+    if rng.random() < 0.3:
+        item = _item(body, 0xE000, 0xFFFFFFFF) + inner + _item(body, 0xE00D, 0)
+    return body.with_element(_sequence(body, rng.choice(SEQUENCE_TAGS), item * rng.choice(HOW_MANY)))
+
+
+def values_multiplied(content: bytes, rng: random.Random) -> bytes:
+    """An attribute of very many values; a length of four bytes, as implicit VR and UN have, sets no limit."""
+    body = body_of(content)
+    if body is None:
+        return content
+    count = rng.choice(HOW_MANY)
+    if rng.random() < 0.7:
+        return body.with_element(
+            tagged(body, rng.choice(TEXT_TAGS), b"UN", rng.choice((b"1\\", b"40\\ ", b"\\\\")) * count)
+        )
+    return body.with_element(tagged(body, rng.choice(BINARY_TAGS), b"UN", rng.randbytes(4) * count))
+
+
+def _sequence(body: Body, tag: tuple[int, int], value: bytes) -> bytes:
+    return tagged(body, tag, b"SQ", value)
+
+
+def tagged(body: Body, tag: tuple[int, int], vr: bytes, value: bytes) -> bytes:
+    """One element in the byte order of the data set, with its VR where that is explicit."""
+    start = b"".join(number.to_bytes(2, body.order) for number in tag)  # type: ignore[arg-type]
+    if body.implicit:
+        return start + len(value).to_bytes(4, body.order) + value  # type: ignore[arg-type]
+    if vr in LONG_VRS:
+        return start + vr + b"\0\0" + len(value).to_bytes(4, body.order) + value  # type: ignore[arg-type]
+    return start + vr + len(value).to_bytes(2, body.order) + value  # type: ignore[arg-type]
+
+
+def _item(body: Body, element: int, length: int) -> bytes:
+    numbers = ((0xFFFE, 2), (element, 2), (length, 4))
+    return b"".join(number.to_bytes(size, body.order) for number, size in numbers)  # type: ignore[arg-type]
 
 
 # --- encapsulated pixel data -----------------------------------------------------------------------------------------
@@ -500,6 +588,7 @@ CRAFTED: tuple[Mutation, ...] = (
     *(deflate_bomb, codestream, codestream, codestream, codestream, codestream, fragments_reordered),
     *(offset_table_lies, delimiter_removed, fragment_length_lies, deeply_nested, element_removed, element_doubled),
     *(value_replaced, pixel_description_lies, pixel_description_lies, syntax_swapped, vr_changed, length_lies),
+    *(items_multiplied, values_multiplied),  # last: to look for an element in their files takes as long as to read them
 )
 BLUNT: tuple[Mutation, ...] = (
     *(piece_moved, bytes_changed, bits_flipped, noise_appended, start_removed, cut, cut_near_the_end),

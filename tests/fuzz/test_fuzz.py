@@ -2,7 +2,7 @@
 
 A file fails that kills the process, takes more than 10 seconds or 1 GB (torch and network included), has no answer or
 one outside the vocabulary, that nobody foresaw ("unexpected"), that prints where the answers go, or that brings a stack
-or anything of the patient into answer or log. CI looks at as many as go into most of a minute, from a fixed seed; `make
+or anything of the patient into answer or log. CI looks at as many as go into a minute, from a fixed seed; `make
 soak` at 20,000 and more, and writes benchmarks/fuzz.json.
 """
 
@@ -17,13 +17,20 @@ import pytest
 
 from tests.fuzz import corpus, faults
 from tests.fuzz.bombs import BOMBS
-from tests.fuzz.hunt import CONFIRMED, KINDS, OVER_MB, Hunt, Tally, Worker, check_answer, run
+from tests.fuzz.hunt import CONFIRMED, HANG_S, KINDS, OVER_MB, Hunt, Tally, Worker, check_answer, run
 
 SEED = 20261121
-CI_SECONDS = 40.0
+CI_SECONDS = 60.0
 SOAK_FILES = int(os.environ.get("SOAK_FILES", "20000"))
 SOAK_SEED = int(os.environ.get("SOAK_SEED", "1"))
-BOMBS_OF_CI = ("deflated_to_120_mb", "rle_colour_16_bits", "jpeg_2000")
+BOMBS_OF_CI = (
+    "deflated_to_120_mb",
+    "deflated_sparse",
+    "items_deflated",
+    "frame_times",
+    "rle_colour_16_bits",
+    "jpeg_2000",
+)
 
 whole_corpus = pytest.mark.peer(*corpus.programs())
 
@@ -57,7 +64,7 @@ def test_every_phantom_is_measured_before_it_is_broken(
 
 
 @whole_corpus
-def test_most_of_a_minute(seeds: tuple[corpus.Seed, ...], tmp_path: Path) -> None:
+def test_a_minute(seeds: tuple[corpus.Seed, ...], tmp_path: Path) -> None:
     tally = run(Hunt(seeds, tmp_path, SEED, files=1_000_000, seconds=CI_SECONDS))
     assert tally.failures == [], f"the files lie in {tmp_path / 'failures'}"
     assert tally.files > 10 * CI_SECONDS
@@ -79,6 +86,7 @@ def test_small_files_that_want_to_become_large(name: str, worker: Worker, tmp_pa
     said = worker.look(BOMBS[name](tmp_path / "bomb.dcm"), real=False, seconds=60)
     assert check_answer(said, (), str(tmp_path / "bomb.dcm")) == []
     assert said["peak_mb"] < OVER_MB
+    assert said["seconds"] < HANG_S
 
 
 class TestTheHunt:
