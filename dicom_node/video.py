@@ -154,7 +154,7 @@ class VideoPixels:
         headers, there = VideoHeaders(_codec_tag(capture)), 0
         while there < self.description.frames + REORDERED and capture.grab():
             _, packet = capture.retrieve()
-            headers.take(packet.tobytes())
+            headers.take(packet.reshape(-1).data)
             there += 1
         if stream.failure is not None:
             raise stream.failure
@@ -212,6 +212,7 @@ def _codec_tag(capture: cv2.VideoCapture) -> bytes:
     return tag.to_bytes(4, "little")
 
 
+_TRIED_BYTES = 100_000
 _one_at_a_time = RLock()
 
 
@@ -247,13 +248,13 @@ def _memory_filled() -> Iterator[None]:
     """New memory is filled with UNWRITTEN (mallopt(3), M_PERTURB): a picture that was never written is told by it.
 
     Raises:
-        InstanceRefused: UNSUPPORTED_TRANSFER_SYNTAX; this is not the GNU C library, and nothing else would tell.
+        InstanceRefused: UNSUPPORTED_TRANSFER_SYNTAX; memory comes from another library, and nothing else would tell.
     """
-    perturb, mallopt = -6, getattr(ctypes.CDLL(None), "mallopt", None)
-    # freed memory gets the byte, new memory its complement
-    if mallopt is None or not mallopt(perturb, UNWRITTEN ^ 0xFF):
-        raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(video needs the GNU C library)")
+    perturb, mallopt = -6, getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
+    mallopt(perturb, UNWRITTEN ^ 0xFF)  # freed memory gets this byte, new memory its complement
     try:
+        if not (np.empty(_TRIED_BYTES, np.uint8) == UNWRITTEN).all():
+            raise InstanceRefused(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "(video needs the GNU C library's memory)")
         yield
     finally:
         mallopt(perturb, 0)

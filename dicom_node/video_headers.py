@@ -8,12 +8,14 @@ Sources: Rec. ITU-T H.262 (MPEG-2) 6.2.2 and 6.2.3, H.264 7.3.2.1, H.265 7.3.2.2
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 
 from dicom_node.errors import InstanceRefused
 from inference.domain import Reason
 
-START_CODE = b"\0\0\1"
+_START_CODE = b"\0\0\1"
+_HEADER_BYTES = 1024
+"""No header that is looked at is longer."""
 
 _SEQUENCE_HEADER, _EXTENSION = 0xB3, 0xB5
 _SEQUENCE, _DISPLAY, _PICTURE = 1, 2, 8
@@ -30,21 +32,27 @@ class VideoHeaders:
     """
 
     def __init__(self, tag: bytes) -> None:
-        self._look = {b"mpg2": self._mpeg2, b"h264": self._h264, b"hevc": self._hevc}[tag]
+        self._look, first = {
+            b"mpg2": (self._mpeg2, b"[\xb3\xb5]"),
+            b"h264": (self._parameter_set, b"[\x07\x27\x47\x67]"),
+            b"hevc": (self._hevc, b"\x42"),
+        }[tag]
+        self._progressive = is_frames_only if tag == b"h264" else is_progressive_source
+        self._start = re.compile(_START_CODE + first)
         self._format: dict[int, bytes] = {}
         self._progressive_sequence = False
 
-    def take(self, packet: bytes) -> None:
-        """Look at one packet: an access unit in Annex B format, whole.
+    def take(self, packet: memoryview) -> None:
+        """Look at one packet: an access unit with its start codes, whole, and not copied, as it may be large.
 
         Raises:
             InstanceRefused: BAD_PIXEL_DESCRIPTION where the format changes, PIXELS_UNDECODABLE where the video is
                 interlaced or says nothing before its first packet ends.
             IndexError, ValueError: a header is malformed.
         """
-        for unit in packet.split(START_CODE)[1:]:
-            if unit:
-                self._look(unit)
+        for found in self._start.finditer(packet):
+            begin = found.end() - 1
+            self._look(bytes(packet[begin : begin + _HEADER_BYTES]).partition(_START_CODE)[0])
         if not self._format:
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the video does not begin with its format)")
 
@@ -67,22 +75,18 @@ class VideoHeaders:
         elif kind == _PICTURE and not (self._progressive_sequence or unit[5] & 0x80):
             raise interlaced()
 
-    def _h264(self, unit: bytes) -> None:
-        if unit[0] & 0x1F == 7:
-            self._parameter_set(unit, is_frames_only)
-
     def _hevc(self, unit: bytes) -> None:
         """Of the base layer: others are not decoded."""
-        if unit[0] & 0x7F == 33 << 1 and unit[1] >> 3 == 0:
-            self._parameter_set(unit, is_progressive_source)
+        if unit[0] == 33 << 1 and unit[1] >> 3 == 0:
+            self._parameter_set(unit)
 
-    def _parameter_set(self, unit: bytes, progressive: Callable[[bytes], bool]) -> None:
+    def _parameter_set(self, unit: bytes) -> None:
         """One for the whole video, byte for byte. It ends with a bit that is set: zeros belong to what follows."""
         said = unit.rstrip(b"\0")
         if self._format.get(_SEQUENCE) == said:
             return
         self._keep(_SEQUENCE, said)
-        if not progressive(unit.replace(b"\0\0\3", b"\0\0")):
+        if not self._progressive(unit.replace(b"\0\0\3", b"\0\0")):
             raise interlaced()
 
 
@@ -146,7 +150,7 @@ class _Bits:
     """Bits from the highest one down, with the Exp-Golomb numbers of H.264 9.1."""
 
     def __init__(self, data: bytes) -> None:
-        self._bits = "".join(f"{byte:08b}" for byte in data[:1024])
+        self._bits = "".join(f"{byte:08b}" for byte in data)
         self._place = 0
 
     def take(self, count: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -269,6 +270,13 @@ class TestTheProcessAfterwards:
         video(tmp_path).display(1)
         fresh = [np.empty(1_000_000, np.uint8) for _ in range(4)]
         assert not any((block == UNWRITTEN).all() for block in fresh)
+
+    def test_without_that_filling_no_video_is_decoded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another C library, or another allocator preloaded: nothing would tell a picture that was never written."""
+        monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+        with pytest.raises(InstanceRefused) as caught:
+            video(tmp_path)
+        assert caught.value.reason is Reason.UNSUPPORTED_TRANSFER_SYNTAX
 
     def test_videos_in_two_threads(self, tmp_path: Path) -> None:
         decoded = [video(tmp_path) for _ in range(2)]

@@ -75,7 +75,7 @@ def test_whether_an_h264_video_has_frames_only(case: tuple[bytes, bool]) -> None
 def test_damaged_headers_are_refused_or_give_a_value_error(data: bytes) -> None:
     for tag, start in ((b"h264", b"\x67"), (b"hevc", b"\x42\x01"), (b"mpg2", b"\xb3"), (b"mpg2", b"\xb5")):
         try:
-            VideoHeaders(tag).take(START + start + data)
+            VideoHeaders(tag).take(memoryview(START + start + data))
         except (InstanceRefused, IndexError, ValueError):
             continue
 
@@ -98,30 +98,34 @@ def picture(*, progressive: bool) -> bytes:
     return START + b"\0\0\x0f\xff\xf8" + coding + START + b"\x01\x22slice"
 
 
+def take(headers: VideoHeaders, packet: bytes) -> None:
+    headers.take(memoryview(packet))
+
+
 class TestMpeg2:
     def test_progressive_frames(self) -> None:
         headers = VideoHeaders(b"mpg2")
-        headers.take(sequence(progressive=False) + picture(progressive=True))
-        headers.take(picture(progressive=True))
+        take(headers, sequence(progressive=False) + picture(progressive=True))
+        take(headers, picture(progressive=True))
 
     def test_one_interlaced_frame_later_on(self) -> None:
         headers = VideoHeaders(b"mpg2")
-        headers.take(sequence(progressive=False) + picture(progressive=True))
+        take(headers, sequence(progressive=False) + picture(progressive=True))
         with pytest.raises(InstanceRefused, match="interlaced"):
-            headers.take(picture(progressive=False))
+            take(headers, picture(progressive=False))
 
     def test_a_progressive_sequence_has_no_interlaced_frames(self) -> None:
-        VideoHeaders(b"mpg2").take(sequence(progressive=True) + picture(progressive=False))
+        take(VideoHeaders(b"mpg2"), sequence(progressive=True) + picture(progressive=False))
 
     def test_bit_rates_may_change_and_shapes_may_not(self) -> None:
         headers = VideoHeaders(b"mpg2")
-        headers.take(sequence(progressive=True) + picture(progressive=True))
-        headers.take(sequence(progressive=True, rest=b"\x01\x02\x03\x04") + picture(progressive=True))
+        take(headers, sequence(progressive=True) + picture(progressive=True))
+        take(headers, sequence(progressive=True, rest=b"\x01\x02\x03\x04") + picture(progressive=True))
         with pytest.raises(InstanceRefused) as caught:
-            headers.take(sequence(b"\x1f\x41\x90\x23", progressive=True))
+            take(headers, sequence(b"\x1f\x41\x90\x23", progressive=True))
         assert caught.value.reason is Reason.BAD_PIXEL_DESCRIPTION
 
     def test_a_picture_before_any_format(self) -> None:
         with pytest.raises(InstanceRefused) as caught:
-            VideoHeaders(b"mpg2").take(START + b"\0\0\x0f\xff\xf8")
+            take(VideoHeaders(b"mpg2"), START + b"\0\0\x0f\xff\xf8")
         assert caught.value.reason is Reason.PIXELS_UNDECODABLE
