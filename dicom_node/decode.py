@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
 
 from dicom_node.calibration import Calibration, calibrate, given
@@ -20,7 +20,8 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.frame_times import frame_times_ms
 from dicom_node.part10 import PIXEL_DATA_GROUP, Part10File, read_part10, untrusted, without_groups
 from dicom_node.photometric import Picture, Samples, luminance, to_picture
-from dicom_node.pixels import MAXIMUM_FRAME_PIXELS, StoredPixels, describe, describe_size
+from dicom_node.pixel_description import MAXIMUM_FRAME_PIXELS, describe, describe_size
+from dicom_node.pixels import StoredPixels
 from dicom_node.receive.contexts import is_secondary_capture, measurable
 from dicom_node.transfer_syntaxes import is_decodable, is_video
 from dicom_node.video import VideoPixels
@@ -126,18 +127,25 @@ def _check_class(header: Dataset, secondary_captures: bool) -> None:
 def read_picture(path: Path, spacing_mm: PixelSpacingMm | None) -> DecodedPicture:
     """Open a PNG, JPEG, BMP or TIFF file as one frame with the spacing that the user gave, if any.
 
+    It is turned and mirrored as its Exif orientation asks, as viewers do: `spacing_mm` counts rows as they are seen.
+
     Raises:
         InstanceRefused: EMPTY_FILE, NOT_DICOM (not a picture either), BAD_PIXEL_DESCRIPTION or PIXELS_UNDECODABLE.
         OSError: the file cannot be read.
     """
     if path.stat().st_size == 0:
         raise InstanceRefused(Reason.EMPTY_FILE)
-    with untrusted(Reason.NOT_DICOM, "picture"), Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+    formats = ("PNG", "JPEG", "BMP", "TIFF")
+    # not by its name: a turned TIFF that is mapped into memory is read with rows and columns mixed up
+    with untrusted(Reason.NOT_DICOM, "picture"), path.open("rb") as file, Image.open(file, formats=formats) as image:
         columns, rows = image.size
         if rows * columns > MAXIMUM_FRAME_PIXELS:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, f"({rows} rows x {columns} columns is too large)")
         with untrusted(Reason.PIXELS_UNDECODABLE, "picture"):
-            picture = _pillow_picture(image)
+            # the spacing is that of the picture which viewers show, so it is turned as they turn it
+            # (a TIFF is turned when it is loaded, and would be turned twice)
+            picture = _pillow_picture(image if image.format == "TIFF" else ImageOps.exif_transpose(image))
+    rows, columns = picture.shape[:2]
     return DecodedPicture(rows, columns, 1, given(spacing_mm, rows, columns), None, lambda _number: picture)
 
 

@@ -31,6 +31,7 @@ _ADOBE_TRANSFORM = {0: ColourModel.RGB, 1: ColourModel.YCBCR}
 _JFIF, _ADOBE = 0xE0, 0xEE
 _CODING_STYLE = 0x52
 _TRANSFORMED = frozenset({"YBR_ICT", "YBR_RCT"})
+_OVER_A_TRANSFORM = _TRANSFORMED | {"RGB", "YBR_FULL_422"}
 
 
 def decode_jpeg(encoded: bytes, photometric: str) -> NDArray[np.uint8]:
@@ -60,8 +61,11 @@ def check_lossless_jpeg(encoded: bytes, photometric: str) -> None:
         raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, f"({photometric}, while the frame says {said})")
 
 
-def check_jpeg_2000(encoded: bytes, photometric: str) -> None:
-    """The decoder undoes a transform that the codestream names, and only then are its components RGB.
+def jpeg_2000_photometric(encoded: bytes, photometric: str) -> str:
+    """What the decoder gives for a frame of three components: it undoes a transform that the codestream names.
+
+    RGB over a transform says what comes out. YBR_FULL_422 over one is copied from a JPEG: three components that are
+    transformed have the same number of samples, so none can have been halved.
 
     Raises:
         InstanceRefused: UNSUPPORTED_PHOTOMETRIC: a transform that is declared and absent, or present over YBR_FULL.
@@ -69,12 +73,15 @@ def check_jpeg_2000(encoded: bytes, photometric: str) -> None:
     for marker, start, end in jpeg2000_segments(encoded):
         if marker == _CODING_STYLE and end - start > 8:
             transformed = encoded[start + 8] == 1
-            # RGB may be declared over a transform: it says what the decoder gives
-            if photometric != "RGB" and transformed != (photometric in _TRANSFORMED):
+            if transformed and photometric in _OVER_A_TRANSFORM:
+                return "RGB"
+            if transformed or photometric in _TRANSFORMED:
                 detail = "is" if transformed else "is not"
                 raise InstanceRefused(
                     Reason.UNSUPPORTED_PHOTOMETRIC, f"({photometric}, while the frame {detail} transformed)"
                 )
+            return photometric
+    raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the compressed frame has no coding style)")
 
 
 def colour_model(encoded: bytes) -> ColourModel | None:

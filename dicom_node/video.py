@@ -32,7 +32,7 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.fragments import FragmentStream, Span, find_fragments
 from dicom_node.part10 import Part10File, PixelElement, untrusted
 from dicom_node.photometric import Samples
-from dicom_node.pixels import PixelDescription, describe_size
+from dicom_node.pixel_description import PixelDescription, describe_size
 from dicom_node.video_headers import VideoHeaders
 from inference.domain import Reason
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from dicom_node.pixels import MAXIMUM_FRAME_PIXELS
+from dicom_node.pixel_description import MAXIMUM_FRAME_PIXELS
 from tests.encoders import encode, with_frames
 from tests.fuzz.layout import body_of
 from tests.fuzz.mutations import tagged

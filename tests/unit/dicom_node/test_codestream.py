@@ -23,16 +23,27 @@ def pillow(name: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(("name", "bits"), [("JPEG", 8), ("JPEG2000", None)])
-def test_header_of_files_that_pillow_writes(name: str, bits: int | None) -> None:
-    assert frame_header(pillow(name)) == FrameHeader(*GREY.shape, bits)
+@pytest.mark.parametrize("name", ["JPEG", "JPEG2000"])
+def test_header_of_files_that_pillow_writes(name: str) -> None:
+    assert frame_header(pillow(name)) == FrameHeader(*GREY.shape, bits=8, signed=False, components=1)
+
+
+def test_a_box_of_a_jp2_file_that_holds_another_header_does_not_count() -> None:
+    """The decoder goes from box to box; so must whoever reads the size before it."""
+    whole = pillow("JPEG2000")
+    decoy = pillow("JPEG2000", no_jp2=True)[:60]
+    decoy = decoy[:8] + (7).to_bytes(4) + decoy[12:]
+    place = whole.index(b"jp2c") - 4
+    box = (8 + len(decoy)).to_bytes(4) + b"xml " + decoy
+    assert frame_header(whole[:place] + box + whole[place:]) == frame_header(whole)
+    assert frame_header(whole[:place] + box) is None
 
 
 @pytest.mark.parametrize(
     ("syntax", "header"),
     [
-        (JPEGLSLossless, FrameHeader(*GREY.shape, 8)),
-        (JPEG2000Lossless, FrameHeader(*GREY.shape, None)),
+        (JPEGLSLossless, FrameHeader(*GREY.shape, 8, False, 1)),
+        (JPEG2000Lossless, FrameHeader(*GREY.shape, 8, False, 1)),
         (RLELossless, None),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import logging
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -510,6 +511,19 @@ def _jpeg(pixels: Any) -> bytes:
     return stream.getvalue()
 
 
+TURNED: dict[int, Callable[[Any], Any]] = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).T,
+    8: np.rot90,
+}
+"""Exif orientation (2.3, tag 0112) to what a viewer shows."""
+
+
 class TestPictureFiles:
     def test_png_with_a_given_spacing(self, tmp_path: Path) -> None:
         Image.fromarray(GREY).save(tmp_path / "a.png")
@@ -517,6 +531,19 @@ class TestPictureFiles:
         (frame,) = decoded.frames([1])
         np.testing.assert_array_equal(frame.luminance, GREY)
         assert frame.regions[0].calibration_source is CalibrationSource.GIVEN
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_turned_as_viewers_turn_it(self, orientation: int, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        for name in ("a.png", "a.tif"):
+            Image.fromarray(GREY).save(tmp_path / name, exif=exif)
+            decoded = read_picture(tmp_path / name, PixelSpacingMm(0.2, 0.1))
+            seen = TURNED[orientation](GREY)
+            np.testing.assert_array_equal(decoded.display(1)[:, :, 0], seen)
+            assert (decoded.rows, decoded.columns) == seen.shape
+            assert decoded.calibration.regions[0].spacing_mm == PixelSpacingMm(0.2, 0.1)
+            assert (decoded.calibration.regions[0].box.rows, decoded.calibration.regions[0].box.columns) == seen.shape
 
     def test_colour_palette_and_16_bits(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / "rgb.png")

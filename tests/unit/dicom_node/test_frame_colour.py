@@ -163,7 +163,10 @@ class TestJpeg2000:
         save(dataset, folder / "a.dcm")
         return dataset
 
-    @pytest.mark.parametrize(("photometric", "declared"), [("YBR_RCT", "RGB"), ("RGB", "RGB"), ("YBR_RCT", "YBR_ICT")])
+    @pytest.mark.parametrize(
+        ("photometric", "declared"),
+        [("YBR_RCT", "RGB"), ("RGB", "RGB"), ("YBR_RCT", "YBR_ICT"), ("YBR_RCT", "YBR_FULL_422")],
+    )
     def test_the_decoder_undoes_the_transform_that_is_there(
         self, photometric: str, declared: str, tmp_path: Path
     ) -> None:

@@ -1,0 +1,44 @@
+"""Native samples whose layout the header gets wrong, told by the samples themselves where they can tell it.
+
+An ultrasound picture is mostly grey: equal red, green and blue, chroma in the middle. Read in a wrong layout it is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOSTLY = 0.6
+"""Share of grey pixels from which on a picture is grey enough to tell its layout; colour flow may take the rest.
+
+No picture is that grey by chance in a layout that is not its own: it would have to show itself three times."""
+
+
+def contradicts_planes(picture: NDArray[np.unsignedinteger[Any]], by_plane: bool) -> bool:
+    """Whether RGB samples [rows, columns, 3] that were read by plane (or by pixel) are grey only the other way.
+
+    A tinted or strongly coloured picture, and a black one, contradict nothing: it cannot be told.
+    """
+    declared = picture.reshape(-1, 3)
+    other = declared.T.reshape(-1, 3) if by_plane else declared.reshape(3, -1).T
+    share = _grey(other)
+    return share >= MOSTLY and _grey(declared) <= share / 2
+
+
+def is_subsampled(start: bytes) -> bool:
+    """Whether YBR samples of 8 bits are Y Y Cb Cr for two pixels rather than Y Cb Cr for each (PS3.3 C.7.6.3.1.2).
+
+    `start`: the first bytes of the pixel data. Chroma lies around 128, luminance does not.
+    """
+    samples = np.frombuffer(start[: len(start) // 12 * 12], np.uint8).astype(np.int16)
+    pairs, pixels = np.abs(samples - 128).reshape(-1, 4), np.abs(samples - 128).reshape(-1, 3)
+    return bool(pairs[:, 2:].mean() < pixels[:, 1:].mean()) if samples.size else False
+
+
+def _grey(pixels: NDArray[np.unsignedinteger[Any]]) -> float:
+    """Share of grey pixels among those that are not black; 0 where all are. `pixels`: [pixels, 3]."""
+    lit = pixels.any(axis=1)
+    equal = (pixels[:, 0] == pixels[:, 1]) & (pixels[:, 1] == pixels[:, 2]) & lit
+    return float(equal.sum() / max(1, lit.sum()))
