@@ -1,5 +1,5 @@
 """Through whole objects: what stands around the region, how often a frame is repeated and where the region lies change
-no digit of the measurement."""
+no digit of the measurement; graphics in the region's own dark corners change HC by 0.1 mm at most."""
 
 from __future__ import annotations
 
@@ -111,6 +111,53 @@ def test_nothing_outside_the_region_changes_a_digit(phantom: PhantomImage, netwo
     alone = measured(save(on_screen(phantom, black), tmp_path / "black.dcm"), network)
     for draw in AROUND:
         assert measured(save(on_screen(phantom, draw), tmp_path / "a.dcm"), network) == alone, draw.__name__
+
+
+# --- inside the region, beside the sector --------------------------------------------------------------------------
+
+
+def corner_text(screen: Screen) -> None:
+    for row, words in ((20, "GA=20w3d"), (42, "12.0cm"), (64, "45Hz Gn 12")):
+        cv2.putText(screen, words, (6, row), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1)
+
+
+def lines_of_text(screen: Screen) -> None:
+    for row in range(18, screen.shape[0], 26):
+        words = "OB  MI 0.9  TIs 0.4  12.0cm 45Hz Gn 12 " * 3
+        cv2.putText(screen, words, (4, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (220, 220, 220), 1)
+
+
+def scales_and_logo(screen: Screen) -> None:
+    """A grey bar on the left, depth marks on the right, the maker's mark above them."""
+    screen[60:240, 6:20] = np.linspace(255, 0, 180)[:, None, None]
+    screen[::30, -10:-2] = 255
+    cv2.circle(screen, (screen.shape[1] - 30, 22), 14, (255, 160, 0), -1)
+
+
+BESIDE = (corner_text, lines_of_text, scales_and_logo)
+BESIDE_MM = 0.1
+
+
+def beside_sector(phantom: PhantomImage, draw: Callable[[Screen], None]) -> FileDataset:
+    """The phantom alone in its region, with graphics where the sector is not."""
+    screen = np.repeat(phantom.luminance[:, :, None], 3, axis=2)
+    graphics = np.zeros_like(screen)
+    draw(graphics)
+    dark = cv2.blur(phantom.luminance, (41, 41)) < 4
+    assert draw is black or np.count_nonzero(graphics[dark]) > 500
+    screen[dark] = np.maximum(screen[dark], graphics[dark])
+    rows, columns = phantom.luminance.shape
+    deltas = (phantom.spacing_mm.column / 10, phantom.spacing_mm.row / 10)
+    return us_image(screen, [us_region((0, 0, columns - 1, rows - 1), deltas)])
+
+
+@pytest.mark.parametrize("seed", [2, 11])
+def test_graphics_beside_the_sector_change_next_to_nothing(seed: int, network: Examiner, tmp_path: Path) -> None:
+    phantom = head_phantom(seed, shape=SHAPE)  # whose sectors leave room in the corners
+    alone = measured(save(beside_sector(phantom, black), tmp_path / "bare.dcm"), network)
+    for draw in BESIDE:
+        found = measured(save(beside_sector(phantom, draw), tmp_path / "a.dcm"), network)
+        assert found.hc_mm == pytest.approx(alone.hc_mm, abs=BESIDE_MM + 1e-9), draw.__name__
 
 
 # --- cines ---------------------------------------------------------------------------------------------------------

@@ -178,6 +178,8 @@ def test_head_of_an_exact_picture_is_measured_to_a_thousandth(scene: Scene) -> N
 @settings(deadline=None, max_examples=15)
 @given(scenes())
 def test_mirrored_and_transposed_pictures_agree(scene: Scene) -> None:
+    """Of the geometry, from an exact mask on; docs/decisions/0004 tells by how much the real network, which knows from
+    where the sound comes, differs."""
     picture = drawn(scene)
     plain = outlined(bright_examiner(), scene, picture).ellipse_mm
     for turned, luminance in mirrored(scene, picture):
