@@ -33,7 +33,9 @@ def find_frames(stream: BinaryIO, offset: int, size: int, frames: int) -> tuple[
         raise InstanceRefused(Reason.TRUNCATED)
     if len(spans) == frames:
         return tuple((span,) for span in spans)
-    first = _from_table(stream, offset, spans) or _from_contents(stream, spans)
+    first = _from_table(stream, offset, spans)
+    if len(first) < frames:
+        first = _from_contents(stream, spans)
     if frames == 1 and len(first) < 2:
         return (spans,)
     if len(first) < frames:
@@ -65,7 +67,7 @@ def _from_table(stream: BinaryIO, offset: int, spans: Sequence[Span]) -> list[in
     """Number of each frame's first fragment by the Basic Offset Table; empty where it cannot be right."""
     stream.seek(offset)
     (length,) = struct.unpack("<4xL", stream.read(_ITEM_HEAD_BYTES))
-    if not 0 < length <= 4 * len(spans):
+    if not 4 <= length <= 4 * len(spans):
         return []
     table = struct.unpack(f"<{length // 4}L", stream.read(length // 4 * 4))
     places = {span.offset - spans[0].offset: number for number, span in enumerate(spans)}

@@ -57,6 +57,12 @@ def test_several_fragments_for_each_frame(table: tuple[int, ...]) -> None:
     assert found(encapsulated(in_pieces(FRAMES), table), 3) == FRAMES
 
 
+@pytest.mark.parametrize("table", [b"\1", b"\1\2\3", b"\0\0\0\0\1"])
+def test_a_table_that_is_not_one(table: bytes) -> None:
+    data = item(table) + encapsulated(in_pieces(FRAMES))[8:]
+    assert found(data, 3) == FRAMES
+
+
 def test_only_the_table_tells_frames_apart_that_have_no_mark() -> None:
     frames = [bytes([n]) * 24 for n in range(3)]
     assert found(encapsulated(in_pieces(frames), (0, 48, 96)), 3) == frames
