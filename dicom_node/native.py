@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 MOSTLY = 0.6
 """Share of grey pixels from which on a picture is grey enough to tell its layout; colour flow may take the rest.
 
-No picture is that grey by chance in a layout that is not its own: it would have to show itself three times."""
+Only pixels that differ from the next count: a flat colour is grey in every layout, and speckle is in its own only."""
+
+
+SPECKLE = 0.05
+"""Share of pixels that have to differ from the next one before anything is told from them."""
 
 
 def contradicts_planes(picture: NDArray[np.unsignedinteger[Any]], by_plane: bool) -> bool:
     """Whether RGB samples [rows, columns, 3] that were read by plane (or by pixel) are grey only the other way.
 
-    A tinted or strongly coloured picture, and a black one, contradict nothing: it cannot be told.
+    A tinted or strongly coloured picture, and a flat one, contradict nothing: it cannot be told.
     """
     declared = picture.reshape(-1, 3)
     other = declared.T.reshape(-1, 3) if by_plane else declared.reshape(3, -1).T
@@ -38,7 +42,14 @@ def is_subsampled(start: bytes) -> bool:
 
 
 def _grey(pixels: NDArray[np.unsignedinteger[Any]]) -> float:
-    """Share of grey pixels among those that are not black; 0 where all are. `pixels`: [pixels, 3]."""
-    lit = pixels.any(axis=1)
-    equal = (pixels[:, 0] == pixels[:, 1]) & (pixels[:, 1] == pixels[:, 2]) & lit
-    return float(equal.sum() / max(1, lit.sum()))
+    """Share of grey pixels among those that differ from the next ones; 0 where hardly any do. `pixels`: [pixels, 3].
+
+    From the third next too: there a flat colour that was stored by pixel comes again when it is read by plane.
+    """
+    if len(pixels) < 4:
+        return 0.0
+    red, green, blue = pixels[:-3].T
+    changing = (pixels[:-3] != pixels[1:-2]).any(axis=1) & (pixels[:-3] != pixels[3:]).any(axis=1)
+    grey = (red == green) & (green == blue) & changing
+    enough = np.count_nonzero(changing) > SPECKLE * len(pixels)
+    return float(np.count_nonzero(grey) / np.count_nonzero(changing)) if enough else 0.0

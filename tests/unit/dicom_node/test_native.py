@@ -20,6 +20,10 @@ GREY = head_phantom(3, shape=(60, 80)).luminance
 RGB = np.repeat(GREY[:, :, None], 3, axis=2)
 DOPPLER = RGB.copy()
 DOPPLER[20:40, 20:60] = (200, 40, 10)
+FLAT = RGB.copy()
+FLAT[5:] = (255, 255, 0)
+FLAT[40:, :, 1] -= GREY[40:] // 2
+"""Saturated flow almost everywhere, as a real object of GE has it (ExplVR_BigEnd.dcm of pydicom)."""
 TINTED = (RGB * np.array([1.0, 0.9, 0.7])).astype(np.uint8)
 ROWS, COLUMNS = GREY.shape
 
@@ -34,7 +38,9 @@ def refusal(dataset: Any, folder: Path) -> Reason:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("picture", [RGB, DOPPLER, TINTED, np.zeros_like(RGB)], ids=["grey", "flow", "tint", "black"])
+@pytest.mark.parametrize(
+    "picture", [RGB, DOPPLER, TINTED, FLAT, np.zeros_like(RGB)], ids=["grey", "flow", "tint", "flat", "black"]
+)
 @pytest.mark.parametrize("by_plane", [0, 1])
 def test_the_declared_layout_is_believed(picture: Any, by_plane: int, tmp_path: Path) -> None:
     data = (np.moveaxis(picture, -1, 0) if by_plane else picture).tobytes()
