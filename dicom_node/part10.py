@@ -13,6 +13,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import BinaryIO, cast
 
 import pydicom
@@ -47,6 +48,7 @@ BINARY_VRS = ("OB", "OW", "OD", "OF", "OL", "OV", "UN")
 NUMBER_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "AT", "SV", "UV")
 
 _log = logging.getLogger(__name__)
+_one_at_a_time = RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +87,25 @@ def untrusted(reason: Reason, what: str) -> Iterator[None]:
     Its warnings are counted and its log is held back, as both quote values. Reading validation is the library's WARN:
     an odd value is kept, not refused. Errors of the file system and of memory are not the object's fault and pass.
     """
-    settings, library_log = pydicom.config.settings, logging.getLogger("pydicom")
-    mode, propagate = settings.reading_validation_mode, library_log.propagate
-    settings.reading_validation_mode, library_log.propagate = pydicom.config.WARN, False
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-        if caught:
-            _log.debug("decode.warnings", extra={"what": what, "count": len(caught)})
-    except (InstanceRefused, MemoryError):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    with _one_at_a_time:  # settings, log and warnings are the process's: two threads would leave them changed
+        settings, library_log = pydicom.config.settings, logging.getLogger("pydicom")
+        mode, propagate = settings.reading_validation_mode, library_log.propagate
+        settings.reading_validation_mode, library_log.propagate = pydicom.config.WARN, False
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                yield
+            if caught:
+                _log.debug("decode.warnings", extra={"what": what, "count": len(caught)})
+        except (InstanceRefused, MemoryError):
             raise
-        # the cause is cut off: its message may quote the value that could not be read
-        raise InstanceRefused(reason, f"({what}: {type(error).__name__})") from None
-    finally:
-        settings.reading_validation_mode, library_log.propagate = mode, propagate
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            # the cause is cut off: its message may quote the value that could not be read
+            raise InstanceRefused(reason, f"({what}: {type(error).__name__})") from None
+        finally:
+            settings.reading_validation_mode, library_log.propagate = mode, propagate
 
 
 def read_part10(path: Path) -> Part10File:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from dicom_node import streams
 from dicom_node.decode import read_instance
 from dicom_node.errors import InstanceRefused
-from dicom_node.part10 import read_part10
+from dicom_node.part10 import read_part10, untrusted
 from inference.domain import Reason
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 
@@ -144,6 +146,20 @@ def test_long_attributes_of_the_standard_are_read(tmp_path: Path) -> None:
     document = os.urandom(3 << 20)
     dataset = us_image(GREY, REGION, EncapsulatedDocument=document)
     assert read_part10(save(dataset, tmp_path / "a.dcm")).header.EncapsulatedDocument == document
+
+
+def test_threads_leave_the_library_as_it_was() -> None:
+    def enter(seconds: float) -> None:
+        with untrusted(Reason.UNREADABLE, "nothing"):
+            time.sleep(seconds)
+
+    first, second = Thread(target=enter, args=(0.1,)), Thread(target=enter, args=(0.3,))
+    first.start()
+    time.sleep(0.05)
+    second.start()
+    first.join()
+    second.join()
+    assert logging.getLogger("pydicom").propagate
 
 
 class TestDeflated:
