@@ -10,10 +10,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.pixels.processing import convert_color_space
 
 from dicom_node.codestream import START_OF_FRAME, jpeg2000_segments, jpeg_segments
 from dicom_node.errors import InstanceRefused
@@ -31,6 +33,11 @@ _ADOBE_TRANSFORM = {0: ColourModel.RGB, 1: ColourModel.YCBCR}
 _JFIF, _ADOBE = 0xE0, 0xEE
 _CODING_STYLE = 0x52
 _TRANSFORMED = frozenset({"YBR_ICT", "YBR_RCT"})
+_GAMUT_SLACK = 32
+_OUTSIDE_GAMUT = 0.05
+"""Share of pixels that are no colour at all from which on a frame is not YBR. Halved chroma makes some, at the edges of
+coloured text; black, which every ultrasound screen is full of, becomes one when RGB is read as YBR."""
+
 _OVER_A_TRANSFORM = _TRANSFORMED | {"RGB", "YBR_FULL_422"}
 
 
@@ -48,6 +55,25 @@ def decode_jpeg(encoded: bytes, photometric: str) -> NDArray[np.uint8]:
         if said is None and photometric == "RGB":
             image.draft("YCbCr", image.size)  # as stored: the decoder takes what bears no mark for YCbCr
         return np.array(image)
+
+
+def rgb_of_ybr(samples: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """YBR_FULL samples as RGB, both [rows, columns, 3] (PS3.3 C.7.6.3.1.2).
+
+    Raises:
+        InstanceRefused: UNSUPPORTED_PHOTOMETRIC: they cannot have been made from RGB, so they are something else.
+    """
+    if samples.dtype == np.uint8 and _share_outside_gamut(samples[::2, ::2]) > _OUTSIDE_GAMUT:
+        raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(the samples are not YBR)")
+    return convert_color_space(samples, "YBR_FULL", "RGB")
+
+
+def _share_outside_gamut(ybr: NDArray[np.unsignedinteger[Any]]) -> float:
+    y, cb, cr = (ybr[..., i].astype(np.float32) for i in range(3))
+    cb, cr = cb - 128, cr - 128
+    rgb = (y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb)
+    outside = [(colour < -_GAMUT_SLACK) | (colour > 255 + _GAMUT_SLACK) for colour in rgb]
+    return float(np.logical_or.reduce(outside).mean())
 
 
 def check_lossless_jpeg(encoded: bytes, photometric: str) -> None:

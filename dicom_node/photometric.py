@@ -53,16 +53,31 @@ def to_picture(samples: Samples, header: Dataset, photometric: str, bits_stored:
     return np.repeat(grey_or_rgb[:, :, None], 3, axis=2)
 
 
-def stored_values(samples: Samples, bits_stored: int, high_bit: int) -> Samples:
-    """The bits from High Bit downwards; what lies beside them (overlays, in objects of old) is no part of the image.
+def stored_values(samples: Samples, bits_stored: int, high_bit: int, overlay_bits: int = 0) -> Samples:
+    """The bits from High Bit downwards. Beside them may only lie overlays, in objects of old (`overlay_bits`).
 
-    PS3.5 8.1.1 and its older text, where High Bit could be anywhere.
+    PS3.5 8.1.1 and its older text, where High Bit could be anywhere. Any other bit that is set there shows that Bits
+    Stored or High Bit is not true, and the values would be cut.
+
+    Raises:
+        InstanceRefused: BAD_PIXEL_DESCRIPTION.
     """
     lowest = high_bit + 1 - bits_stored
-    if lowest == 0 and bits_stored == samples.dtype.itemsize * 8:
+    allocated = samples.dtype.itemsize * 8
+    if lowest == 0 and bits_stored == allocated:
         return samples
+    stored = (2**bits_stored - 1) << lowest
+    nobodys = (2**allocated - 1) & ~stored & ~overlay_bits
+    if (samples & nobodys).any():
+        raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(bits are set beside the stored ones)")
     values: Samples = (samples >> lowest) & (2**bits_stored - 1)
     return values
+
+
+def overlay_bits(header: Dataset) -> int:
+    """The bits of a sample that overlays lie in: a mask. Overlay Bit Position (60xx,0102) names each (PS3.3 C.9.2)."""
+    positions = (header.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
+    return sum({1 << p.value for p in positions if p is not None and isinstance(p.value, int) and 0 <= p.value < 16})
 
 
 def _check_modality(header: Dataset) -> None:
@@ -114,6 +129,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _to_8_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    if bits == 8 and values.dtype == np.uint8:
+        return values
     white = float(2**bits - 1)
     scaled = values if bits == 8 else np.rint(values.astype(np.float32) * np.float32(255.0 / white))
     grey: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)

@@ -13,10 +13,10 @@ from dicom_node.encapsulated import as_pixel_data, find_frames, read_frame
 from dicom_node.errors import InstanceRefused
 from dicom_node.fragments import Span
 from dicom_node.frame_checks import LOSSY_JPEG, check_frame
-from dicom_node.frame_colour import decode_jpeg, jpeg_2000_photometric
+from dicom_node.frame_colour import decode_jpeg, jpeg_2000_photometric, rgb_of_ybr
 from dicom_node.native import contradicts_planes, is_subsampled
 from dicom_node.part10 import Part10File, PixelElement, untrusted
-from dicom_node.photometric import Samples, stored_values
+from dicom_node.photometric import Samples, overlay_bits, stored_values
 from dicom_node.pixel_description import PixelDescription
 from dicom_node.transfer_syntaxes import DECODERS, decoder_of
 from inference.domain import Reason
@@ -68,7 +68,7 @@ class StoredPixels:
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(decoded size differs)")
         if what.samples == 3 and photometric != "RGB":
             raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(in this transfer syntax)")
-        return stored_values(samples, what.bits_stored, what.high_bit)
+        return stored_values(samples, what.bits_stored, what.high_bit, overlay_bits(self.file.header))
 
     def _native(self, number: int) -> tuple[Samples, str]:
         """Samples as stored and their colours after decoding."""
@@ -113,14 +113,17 @@ class StoredPixels:
             "pixel_representation": 0,
             "pixel_keyword": "PixelData",
             "pixel_vr": self.element.vr,
-            "correct_unused_bits": False,  # `stored_values` does, and knows High Bit
+            # unused bits and YBR are judged before they are cut off or converted
+            "correct_unused_bits": False,
+            "raw": True,
         }
         if what.samples == 3:
             # it orders native samples; a compressed frame has an order of its own, whatever was copied along
             options["planar_configuration"] = what.planar_configuration if self.element.length is not None else 0
         decoder, (_, plugin) = decoder_of(syntax), DECODERS[syntax]
         samples, found = decoder.as_array(source, index=number - 1, decoding_plugin=plugin, **options)
-        return samples, str(found["photometric_interpretation"])
+        decoded = str(found["photometric_interpretation"])
+        return (rgb_of_ybr(samples), "RGB") if decoded in ("YBR_FULL", "YBR_FULL_422") else (samples, decoded)
 
     @cached_property
     def _frames(self) -> tuple[tuple[Span, ...], ...]:

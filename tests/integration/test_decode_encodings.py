@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.encaps import get_frame
+from pydicom.pixels.processing import convert_color_space
 
 from dicom_node.codestream import without_application_segments
 from dicom_node.comparison import same_content
@@ -110,7 +111,8 @@ class TestJpegLossless:
     def test_a_marker_that_agrees_with_the_header_changes_nothing(
         self, segment: bytes, photometric: str, tmp_path: Path
     ) -> None:
-        path = encode(us_image(self.NOISE, PhotometricInterpretation=photometric), "jpeg_lossless_sv1", tmp_path)
+        samples = self.NOISE if photometric == "RGB" else convert_color_space(self.NOISE, "RGB", "YBR_FULL")
+        path = encode(us_image(samples, PhotometricInterpretation=photometric), "jpeg_lossless_sv1", tmp_path)
         before = read_instance(path).display(1)
         dataset = dcmread(path)
         bare = without_application_segments(get_frame(dataset.PixelData, 0, number_of_frames=1))

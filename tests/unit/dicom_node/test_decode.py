@@ -265,6 +265,7 @@ class TestColour:
         stored = RNG.integers(0, 2**bits, (20, 30), dtype=np.uint16)
         plain = us_image(stored, BitsStored=bits, HighBit=bits - 1)
         overlaid = us_image(stored | np.uint16(0x8000), BitsStored=bits, HighBit=bits - 1)
+        overlaid.add_new(0x60020102, "US", 15)
         expected = display(plain, tmp_path)
         np.testing.assert_array_equal(display(overlaid, tmp_path), expected)
         if bits == 8:
@@ -274,9 +275,21 @@ class TestColour:
         stored = RNG.integers(0, 4096, (20, 30), dtype=np.uint16)
         expected = display(us_image(stored, BitsStored=12, HighBit=11), tmp_path)
         moved = us_image((stored << 4) | np.uint16(0b1011), BitsStored=12, HighBit=15)
+        for number, position in enumerate((0, 1, 3)):
+            moved.add_new(0x60000102 + 0x20000 * number, "US", position)
         np.testing.assert_array_equal(display(moved, tmp_path), expected)
         moved.compress(RLELossless, generate_instance_uid=False)
         np.testing.assert_array_equal(display(moved, tmp_path), expected)
+
+    @pytest.mark.parametrize(("bits", "high_bit", "set_bit"), [(8, 7, 8), (12, 11, 15), (12, 15, 0), (9, 8, 12)])
+    def test_bits_beside_the_stored_ones_that_no_overlay_has_named(
+        self, bits: int, high_bit: int, set_bit: int, tmp_path: Path
+    ) -> None:
+        samples = np.zeros((20, 30), np.uint16)
+        samples[3, 4] = 1 << set_bit
+        dataset = us_image(samples, BitsStored=bits, HighBit=high_bit)
+        dataset.add_new(0x60000102, "US", 13)
+        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.BAD_PIXEL_DESCRIPTION
 
     def test_high_bit_of_a_frame_that_has_its_own_depth_is_not_guessed(self, tmp_path: Path) -> None:
         dataset = us_image(np.zeros((20, 30), np.uint16), BitsStored=12, HighBit=11)
@@ -294,6 +307,7 @@ class TestColour:
         lut = RNG.integers(0, 65536, (256, 3), dtype=np.uint16)
         indices = GREY.astype(np.uint16) | np.uint16(0x4000)
         dataset = us_palette(indices, lut, BitsStored=8, HighBit=7)
+        dataset.add_new(0x60000102, "US", 14)
         np.testing.assert_array_equal(display(dataset, tmp_path), (lut >> 8)[GREY])
 
     def test_8_bits_are_the_screen_and_ignore_a_window(self, tmp_path: Path) -> None:
@@ -412,6 +426,17 @@ class TestRefusals:
             b"\x28\x00\x10\x00" + vr_and_value,
         )
         assert refusal(path) in {Reason.BAD_PIXEL_DESCRIPTION, Reason.UNREADABLE, Reason.TRUNCATED}
+
+    @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
+    @pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless])
+    def test_rgb_that_calls_itself_ybr_leaves_the_colours_of_a_screen(
+        self, photometric: str, syntax: str | None, tmp_path: Path
+    ) -> None:
+        dataset = us_image(np.repeat(GREY[:, :, None] // 3, 3, axis=2))
+        if syntax is not None:
+            dataset.compress(syntax, generate_instance_uid=False)
+        dataset.PhotometricInterpretation = photometric
+        assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.UNSUPPORTED_PHOTOMETRIC
 
     @pytest.mark.parametrize("photometric", ["HSV", "ARGB", "YBR_PARTIAL_420", "CMYK"])
     def test_unsupported_photometric(self, photometric: str, tmp_path: Path) -> None:
