@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import InstanceRefused
 from inference.domain import Reason
 
-MAXIMUM_FRAME_PIXELS = 4096 * 2560
-"""A 4K screen and some more, at most 0.9 GB while it is looked at; a larger frame is damage or an attack."""
+MAXIMUM_FRAME_PIXELS = 4096 * 2160
+"""A 4K screen (17:9), at most 0.9 GB while it is looked at; a larger frame is damage or an attack."""
 
 MAXIMUM_FRAMES = 100_000
 
