@@ -36,7 +36,8 @@ _TRANSFORMED = frozenset({"YBR_ICT", "YBR_RCT"})
 _GAMUT_SLACK = 32
 _OUTSIDE_GAMUT = 0.05
 """Share of pixels that are no colour at all from which on a frame is not YBR. Halved chroma makes some, at the edges of
-coloured text; black, which every ultrasound screen is full of, becomes one when RGB is read as YBR."""
+coloured text; dark greys, which every ultrasound screen is full of, become such when RGB is read as YBR. Three zeros do
+not count: they are no colour of YBR either, and what is left where somebody blanked a name."""
 
 _OVER_A_TRANSFORM = _TRANSFORMED | {"RGB", "YBR_FULL_422"}
 
@@ -73,7 +74,8 @@ def _share_outside_gamut(ybr: NDArray[np.unsignedinteger[Any]]) -> float:
     cb, cr = cb - 128, cr - 128
     rgb = (y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb)
     outside = [(colour < -_GAMUT_SLACK) | (colour > 255 + _GAMUT_SLACK) for colour in rgb]
-    return float(np.logical_or.reduce(outside).mean())
+    counted = ybr.any(axis=2)
+    return float(np.logical_or.reduce(outside)[counted].mean()) if counted.any() else 0.0
 
 
 def check_lossless_jpeg(encoded: bytes, photometric: str) -> None:

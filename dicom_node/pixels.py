@@ -136,8 +136,17 @@ class StoredPixels:
         needed = self.description.frame_bytes * self.description.frames
         if self.file.stream_size - self.element.offset < length or length < needed:
             raise InstanceRefused(Reason.TRUNCATED)
-        if length > needed + PADDING_BYTES and not self._is_unsubsampled:
+        if length > needed + PADDING_BYTES and not (self._is_unsubsampled or self._is_padded(length - needed)):
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(there is more pixel data than the header describes)")
+
+    def _is_padded(self, surplus: int) -> bool:
+        """Zeros, and fewer bytes than one more row or column would have."""
+        what = self.description
+        if surplus >= min(what.rows, what.columns) * what.samples * what.bits_allocated // 8:
+            return False
+        with self.file.open() as stream:
+            stream.seek(self.element.offset + what.frame_bytes * what.frames)
+            return not any(stream.read(surplus))
 
     @cached_property
     def _is_unsubsampled(self) -> bool:

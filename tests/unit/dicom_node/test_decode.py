@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filewriter import dcmwrite
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     MPEG4HP41,
     DeflatedExplicitVRLittleEndian,
@@ -437,6 +438,12 @@ class TestRefusals:
             dataset.compress(syntax, generate_instance_uid=False)
         dataset.PhotometricInterpretation = photometric
         assert refusal(save(dataset, tmp_path / "a.dcm")) is Reason.UNSUPPORTED_PHOTOMETRIC
+
+    def test_zeros_where_a_name_was_blanked_are_no_evidence(self, tmp_path: Path) -> None:
+        ybr = convert_color_space(np.repeat(GREY[:, :, None], 3, axis=2), "RGB", "YBR_FULL")
+        ybr[:10] = 0
+        shown = display(us_image(ybr, PhotometricInterpretation="YBR_FULL"), tmp_path)
+        np.testing.assert_allclose(shown[10:, :, 0], GREY[10:], atol=1)
 
     @pytest.mark.parametrize("photometric", ["HSV", "ARGB", "YBR_PARTIAL_420", "CMYK"])
     def test_unsupported_photometric(self, photometric: str, tmp_path: Path) -> None:

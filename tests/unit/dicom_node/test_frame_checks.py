@@ -125,6 +125,7 @@ def test_a_run_length_encoded_frame_says_nothing_and_may_carry_overlays(tmp_path
     pixels = grey(12)
     plain = us_image(pixels, BitsStored=12, HighBit=11)
     overlaid = us_image(pixels | np.uint16(0x8000), BitsStored=12, HighBit=11)
+    overlaid.add_new(0x60000102, "US", 15)
     overlaid.compress(RLELossless, generate_instance_uid=False)
     expected = read_instance(save(plain, tmp_path / "a.dcm")).display(1)
     np.testing.assert_array_equal(read_instance(save(overlaid, tmp_path / "b.dcm")).display(1), expected)

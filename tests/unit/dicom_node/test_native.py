@@ -101,11 +101,17 @@ def test_more_pixel_data_than_declared(change: dict[str, Any], tmp_path: Path) -
     assert refusal(us_multiframe(np.stack([GREY] * 8), **change), tmp_path) is Reason.BAD_PIXEL_DESCRIPTION
 
 
-def test_one_byte_of_padding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("surplus", [1, 3, 9, 57])
+def test_padding_of_zeros_shorter_than_any_row_or_column(surplus: int, tmp_path: Path) -> None:
     odd = GREY[:59, :79]
-    np.testing.assert_array_equal(shown(us_image(odd), tmp_path)[:, :, 0], odd)
-    two = us_image(odd, PixelData=odd.tobytes() + b"\0\0\0")
-    assert refusal(two, tmp_path) is Reason.BAD_PIXEL_DESCRIPTION
+    padded = us_image(odd, PixelData=odd.tobytes() + bytes(surplus))
+    np.testing.assert_array_equal(shown(padded, tmp_path)[:, :, 0], odd)
+
+
+@pytest.mark.parametrize("surplus", [bytes(59), b"\0\0\x01"], ids=["as long as a column", "not zero"])
+def test_more_than_padding(surplus: bytes, tmp_path: Path) -> None:
+    odd = GREY[:59, :79]
+    assert refusal(us_image(odd, PixelData=odd.tobytes() + surplus), tmp_path) is Reason.BAD_PIXEL_DESCRIPTION
 
 
 @pytest.mark.parametrize("spelling", [b"rgb ", b"Rgb ", b" RGB"])
