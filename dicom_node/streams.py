@@ -172,12 +172,12 @@ def _inflate(path: Path, offset: int, target: BinaryIO) -> int:
         source.seek(offset)
         while not inflater.eof:
             packed = inflater.unconsumed_tail or source.read(PIECE_BYTES)
-            if not packed:
-                raise InstanceRefused(Reason.TRUNCATED)
             try:
-                piece = inflater.decompress(packed, PIECE_BYTES)
+                piece = inflater.decompress(packed, PIECE_BYTES)  # may have taken all there is, and hold some back
             except zlib.error:
                 raise InstanceRefused(Reason.UNREADABLE, "(the deflated data set is damaged)") from None
+            if not packed and not piece and not inflater.eof:
+                raise InstanceRefused(Reason.TRUNCATED)
             size += len(piece)
             if size > MAXIMUM_INFLATED_BYTES:
                 raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 1 GiB)")

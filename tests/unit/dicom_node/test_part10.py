@@ -19,6 +19,7 @@ from dicom_node import streams
 from dicom_node.decode import read_instance
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import read_part10, untrusted
+from dicom_node.streams import InflatedFile
 from inference.domain import Reason
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 
@@ -209,6 +210,22 @@ class TestDeflated:
         with pytest.raises(InstanceRefused) as caught:
             read_part10(self.cine(3, tmp_path))
         assert caught.value.reason is Reason.BAD_PIXEL_DESCRIPTION
+
+    @pytest.mark.parametrize("over", [0, 1, 5, 100, 195, 257, 258, 300])
+    def test_the_last_bytes_come_out_when_nothing_more_goes_in(self, over: int, tmp_path: Path) -> None:
+        """Zlib takes the whole of a run of zeros before it has given all of it, where a piece is full."""
+        content = bytes(streams.PIECE_BYTES + over)
+        packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+        path = tmp_path / "a.deflated"
+        path.write_bytes(packer.compress(content) + packer.flush())
+        assert InflatedFile(path, 0).open().read() == content
+
+    def test_a_stream_that_breaks_off_is_truncated(self, tmp_path: Path) -> None:
+        path = self.cine(3, tmp_path)
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(InstanceRefused) as caught:
+            read_part10(path)
+        assert caught.value.reason is Reason.TRUNCATED
 
     def test_a_large_file_that_only_says_deflated_is_not_read_whole(self, tmp_path: Path) -> None:
         path = self.cine(3, tmp_path)
