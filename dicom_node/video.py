@@ -9,7 +9,8 @@ stream names, BT.601 and limited where it names none. Grey stays grey, and level
 recorded, within what 8-bit YCbCr can keep: four grey levels.
 
 OpenCV does not ask whether the scaler did its work. Where it refuses (interlaced frames, unknown matrices), the picture
-is memory as it was found, which may hold another patient. So all memory is filled with a pattern first.
+is memory as it was found, which may hold another patient, and from the second picture on it is the one before. So new
+memory is filled with a pattern, and a picture that is the one before, byte for byte, is decoded again into new memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from threading import RLock
 from typing import cast
 
@@ -79,6 +81,7 @@ class VideoPixels:
         self._capture: cv2.VideoCapture | None = None
         self._stream: FragmentStream | None = None
         self._passed = 0
+        self._shown = b""
 
     def check_extent(self) -> None:
         """Read the video through once without decoding: what it is, and how many frames. To be called before `samples`.
@@ -115,15 +118,26 @@ class VideoPixels:
         if not 1 <= number <= self.description.frames:
             raise ValueError(f"frame {number} of {self.description.frames}")
         with untrusted(Reason.PIXELS_UNDECODABLE, "video"), _ffmpeg(self._container):
-            capture = self._capture
-            if capture is None or number <= self._passed:
-                self._capture, self._stream = self._open(CAPTURE_PARAMETERS)
-                self._passed, capture = 0, self._capture
-            self._skip_to(number, capture)
-            ok, picture = capture.retrieve()
-        if not ok or picture is None or (picture == UNWRITTEN).all():
+            picture, seen_before = self._retrieve(number)
+            if seen_before:  # frozen, or not converted: from the first frame on into new memory, which tells
+                picture, _ = self._retrieve(number)
+        if (picture == UNWRITTEN).all():
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the colours of this video are not converted here)")
         return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+    def _retrieve(self, number: int) -> tuple[Samples, bool]:
+        """Frame `number` as OpenCV shows it, uint8 BGR [rows, columns, 3], and whether its memory held just that.
+
+        That memory is new after every opening, and holds the last picture that was retrieved from then on.
+        """
+        capture = self._capture
+        if capture is None or number <= self._passed:
+            self._capture, self._stream = self._open(CAPTURE_PARAMETERS)
+            self._passed, self._shown, capture = 0, b"", self._capture
+        self._skip_to(number, capture)
+        picture = np.asarray(capture.retrieve()[1], np.uint8)
+        before, self._shown = self._shown, sha256(picture.data).digest()
+        return picture, self._shown == before
 
     @cached_property
     def _fragments(self) -> tuple[Span, ...]:

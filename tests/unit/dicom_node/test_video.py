@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,16 @@ class TestSampleAspect:
         assert aspect_of(stream(name), syntax_of(name), tmp_path) is None
 
 
+def fields_from(number: int) -> bytes:
+    """H.264 that says by picture timing messages (H.264 D.1.3) that frames from `number` on are fields."""
+    options = (("crf", "8"), ("x264-params", "pic-struct=1:bframes=0:keyint=1:repeat-headers=1"))
+    first, *others = video_stream(cine(), VideoStream("libx264", "h264", options=options)).split(b"\0\0\1\x06\x01")
+    assert len(others) == COUNT
+    for index in range(number - 1, COUNT):  # behind the size, pic_struct: 0 is a frame, 1 a field
+        others[index] = others[index][:1] + bytes([others[index][1] | 0x10]) + others[index][2:]
+    return b"\0\0\1\x06\x01".join([first, *others])
+
+
 class TestPicturesThatAreNotConverted:
     """OpenCV says that it has the picture, and it is whatever lay in memory: here, the head of somebody else."""
 
@@ -225,6 +237,26 @@ class TestPicturesThatAreNotConverted:
         for number in (1, COUNT):
             refused = refusal(tmp_path, video_stream(cine(), MATRICES[name]), syntax=syntax, number=number)
             assert refused.detail == "(the colours of this video are not converted here)"
+
+    @pytest.mark.parametrize("numbers", [range(1, COUNT + 1), [2, COUNT]])
+    def test_some_frames_of_a_video(self, numbers: Sequence[int], tmp_path: Path) -> None:
+        """Fields from frame 7 on, by nothing but a message: OpenCV would show the last that was asked for."""
+        converted = video(tmp_path, fields_from(1 + COUNT))
+        some = video(tmp_path, fields_from(7))
+        for number in numbers:
+            if number < 7:
+                np.testing.assert_array_equal(some.display(number), converted.display(number))
+                continue
+            with pytest.raises(InstanceRefused) as caught:
+                some.display(number)
+            assert caught.value.detail == "(the colours of this video are not converted here)"
+
+    def test_a_frozen_picture_is_one_that_was_converted(self, tmp_path: Path) -> None:
+        frozen = np.repeat(cine()[:1], COUNT, axis=0)
+        alike = VideoStream("libx264", "mp4", options=(("x264-params", "qp=10:keyint=1"),))
+        shown = [f.luminance for f in video(tmp_path, video_stream(frozen, alike)).frames(range(1, COUNT + 1))]
+        assert all(np.array_equal(one, other) for one, other in pairwise(shown))
+        assert np.abs(shown[0].astype(int) - frozen[0]).mean() < 3
 
     def shown_before(self, folder: Path) -> None:
         list(video(folder).frames(range(1, COUNT + 1)))
