@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from dicom_node.errors import Refused
 from dicom_node.part10 import convert
-from dicom_node.streams import HeaderBudget, HeaderStream
+from dicom_node.receive.walk import Malformed, TooLong, elements, opened
+from dicom_node.streams import HeaderBudget
 from sr_templates.uids import is_own_object
 
 MAXIMUM_UID_LENGTH = 64
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _UID_PADDING = b"\0 "
-_INFLATED_LIMIT = 4 * 1024 * 1024
-_LARGEST_VALUE = 1024 * 1024
 _LAST_TAG = 0x0020000E  # Series Instance UID; what follows, up to the pixels, is the worker's to read
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence")
-_TAGS: list[BaseTag | int] = [BaseTag(tag_for_keyword(keyword) or 0) for keyword in (*_IDENTITY, *_EQUIPMENT)]
+
+_log = logging.getLogger(__name__)
+
+
+def _tag(keyword: str) -> BaseTag:
+    return BaseTag(tag_for_keyword(keyword) or 0)
+
+
+_SOP_INSTANCE_UID = _tag("SOPInstanceUID")
+_ORIGIN_TAGS = frozenset((_SOP_INSTANCE_UID, *(_tag(keyword) for keyword in _EQUIPMENT)))
+_TAGS = _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
 
 
 class HeaderUnreadable(Refused):
@@ -39,13 +47,17 @@ class HeaderUnreadable(Refused):
 
 @dataclass(frozen=True, slots=True)
 class ObjectHeader:
-    """Identity of an object as its data set has it; UIDs are checked, "" where the data set has none."""
+    """Identity of an object as its data set has it; UIDs are checked, "" where the data set has none.
+
+    Not complete: the data set was not read as far as its Series Instance UID, and may have what is missing here.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
     is_own: bool
+    is_complete: bool = True
 
 
 def is_uid(text: str) -> bool:
@@ -57,59 +69,48 @@ def read_header(path: Path, offset: int, transfer_syntax: UID) -> ObjectHeader:
     """Read the data set that starts at byte `offset` of the file, up to its Series Instance UID.
 
     Elements stand in ascending order (PS3.5 7.1), so nothing behind it is touched; a data set that breaks off later is
-    taken, and refused by name when it is decoded.
+    taken, and refused by name when it is decoded. What stands before it is passed over without being read; where even
+    that would take longer than some seconds (`walk.MAXIMUM_STEPS`, `walk.MAXIMUM_INFLATED_BYTES`), the header says
+    what was found until then and is not complete: a valid object is stored, however long it is.
 
     Raises:
-        HeaderUnreadable: it cannot be parsed as `transfer_syntax`, has more elements, items or values than any real
-            one (`HeaderBudget`), or an identifying UID is not a UID.
+        HeaderUnreadable: it is not laid out as `transfer_syntax` says, or an identifying UID is not a UID.
+        OSError: the file cannot be read.
     """
+    found: dict[BaseTag, RawDataElement] = {}
+    is_complete = True
     try:
-        budget = HeaderBudget()
         with path.open("rb") as file:
             file.seek(offset)
-            stream, size = _inflated(file) if transfer_syntax.is_deflated else (file, path.stat().st_size)
-            dataset = _parse(cast(BinaryIO, HeaderStream(stream, size, budget)), transfer_syntax)
-        sop_class, sop_instance, study, series = (_uid(dataset, keyword) for keyword in _IDENTITY)
-        convert(dataset, budget)
-        return ObjectHeader(sop_class, sop_instance, study, series, is_own_object(dataset))
-    except (HeaderUnreadable, OSError):
-        raise
-    except Exception as error:  # the parser raises whatever a broken data set leads it to
+            for element in elements(opened(file, transfer_syntax), transfer_syntax, _TAGS, _LAST_TAG):
+                found[element.tag] = element
+    except TooLong:
+        is_complete = False
+    except (Malformed, zlib.error) as error:
         raise HeaderUnreadable from error
+    sop_class, sop_instance, study, series = (_uid(found, keyword) for keyword in _IDENTITY)
+    own = is_own_object(_origin(found, transfer_syntax))
+    return ObjectHeader(sop_class, sop_instance, study, series, own, is_complete)
 
 
-def _parse(stream: BinaryIO, transfer_syntax: UID) -> Dataset:
-    return read_dataset(
-        stream,
-        transfer_syntax.is_implicit_VR,
-        transfer_syntax.is_little_endian,
-        stop_when=lambda tag, _vr, _length: tag > _LAST_TAG,
-        defer_size=_LARGEST_VALUE,
-        specific_tags=_TAGS,
-    )
+def _origin(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:
+    """What tells who made the object: its UID, and the equipment where that can be read in little time, as ours can."""
+    dataset = Dataset({tag: element for tag, element in found.items() if tag in _ORIGIN_TAGS})
+    dataset.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian, "iso8859")
+    try:
+        convert(dataset, HeaderBudget())
+    except Exception as error:  # noqa: BLE001  a library converting hostile values, which are the worker's to name
+        _log.debug("receive.equipment_unreadable", extra={"error": type(error).__name__})
+        return Dataset({tag: element for tag, element in found.items() if tag == _SOP_INSTANCE_UID})
+    return dataset
 
 
-def _inflated(stream: BinaryIO) -> tuple[BinaryIO, int]:
-    """The first part of a deflated data set (PS3.5 A.5), never more: the pixels are in the same deflated stream.
-
-    With its length.
-    """
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    header = bytearray()
-    while len(header) < _INFLATED_LIMIT and (block := stream.read(65536)):
-        header += inflater.decompress(block, _INFLATED_LIMIT - len(header))
-    return io.BytesIO(bytes(header)), len(header)
-
-
-def _uid(dataset: Dataset, keyword: str) -> str:
+def _uid(found: Mapping[BaseTag, RawDataElement], keyword: str) -> str:
     """The UID as it stands in the data set, without padding; "" when absent or empty."""
-    element = dataset.get_item(keyword)
-    if element is None or not element.value:
+    element = found.get(_tag(keyword))
+    if element is None or not element.length:
         return ""
-    if isinstance(element, RawDataElement):
-        text = _whole_value(element).rstrip(_UID_PADDING).decode("ascii", "replace")
-    else:
-        text = str(element.value)
+    text = _whole_value(element).rstrip(_UID_PADDING).decode("ascii", "replace")
     if not is_uid(text):
         raise HeaderUnreadable(f"{keyword} is not a UID.")
     return text

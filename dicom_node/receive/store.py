@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
@@ -188,6 +188,8 @@ def _received(part: SpoolFile | None) -> SpoolFile:
 def _checked_header(event: Event, part: SpoolFile) -> ObjectHeader:
     """The header, when it is that of the object which the command and the presentation context announce.
 
+    One that is too long to be read to its end has the command's UIDs where it does not say, and may have no study.
+
     Raises:
         NotStored: it is not.
     """
@@ -200,13 +202,20 @@ def _checked_header(event: Event, part: SpoolFile) -> ObjectHeader:
     if not is_uid(sop_instance_uid):
         raise NotStored(INSTANCE_UID_INVALID)
     header = _header(part, UID(context.transfer_syntax))
+    if not header.is_complete:
+        header = replace(
+            header,
+            sop_class_uid=header.sop_class_uid or sop_class_uid,
+            sop_instance_uid=header.sop_instance_uid or sop_instance_uid,
+        )
+        _log.warning("receive.long_header", extra=log_fields(caller_of(event.assoc)))
     if header.sop_class_uid != sop_class_uid:
         raise NotStored(CLASS_MISMATCH)
     if header.sop_instance_uid != sop_instance_uid:
         raise NotStored(INSTANCE_MISMATCH)
-    if not header.study_instance_uid:
+    if header.is_complete and not header.study_instance_uid:
         raise NotStored(STUDY_UID_MISSING)
-    if not header.series_instance_uid:
+    if header.is_complete and not header.series_instance_uid:
         raise NotStored(SERIES_UID_MISSING)
     return header
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import DatabaseUnavailable
+from dicom_node.receive import walk
 from tests.fakes import FakeRepository
 from tests.receiving import eventually, free_port, receiver_config, receiver_thread
 from tests.scu import Answer, Request, answer_to, associate_request, association, messages, store
@@ -138,6 +139,35 @@ def test_a_deflated_context_with_a_data_set_that_is_not(node: Node) -> None:
 
     assert answer == Answer(0xC000, "The data set cannot be parsed.")
     assert node.files() == []
+
+
+def test_a_header_too_long_to_be_read_to_its_end_is_taken_under_the_names_of_the_command(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MAXIMUM_STEPS", 50)
+    dataset = image(SourceImageSequence=[Dataset() for _ in range(100)])
+    dataset["SourceImageSequence"].is_undefined_length = True
+    request = Request.of(dataset)
+
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, request) == Answer(0x0000, "")
+
+    (stored,) = node.repository.instances
+    assert (stored.sop_class_uid, stored.sop_instance_uid) == (US_IMAGE, request.sop_instance_uid)
+    assert (stored.study_instance_uid, stored.measurable) == ("", True)
+
+
+def test_many_source_images_are_taken(node: Node) -> None:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = US_IMAGE, OTHER_UID
+    dataset = image(SourceImageSequence=[reference] * 20_000)
+    dataset["SourceImageSequence"].is_undefined_length = True
+    reference.is_undefined_length_sequence_item = True
+
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(dataset)) == Answer(0x0000, "")
+
+    assert len(node.repository.instances) == 1
 
 
 def test_truncated_pixel_data_is_taken_for_the_worker_to_name(node: Node) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from dicom_node.receive import walk
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
 from sr_templates.uids import MANUFACTURER, MODEL_NAME, UID_ROOT
 
@@ -166,23 +168,126 @@ def test_a_value_of_absurd_length_is_not_read(tmp_path: Path) -> None:
     assert peak < 8 * 1024 * 1024
 
 
-EMPTY_ITEMS = b"\xfe\xff\x00\xe0\0\0\0\0" * 120_000
+ITEM, ITEM_END, SEQUENCE_END = (b"\xfe\xff" + element + b"\xe0" for element in (b"\0", b"\x0d", b"\xdd"))
+UNDEFINED, NONE = b"\xff\xff\xff\xff", b"\0\0\0\0"
+SOURCE_IMAGES, VENDOR, CONTRIBUTING = b"\x08\x00\x12\x21", b"\x09\x00\x01\x10", b"\x18\x00\x01\xa0"
+IMPLICIT = VENDOR + b"\x04\0\0\0" + bytes(4) + VENDOR + b"FD\0\0" + bytes(0x4446)  # a length that looks like a VR
+REFERENCE = b"\x08\x00\x55\x11UI\x08\x001.2.3.45"
+FOUND = ObjectHeader(US_IMAGE, "1.2.3.4", "1.2.3", "1.2.3.1", is_own=False)
+
+
+def sequence(tag: bytes, items: bytes, vr: bytes = b"SQ") -> bytes:
+    """Of undefined length."""
+    return tag + vr + b"\0\0" + UNDEFINED + items + SEQUENCE_END + NONE
+
+
+def before_the_study(element: bytes) -> bytes:
+    whole = encoded(us_header(), ExplicitVRLittleEndian)
+    place = whole.index(b"\x10\x00\x10\x00PN" if element[:2] < b"\x10\x00" else b"\x20\x00\x0d\x00UI")
+    return whole[:place] + element + whole[place:]
+
+
+def nested(depth: int) -> bytes:
+    return (VENDOR + b"SQ\0\0" + UNDEFINED + ITEM + UNDEFINED) * depth + (ITEM_END + NONE + SEQUENCE_END + NONE) * depth
 
 
 @pytest.mark.parametrize(
-    "sequence",
+    "element",
     [
-        b"\x18\x00\x01\xa0SQ\0\0" + len(EMPTY_ITEMS).to_bytes(4, "little") + EMPTY_ITEMS,
-        b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + EMPTY_ITEMS + b"\xfe\xff\xdd\xe0\0\0\0\0",
+        CONTRIBUTING + b"SQ\0\0" + struct.pack("<L", 960_000) + (ITEM + NONE) * 120_000,
+        sequence(CONTRIBUTING, (ITEM + NONE) * 120_000),
+        sequence(SOURCE_IMAGES, (ITEM + NONE) * 120_000),
+        sequence(SOURCE_IMAGES, (ITEM + UNDEFINED + REFERENCE + REFERENCE + ITEM_END + NONE) * 20_000),
+        sequence(VENDOR, (ITEM + UNDEFINED + REFERENCE * 20 + ITEM_END + NONE) * 3_000),
+        sequence(VENDOR, ITEM + struct.pack("<L", 8_000_000) + bytes(8_000_000), b"OB"),
+        sequence(VENDOR, ITEM + UNDEFINED + IMPLICIT + ITEM_END + NONE, b"UN"),
+        b"".join(struct.pack("<HH2sHL", 9, 0x1000 + n, b"UL", 4, n) for n in range(60_000)),
+        nested(44_000),
+        sequence(CONTRIBUTING, ITEM + UNDEFINED + nested(1_000) + ITEM_END + NONE),
     ],
-    ids=["known length", "unknown length"],
+    ids=[
+        "items of the equipment",
+        "of unknown length",
+        "empty items",
+        "source images",
+        "private items",
+        "private fragments",
+        "implicit items",
+        "private elements",
+        "deep",
+        "deep equipment",
+    ],
 )
-def test_a_hundred_thousand_empty_items_do_not_keep_the_receiver(tmp_path: Path, sequence: bytes) -> None:
-    whole = encoded(us_header(), ExplicitVRLittleEndian)
-    place = whole.index(b"\x20\x00\x0d\x00UI") if sequence[:1] == b"\x18" else whole.index(b"\x10\x00\x10\x00PN")
+def test_whatever_is_valid_is_passed_over(tmp_path: Path, element: bytes) -> None:
+    assert header_of(before_the_study(element), tmp_path) == FOUND
 
+
+def test_what_is_passed_over_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "object.part"
+    path.write_bytes(before_the_study(sequence(SOURCE_IMAGES, ITEM + UNDEFINED + nested(10_000) + ITEM_END + NONE)))
+    tracemalloc.start()
+    try:
+        assert read_header(path, 0, ExplicitVRLittleEndian) == FOUND
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_header_that_is_deflated_is_passed_over(tmp_path: Path) -> None:
+    value = VENDOR + b"OB\0\0" + struct.pack("<L", 20 << 20) + bytes(20 << 20)
+    data = zlib.compress(before_the_study(value), 1)[2:-4]
+    tracemalloc.start()
+    try:
+        assert header_of(data, tmp_path, DeflatedExplicitVRLittleEndian) == FOUND
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("transfer_syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_sequences_of_undefined_length_in_other_encodings(tmp_path: Path, transfer_syntax: UID) -> None:
+    dataset = us_header(SourceImageSequence=[us_header() for _ in range(10)])
+    dataset["SourceImageSequence"].is_undefined_length = True
+    for item in dataset.SourceImageSequence:
+        item.is_undefined_length_sequence_item = True
+
+    assert header_of(encoded(dataset, transfer_syntax), tmp_path, transfer_syntax) == FOUND
+
+
+def test_our_contribution_is_known_in_a_sequence_of_undefined_length(tmp_path: Path) -> None:
+    ours = Dataset()
+    ours.Manufacturer, ours.ManufacturerModelName = MANUFACTURER, MODEL_NAME
+    dataset = us_header(ContributingEquipmentSequence=[ours])
+    dataset["ContributingEquipmentSequence"].is_undefined_length = True
+    ours.is_undefined_length_sequence_item = True
+
+    assert header_of(encoded(dataset, ExplicitVRLittleEndian), tmp_path).is_own
+
+
+def test_a_sequence_that_breaks_off_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(HeaderUnreadable):
-        header_of(whole[:place] + sequence + whole[place:], tmp_path)
+        header_of(encoded(us_header(), ExplicitVRLittleEndian)[:30] + sequence(VENDOR, ITEM + NONE)[:-8], tmp_path)
+
+
+def test_a_header_without_end_is_left_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "object.part"
+    items = (ITEM + NONE) * 3_000_000
+    path.write_bytes(before_the_study(sequence(SOURCE_IMAGES, items)))
+    del items
+    start = time.process_time()
+
+    header = read_header(path, 0, ExplicitVRLittleEndian)
+
+    assert header == ObjectHeader(US_IMAGE, "1.2.3.4", "", "", is_own=False, is_complete=False)
+    assert time.process_time() - start < 10
+
+
+def test_a_deflated_header_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MAXIMUM_INFLATED_BYTES", 1 << 20)
+    value = VENDOR + b"OB\0\0" + struct.pack("<L", 2 << 20) + bytes(2 << 20)
+    data = zlib.compress(before_the_study(value), 1)[2:-4]
+
+    assert not header_of(data, tmp_path, DeflatedExplicitVRLittleEndian).is_complete
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
