@@ -35,7 +35,7 @@ from dicom_node.fragments import FragmentStream, Span, find_fragments
 from dicom_node.part10 import Part10File, PixelElement, untrusted
 from dicom_node.photometric import Samples
 from dicom_node.pixel_description import PixelDescription, describe_size
-from dicom_node.video_headers import VideoHeaders
+from dicom_node.video_headers import VideoHeaders, interlaced
 from inference.domain import Reason
 
 CODECS = "mpeg1video,mpeg2video,h264,hevc"
@@ -82,6 +82,7 @@ class VideoPixels:
         self._stream: FragmentStream | None = None
         self._passed = 0
         self._shown = b""
+        self._fields_allowed = False
 
     def check_extent(self) -> None:
         """Read the video through once without decoding: what it is, and how many frames. To be called before `samples`.
@@ -122,6 +123,8 @@ class VideoPixels:
             if seen_before:  # frozen, or not converted: from the first frame on into new memory, which tells
                 picture, _ = self._retrieve(number)
         if (picture == UNWRITTEN).all():
+            if self._fields_allowed:
+                raise interlaced()
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the colours of this video are not converted here)")
         return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
@@ -170,6 +173,7 @@ class VideoPixels:
             _, packet = capture.retrieve()
             headers.take(packet.reshape(-1).data)
             there += 1
+        self._fields_allowed = headers.fields_allowed
         if stream.failure is not None:
             raise stream.failure
         return there

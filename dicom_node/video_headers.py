@@ -1,14 +1,15 @@
 """What a coded video says about itself: the headers in its packets, read without decoding a picture.
 
 OpenCV shows every frame in the size of the first one, and it cannot show interlaced frames. So a video must keep one
-format from its first packet to its last, and be progressive.
+format from its first packet to its last, and be progressive; in H.264 only its pictures tell that.
 
-Sources: Rec. ITU-T H.262 (MPEG-2) 6.2.2 and 6.2.3, H.264 7.3.2.1, H.265 7.3.2.2 and 7.3.3; all with start codes.
+Sources: Rec. ITU-T H.262 (MPEG-2) 6.2.2 and 6.2.3, H.264 7.3.2.1 and E.1.1, H.265 7.3.2.2 and 7.3.3; with start codes.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from dicom_node.errors import InstanceRefused
 from inference.domain import Reason
@@ -25,21 +26,28 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 134, 135, 
 """Profiles whose sequence parameter sets tell the chroma format (H.264 7.3.2.1.1)."""
 
 
+_CHROMA_420 = (1, 0, 0, 0)
+"""What the other profiles have: 4:2:0 of 8 bits."""
+
+_EXTENDED_ASPECT = 255
+
+
 class VideoHeaders:
     """Takes the packets of one video in turn and refuses the first one that is not as the others are.
 
     `tag`: the codec as OpenCV names it, `b"mpg2"`, `b"h264"` or `b"hevc"`.
+    `fields_allowed`: it is H.264 that may have interlaced frames. Some encoders say so of progressive video.
     """
 
     def __init__(self, tag: bytes) -> None:
         self._look, first = {
             b"mpg2": (self._mpeg2, b"[\xb3\xb5]"),
-            b"h264": (self._parameter_set, b"[\x07\x27\x47\x67]"),
+            b"h264": (self._h264, b"[\x07\x27\x47\x67]"),
             b"hevc": (self._hevc, b"\x42"),
         }[tag]
-        self._progressive = is_frames_only if tag == b"h264" else is_progressive_source
         self._start = re.compile(_START_CODE + first)
-        self._format: dict[int, bytes] = {}
+        self.fields_allowed = False
+        self._format: dict[int, object] = {}
         self._progressive_sequence = False
 
     def take(self, packet: memoryview) -> None:
@@ -56,7 +64,7 @@ class VideoHeaders:
         if not self._format:
             raise InstanceRefused(Reason.PIXELS_UNDECODABLE, "(the video does not begin with its format)")
 
-    def _keep(self, kind: int, said: bytes) -> None:
+    def _keep(self, kind: int, said: object) -> None:
         if self._format.setdefault(kind, said) != said:
             raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the format of the video changes between its frames)")
 
@@ -75,18 +83,21 @@ class VideoHeaders:
         elif kind == _PICTURE and not (self._progressive_sequence or unit[5] & 0x80):
             raise interlaced()
 
-    def _hevc(self, unit: bytes) -> None:
-        """Of the base layer: others are not decoded."""
-        if unit[0] == 33 << 1 and unit[1] >> 3 == 0:
-            self._parameter_set(unit)
-
-    def _parameter_set(self, unit: bytes) -> None:
-        """One for the whole video, byte for byte. It ends with a bit that is set: zeros belong to what follows."""
-        said = unit.rstrip(b"\0")
-        if self._format.get(_SEQUENCE) == said:
-            return
+    def _h264(self, unit: bytes) -> None:
+        """Times, levels and buffers may differ from set to set, sizes, shapes and colours may not."""
+        said = h264_format(unit.replace(b"\0\0\3", b"\0\0"))
+        self.fields_allowed = not said.frames_only
         self._keep(_SEQUENCE, said)
-        if not self._progressive(unit.replace(b"\0\0\3", b"\0\0")):
+
+    def _hevc(self, unit: bytes) -> None:
+        """Of the base layer, as others are not decoded, and byte for byte: what comes before the shape is long.
+
+        It ends with a bit that is set: zeros belong to what follows.
+        """
+        if unit[0] != 33 << 1 or unit[1] >> 3:
+            return
+        self._keep(_SEQUENCE, unit.rstrip(b"\0"))
+        if not is_progressive_source(unit.replace(b"\0\0\3", b"\0\0")):
             raise interlaced()
 
 
@@ -100,13 +111,53 @@ def is_progressive_source(parameter_set: bytes) -> bool:
     return bool(flags & 0x80) or not flags & 0x40
 
 
-def is_frames_only(parameter_set: bytes) -> bool:
-    """frame_mbs_only_flag of a sequence parameter set (H.264 7.3.2.1.1) without emulation prevention bytes."""
+@dataclass(frozen=True)
+class H264Format:
+    """What a sequence parameter set says about the pictures, in the numbers that are coded there."""
+
+    chroma: tuple[int, ...]
+    size: tuple[int, int]
+    frames_only: bool
+    cropping: tuple[int, ...]
+    shape: tuple[int, ...]
+    colours: tuple[int, ...]
+
+
+def h264_format(parameter_set: bytes) -> H264Format:
+    """Of a sequence parameter set (H.264 7.3.2.1.1) without emulation prevention bytes."""
     bits = _Bits(parameter_set[4:])
     bits.unsigned()  # seq_parameter_set_id
-    if parameter_set[1] in _HIGH_PROFILES:
-        _skip_chroma_format(bits)
+    chroma = _chroma_format(bits) if parameter_set[1] in _HIGH_PROFILES else _CHROMA_420
     bits.unsigned()  # log2_max_frame_num_minus4
+    _skip_order(bits)
+    bits.unsigned()  # max_num_ref_frames
+    bits.take(1)
+    size = bits.unsigned(), bits.unsigned()
+    frames_only = bool(bits.take(1))
+    if not frames_only:
+        bits.take(1)  # mb_adaptive_frame_field_flag
+    bits.take(1)  # direct_8x8_inference_flag
+    cropping = tuple(bits.unsigned() for _ in range(4)) if bits.take(1) else (0, 0, 0, 0)
+    shape, colours = _shape_and_colours(bits) if bits.take(1) else ((), ())
+    return H264Format(chroma, size, frames_only, cropping, shape, colours)
+
+
+def _shape_and_colours(bits: _Bits) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sample aspect and video signal type, with which the video usability information begins (H.264 E.1.1)."""
+    shape: tuple[int, ...] = ()
+    if bits.take(1):
+        indicator = bits.take(8)
+        shape = (indicator, bits.take(16), bits.take(16)) if indicator == _EXTENDED_ASPECT else (indicator,)
+    if bits.take(1):
+        bits.take(1)  # overscan_appropriate_flag
+    if not bits.take(1):
+        return shape, ()
+    bits.take(3)  # video_format
+    full_range = bits.take(1)
+    return shape, (full_range, *((bits.take(8), bits.take(8), bits.take(8)) if bits.take(1) else ()))
+
+
+def _skip_order(bits: _Bits) -> None:
     order = bits.unsigned()
     if order == 0:
         bits.unsigned()
@@ -116,25 +167,19 @@ def is_frames_only(parameter_set: bytes) -> bool:
         bits.unsigned()
         for _ in range(bits.unsigned()):
             bits.unsigned()
-    bits.unsigned()  # max_num_ref_frames
-    bits.take(1)
-    bits.unsigned()  # width
-    bits.unsigned()  # height
-    return bool(bits.take(1))
 
 
-def _skip_chroma_format(bits: _Bits) -> None:
-    separate = bits.unsigned()
-    if separate == 3:
-        bits.take(1)
-    bits.unsigned()  # bit depths
-    bits.unsigned()
+def _chroma_format(bits: _Bits) -> tuple[int, ...]:
+    """Chroma format, whether its planes are separate, and the bit depths less 8; skips what stands up to the next."""
+    chroma = bits.unsigned()
+    separate = bits.take(1) if chroma == 3 else 0
+    depths = bits.unsigned(), bits.unsigned()
     bits.take(1)
-    if not bits.take(1):
-        return
-    for index in range(12 if separate == 3 else 8):
-        if bits.take(1):
-            _skip_scaling_list(bits, 16 if index < 6 else 64)
+    if bits.take(1):
+        for index in range(12 if chroma == 3 else 8):
+            if bits.take(1):
+                _skip_scaling_list(bits, 16 if index < 6 else 64)
+    return chroma, separate, *depths
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

@@ -57,6 +57,7 @@ MATRICES = {
     ),
 }
 """What the scaler that OpenCV uses does not know."""
+OTHER_PARAMETERS = ["sps-id=3", "level=4.1", "ref=1:bframes=0", "nal-hrd=vbr:vbv-maxrate=5000:vbv-bufsize=5000"]
 FULL_RANGE = VideoStream("libx264", "mp4", "yuvj420p", (("crf", "8"), ("profile", "high")))
 
 
@@ -93,6 +94,14 @@ def refusal(folder: Path, *fragments: bytes, number: int = 1, **attributes: Any)
 
 
 class TestReading:
+    @pytest.mark.parametrize("container", ["h264", "mp4", "mpegts"])
+    def test_progressive_frames_where_fields_are_allowed(self, container: str, tmp_path: Path) -> None:
+        """Blu-ray wants progressive video to be written so."""
+        options = (*encoders.H264.options, ("x264-params", "fake-interlaced=1"))
+        decoded = video(tmp_path, video_stream(cine(), VideoStream("libx264", container, options=options)))
+        for frame, original in zip(decoded.frames(range(1, COUNT + 1)), cine(), strict=True):
+            assert np.abs(frame.luminance.astype(int) - original).mean() < 3
+
     @pytest.mark.parametrize("name", WRAPPED)
     def test_every_container_gives_every_frame(self, name: str, tmp_path: Path) -> None:
         decoded = video(tmp_path, stream(name), syntax=syntax_of(name))
@@ -282,6 +291,23 @@ class TestOneFormat:
         shaped = video_stream(cine(), WRAPPED["bare H.264"], sample_aspect=Fraction(4, 5))
         refused = refusal(tmp_path, stream("bare H.264") + shaped)
         assert refused.reason is Reason.BAD_PIXEL_DESCRIPTION
+
+    @pytest.mark.parametrize("other", OTHER_PARAMETERS)
+    def test_other_parameters_that_change_no_picture(self, other: str, tmp_path: Path) -> None:
+        said = VideoStream("libx264", "h264", options=(*encoders.H264_BARE.options, ("x264-params", other)))
+        whole = stream("bare H.264") + video_stream(cine(), said)
+        decoded = video(tmp_path, whole, NumberOfFrames=2 * COUNT)
+        for number in (4, COUNT, COUNT + 4, 2 * COUNT):
+            again = luminance(decoded.display(number)).astype(int)
+            assert np.abs(again - cine()[(number - 1) % COUNT]).mean() < 3
+
+    @pytest.mark.parametrize(
+        ("pixels", "other"), [("yuvj420p", ""), ("yuv420p", "colormatrix=bt709"), ("yuv420p", "fake-interlaced=1")]
+    )
+    def test_other_colours_or_fields_later_on(self, pixels: str, other: str, tmp_path: Path) -> None:
+        said = VideoStream("libx264", "h264", pixels, (*encoders.H264_BARE.options, ("x264-params", other)))
+        refused = refusal(tmp_path, stream("bare H.264") + video_stream(cine(), said))
+        assert refused.detail == "(the format of the video changes between its frames)"
 
     def test_another_size_behind_the_last_frame_does_not_matter(self, tmp_path: Path) -> None:
         smaller = video_stream(cine()[:, :48, :64], WRAPPED["bare H.264"])

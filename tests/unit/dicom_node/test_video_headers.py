@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_node.errors import InstanceRefused
-from dicom_node.video_headers import VideoHeaders, is_frames_only, is_progressive_source
+from dicom_node.video_headers import H264Format, VideoHeaders, h264_format, is_progressive_source
 from inference.domain import Reason
 
 START = b"\0\0\1"
@@ -23,14 +23,39 @@ def signed(number: int) -> str:
     return unsigned(2 * number - 1 if number > 0 else -2 * number)
 
 
+def fixed(width: int, *numbers: int) -> str:
+    return "".join(f"{number:0{width}b}" for number in numbers)
+
+
 @st.composite
-def parameter_sets(draw: st.DrawFn) -> tuple[bytes, bool]:
-    """A sequence parameter set of H.264 (7.3.2.1.1) as far as frame_mbs_only_flag, and that flag."""
-    small = st.integers(0, 40)
-    profile = draw(st.sampled_from([66, 77, 88, 100, 110, 122, 244]))
+def formats(draw: st.DrawFn) -> H264Format:
+    number, byte = st.integers(0, 100), st.integers(0, 255)
+    chroma = draw(st.integers(0, 3))
+    aspects = st.one_of(
+        st.just(()),
+        st.tuples(st.integers(0, 254)),
+        st.tuples(st.just(255), st.integers(0, 65535), st.integers(0, 65535)),
+    )
+    return H264Format(
+        chroma=(chroma, draw(st.integers(0, 1)) if chroma == 3 else 0, draw(st.integers(0, 6)), 2),
+        size=(draw(number), draw(number)),
+        frames_only=draw(st.booleans()),
+        cropping=draw(st.one_of(st.just((0, 0, 0, 0)), st.tuples(number, number, number, number))),
+        shape=draw(aspects),
+        colours=draw(
+            st.one_of(st.just(()), st.tuples(st.integers(0, 1)), st.tuples(st.integers(0, 1), byte, byte, byte))
+        ),
+    )
+
+
+@st.composite
+def parameter_sets(draw: st.DrawFn, said: H264Format) -> bytes:
+    """A sequence parameter set of H.264 (7.3.2.1.1) that says this, and what it likes of all the rest."""
+    small, flag = st.integers(0, 40), st.sampled_from("01")
+    profile = draw(st.sampled_from([100, 110, 122, 244] if said.chroma != (1, 0, 0, 0) else [66, 77, 88]))
     bits = unsigned(draw(st.integers(0, 31)))
     if profile >= 100:
-        bits += draw(chroma_formats())
+        bits += draw(chroma_formats(said.chroma))
     bits += unsigned(draw(small))
     order = draw(st.integers(0, 2))
     bits += unsigned(order)
@@ -39,16 +64,27 @@ def parameter_sets(draw: st.DrawFn) -> tuple[bytes, bool]:
     elif order == 1:
         offsets = draw(st.lists(st.integers(-50, 50), max_size=5))
         bits += "1" + signed(-3) + signed(5) + unsigned(len(offsets)) + "".join(map(signed, offsets))
-    frames_only = draw(st.booleans())
-    bits += unsigned(draw(small)) + "0" + unsigned(draw(small)) + unsigned(draw(small)) + str(int(frames_only))
+    bits += unsigned(draw(small)) + draw(flag) + "".join(map(unsigned, said.size))
+    bits += ("1" if said.frames_only else "0" + draw(flag)) + draw(flag)
+    bits += "1" + "".join(map(unsigned, said.cropping)) if any(said.cropping) else "0"
+    bits += "1" + usability(said, "0" + draw(st.text("01", max_size=60)), draw(st.sampled_from(["0", "10", "11"])))
     bits += "1" + "0" * (-(len(bits) + 1) % 8)
-    return bytes([0x67, profile, 0, 40]) + int(bits, 2).to_bytes(len(bits) // 8, "big"), frames_only
+    return bytes([0x67, profile, 0, draw(st.integers(10, 52))]) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def usability(said: H264Format, times: str, overscan: str) -> str:
+    """Video usability information, H.264 E.1.1; `times`: what follows the colours."""
+    aspect = "1" + fixed(8, said.shape[0]) + fixed(16, *said.shape[1:]) if said.shape else "0"
+    if not said.colours:
+        return aspect + overscan + "0" + times
+    full_range, *matrix = said.colours
+    return aspect + overscan + "1101" + str(full_range) + ("1" + fixed(8, *matrix) if matrix else "0") + times
 
 
 @st.composite
-def chroma_formats(draw: st.DrawFn) -> str:
-    chroma = draw(st.integers(0, 3))
-    bits = unsigned(chroma) + ("1" if chroma == 3 else "") + unsigned(0) + unsigned(2) + "0"
+def chroma_formats(draw: st.DrawFn, said: tuple[int, ...]) -> str:
+    chroma, separate, *depths = said
+    bits = unsigned(chroma) + (str(separate) if chroma == 3 else "") + "".join(map(unsigned, depths)) + "0"
     if not draw(st.booleans()):
         return bits + "0"
     bits += "1"
@@ -65,10 +101,16 @@ def chroma_formats(draw: st.DrawFn) -> str:
     return bits
 
 
-@given(parameter_sets())
-def test_whether_an_h264_video_has_frames_only(case: tuple[bytes, bool]) -> None:
-    data, frames_only = case
-    assert is_frames_only(data) is frames_only
+@given(formats(), st.data())
+def test_what_an_h264_parameter_set_says(said: H264Format, data: st.DataObject) -> None:
+    assert h264_format(data.draw(parameter_sets(said))) == said
+
+
+def test_h264_without_usability_information() -> None:
+    bits = "1" * 2 + unsigned(2) + unsigned(1) + "0" + unsigned(5) + unsigned(3) + "1100" + "1"
+    bits += "0" * (-len(bits) % 8)
+    data = bytes([0x67, 66, 0, 40]) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    assert h264_format(data) == H264Format((1, 0, 0, 0), (5, 3), True, (0, 0, 0, 0), (), ())
 
 
 @given(st.binary(max_size=40))
