@@ -337,7 +337,7 @@ class TestTheProcessAfterwards:
         assert caught.value.reason is Reason.UNSUPPORTED_TRANSFER_SYNTAX
 
     def test_videos_in_two_threads(self, tmp_path: Path) -> None:
-        decoded = [video(tmp_path) for _ in range(2)]
+        decoded = [video(tmp_path), read_instance(tmp_path / "video.dcm")]
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(lambda one: [one.display(n) for n in range(1, COUNT + 1)], decoded)
         np.testing.assert_array_equal(first, second)
