@@ -21,6 +21,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import dcmread, read_dataset, read_sequence
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -38,8 +39,8 @@ PIXEL_DATA = Tag(0x7FE0, 0x0010)
 PIXEL_DATA_GROUP = 0x7FE0
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
-DEFERRED_BYTES = 1 << 20
-"""Longer values are read only when it is known that somebody wants them."""
+DEFERRED_BYTES = 1 << 16
+"""Longer values are read only when it is known that somebody wants them: private ones never are."""
 MAXIMUM_TEXT_BYTES = 4 << 20
 """Of one attribute that is text or numbers; the times of 100,000 frames take half of it."""
 UNKNOWN_STAYS_UNKNOWN_BYTES = 0xFFFF
@@ -245,7 +246,7 @@ def _read_inflated(stream: HeaderStream, meta: FileMetaDataset) -> FileDataset:
 def convert(dataset: Dataset, budget: HeaderBudget, stream: BinaryIO | None = None) -> None:
     """Convert every raw value now, within the budget; one that cannot be converted stays as bytes (UN).
 
-    So no later reader trips, or waits. Private attributes go: nothing here reads them, and they can be large. `stream`
+    So no later reader trips, or waits. Private attributes go unconverted: nobody here wants them. `stream`
     gives values that were passed over as too long to be read without need (`DEFERRED_BYTES`).
 
     Raises:
@@ -259,7 +260,9 @@ def convert(dataset: Dataset, budget: HeaderBudget, stream: BinaryIO | None = No
             raw = found
             if found.value is None and found.length:
                 dataset[tag] = raw = found._replace(value=_passed_over(found, stream))
-            _check_value(raw, dataset, budget)
+            items = _check_value(raw, dataset, budget)
+            if items is not None:  # parsed once is enough
+                dataset[tag] = DataElement(tag, "SQ", items, raw.value_tell, already_converted=True)
         try:
             element = dataset[tag]
         except Exception as error:  # noqa: BLE001  a library converting a hostile value; kept as bytes and counted
@@ -279,32 +282,33 @@ def _passed_over(raw: RawDataElement, stream: BinaryIO | None) -> bytes:
     return stream.read(raw.length)
 
 
-def _check_value(raw: RawDataElement, dataset: Dataset, budget: HeaderBudget) -> None:
-    """Take from the budget what the library is about to make of these bytes."""
+def _check_value(raw: RawDataElement, dataset: Dataset, budget: HeaderBudget) -> Sequence | None:
+    """Take from the budget what the library is about to make of these bytes. The items, where they are a sequence."""
     value, vr = raw.value or b"", str(raw.VR)
     if raw.VR is None or (vr == "UN" and len(value) < UNKNOWN_STAYS_UNKNOWN_BYTES):
         vr = str(dictionary_VR(raw.tag)) if dictionary_has_tag(raw.tag) else "UN"
     if vr == "SQ":
-        _count_items(raw, value, dataset, budget)
-        return
+        return _items(raw, value, dataset, budget)
     if not any(kind in vr for kind in BINARY_VRS):
         if len(value) > MAXIMUM_TEXT_BYTES:
             budget.refuse("an attribute of the header is too long")
         numbers = any(kind in vr for kind in NUMBER_VRS)
         # an escape sequence (ISO 2022) is a string of its own to the library
         budget.spend_values(len(value) // 2 if numbers else 1 + value.count(b"\\") + value.count(b"\x1b"))
+    return None
 
 
-def _count_items(raw: RawDataElement, value: bytes, dataset: Dataset, budget: HeaderBudget) -> None:
-    """Parse a sequence once for the budget's sake; what it means is the library's to say, when it does so again."""
+def _items(raw: RawDataElement, value: bytes, dataset: Dataset, budget: HeaderBudget) -> Sequence | None:
+    """Parse a sequence within the budget; None where it cannot be, which the library says again when it converts."""
     stream = cast(BinaryIO, HeaderStream(io.BytesIO(value), len(value), budget))
     encoding = dataset.original_character_set or "iso8859"
     try:
-        read_sequence(stream, raw.is_implicit_VR, raw.is_little_endian, len(value), encoding)
+        return read_sequence(stream, raw.is_implicit_VR, raw.is_little_endian, len(value), encoding)
     except Exception as error:  # noqa: BLE001  a library reading hostile items; it will trip again where it counts
         if budget.refusal is not None:
             raise budget.refusal from None
         _log.debug("decode.unconvertible", extra={"tag": str(raw.tag), "error": type(error).__name__})
+        return None
 
 
 def _unknown(tag: BaseTag, value: bytes) -> DataElement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import struct
 import time
 import tracemalloc
 import zlib
@@ -89,7 +90,7 @@ def test_a_small_deflated_file_of_many_items_takes_little_time(tmp_path: Path) -
     assert path.stat().st_size < 20_000
     start = time.process_time()
     assert "too many elements" in refused(path)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 8
 
 
 SIX_SEQUENCES = (
@@ -106,6 +107,27 @@ def test_a_header_of_many_items_that_is_honest(tmp_path: Path) -> None:
     items = ITEM * 20_000
     header = read_part10(with_element(REFERENCED_IMAGES + b"SQ\0\0" + length(items) + items, tmp_path)).header
     assert len(header.ReferencedImageSequence) == 20_000
+
+
+def test_many_references_to_other_images(tmp_path: Path) -> None:
+    reference = b"\x08\x00\x50\x11UI\x08\x001.2.3.45\x08\x00\x55\x11UI\x08\x001.2.3.67"
+    items = (ITEM[:4] + length(reference) + reference) * 20_000
+    header = read_part10(with_element(REFERENCED_IMAGES + b"SQ\0\0" + length(items) + items, tmp_path)).header
+    assert len(header.ReferencedImageSequence) == 20_000
+    assert header.ReferencedImageSequence[-1].ReferencedSOPInstanceUID == "1.2.3.67"
+
+
+def test_many_small_private_attributes(tmp_path: Path) -> None:
+    tags = (struct.pack("<HH", 9, 0x1000 + n) for n in range(56_320))
+    header = read_part10(with_element(b"".join(tag + b"UL\x04\0\1\0\0\0" for tag in tags), tmp_path)).header
+    assert not any(element.tag.is_private for element in header)
+
+
+def test_long_private_attributes_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAXIMUM_HEADER_BYTES", 1 << 20)
+    tags = (struct.pack("<HH", 9, 0x1000 + n) for n in range(4))
+    value = bytes(900_000)
+    read_part10(with_element(b"".join(tag + b"OB\0\0" + length(value) + value for tag in tags), tmp_path))
 
 
 @pytest.mark.parametrize(
