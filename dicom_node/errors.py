@@ -18,6 +18,8 @@ NodeError
 
 from __future__ import annotations
 
+import os
+
 from inference.domain import REASON_TEXT, Reason
 
 
@@ -63,6 +65,14 @@ class DiskFull(Transient):
 
 class StorageUnavailable(Transient):
     """The file system does not let us write or read."""
+
+
+class TemporaryFolderUnwritable(OSError):
+    """The temporary folder cannot be written: trouble of the file system, and no fault of the file that is read."""
+
+    def __init__(self, number: int | None) -> None:
+        reason = os.strerror(number) if number else "unknown"
+        super().__init__(number, f"the temporary folder cannot be written: {reason}")
 
 
 class DatabaseUnavailable(Transient):

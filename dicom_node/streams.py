@@ -11,10 +11,12 @@ import os
 import tempfile
 import weakref
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, cast
 
-from dicom_node.errors import InstanceRefused
+from dicom_node.errors import InstanceRefused, TemporaryFolderUnwritable
 from inference.domain import Reason
 
 END_PROBES = (1, 6, 8)
@@ -131,10 +133,11 @@ class InflatedFile:
     """
 
     def __init__(self, path: Path, offset: int) -> None:
-        """Raises InstanceRefused: TRUNCATED, UNREADABLE or BAD_PIXEL_DESCRIPTION; OSError."""
-        with tempfile.TemporaryFile() as file:
-            self.size = _inflate(path, offset, file)
-            file.flush()
+        """Raises InstanceRefused (TRUNCATED, UNREADABLE, BAD_PIXEL_DESCRIPTION), TemporaryFolderUnwritable, OSError."""
+        with _temporary_folder():
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  entered below: reading fails for other reasons
+        with file:
+            self.size = _inflate(path, offset, cast(BinaryIO, file))
             self._descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
 
@@ -185,5 +188,22 @@ def _inflate(path: Path, offset: int, target: BinaryIO) -> int:
             size += len(piece)
             if size > MAXIMUM_INFLATED_BYTES:
                 raise InstanceRefused(Reason.BAD_PIXEL_DESCRIPTION, "(the deflated data set grows beyond 1 GiB)")
-            target.write(piece)
+            _write(target, piece)
     return size
+
+
+def _write(target: BinaryIO, piece: bytes) -> None:
+    """Unbuffered: what does not fit is told here, and not when the file is closed."""
+    left = memoryview(piece)
+    with _temporary_folder():
+        while left:
+            left = left[target.write(left) :]
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Raises TemporaryFolderUnwritable instead of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryFolderUnwritable(error.errno) from error

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from dicom_node.errors import DiskFull, NodeError, StorageUnavailable
+from dicom_node.errors import DiskFull, NodeError, StorageUnavailable, TemporaryFolderUnwritable
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -39,13 +39,16 @@ KnownPaths = Callable[[Sequence[str]], set[str]]
 def named_read_errors() -> Iterator[None]:
     """Raises StorageUnavailable instead of what the file system says while a stored file is read.
 
-    A file that is not there is passing trouble too: nobody but the sweep deletes them, but a share may be away.
+    What is deflated is read by way of the temporary folder, which may be full. A file that is not there is passing
+    trouble too: nobody but the sweep deletes them, but a share may be away.
     """
     try:
         yield
     except OSError as error:
         if error.errno is None:  # a library's own complaint about the content
             raise
+        if isinstance(error, TemporaryFolderUnwritable):
+            raise StorageUnavailable(f"The temporary folder cannot be written ({os.strerror(error.errno)}).") from error
         raise StorageUnavailable(f"The file system does not let us read ({os.strerror(error.errno)}).") from error
 
 

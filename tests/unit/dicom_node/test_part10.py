@@ -9,6 +9,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from io import FileIO
 from pathlib import Path
 from threading import Thread
 
@@ -18,8 +19,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from dicom_node import streams
 from dicom_node.decode import read_instance
-from dicom_node.errors import InstanceRefused
+from dicom_node.errors import InstanceRefused, StorageUnavailable
 from dicom_node.part10 import read_part10, untrusted
+from dicom_node.storage.files import named_read_errors
 from dicom_node.streams import InflatedFile
 from inference.domain import Reason
 from tests.ultrasound import save, us_image, us_multiframe, us_region
@@ -241,6 +243,20 @@ class TestDeflated:
         path = tmp_path / "a.deflated"
         path.write_bytes(packer.compress(content) + packer.flush())
         assert InflatedFile(path, 0).open().read() == content
+
+    @pytest.mark.parametrize("folder", ["full", "missing"])
+    def test_a_temporary_folder_that_takes_nothing(
+        self, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def temporary_file(**_: object) -> FileIO:
+            return FileIO("/dev/full" if folder == "full" else tmp_path / "none" / "file", "r+")
+
+        monkeypatch.setattr(streams.tempfile, "TemporaryFile", temporary_file)
+        path = self.cine(3, tmp_path)
+        with pytest.raises(OSError, match="the temporary folder cannot be written: No s"):
+            read_part10(path)
+        with pytest.raises(StorageUnavailable, match="The temporary folder cannot be written"), named_read_errors():
+            read_part10(path)
 
     def test_a_stream_that_breaks_off_is_truncated(self, tmp_path: Path) -> None:
         path = self.cine(3, tmp_path)
