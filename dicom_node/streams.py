@@ -22,8 +22,8 @@ from inference.domain import Reason
 END_PROBES = (1, 6, 8)
 """By asking for the start of a next element, the parser finds the end of a whole file: these sizes mean no loss."""
 
-MAXIMUM_READS = 250_000
-"""Of one header; an element takes one to three, an empty item three. About four seconds at worst."""
+MAXIMUM_READS = 100_000
+"""Of one header; an element takes one to three, an empty item three. One to three seconds at worst."""
 MAXIMUM_HEADER_BYTES = 256 << 20
 """All values before Pixel Data, those of nested items counted once for every level."""
 MAXIMUM_VALUES = 300_000

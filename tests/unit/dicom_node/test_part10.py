@@ -113,14 +113,14 @@ def test_a_header_of_many_items_that_is_honest(tmp_path: Path) -> None:
 
 def test_many_references_to_other_images(tmp_path: Path) -> None:
     reference = b"\x08\x00\x50\x11UI\x08\x001.2.3.45\x08\x00\x55\x11UI\x08\x001.2.3.67"
-    items = (ITEM[:4] + length(reference) + reference) * 20_000
+    items = (ITEM[:4] + length(reference) + reference) * 12_000
     header = read_part10(with_element(REFERENCED_IMAGES + b"SQ\0\0" + length(items) + items, tmp_path)).header
-    assert len(header.ReferencedImageSequence) == 20_000
+    assert len(header.ReferencedImageSequence) == 12_000
     assert header.ReferencedImageSequence[-1].ReferencedSOPInstanceUID == "1.2.3.67"
 
 
 def test_many_small_private_attributes(tmp_path: Path) -> None:
-    tags = (struct.pack("<HH", 9, 0x1000 + n) for n in range(56_320))
+    tags = (struct.pack("<HH", 9, 0x1000 + n) for n in range(45_000))
     header = read_part10(with_element(b"".join(tag + b"UL\x04\0\1\0\0\0" for tag in tags), tmp_path)).header
     assert not any(element.tag.is_private for element in header)
 
