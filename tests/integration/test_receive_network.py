@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import ALL_TRANSFER_SYNTAXES
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.association import Association
 
 from dicom_node.config import InferenceSection, PeerEntry
@@ -364,6 +364,8 @@ def test_more_associations_than_allowed_are_rejected_for_now(tmp_path: Path) -> 
     port = free_port()
     config = receiver_config(tmp_path / "data", port, maximum_associations=1)
     with receiver_thread(config, FakeRepository()):
+        # the connection that asked whether it listens may still take the only place, or not even be accepted yet
+        eventually(lambda: is_admitted(port))
         eventually(lambda: not acceptors())
         with association(port, [US_IMAGE]):
             pdu = answer_to(port, associate_request(b"SCANNER", b"FETALHC"))
@@ -409,6 +411,12 @@ def test_accepted_connections_do_not_wait_to_send(node: Node) -> None:
 
     assert options
     assert all(options)
+
+
+def is_admitted(port: int) -> bool:
+    assoc = AE(SCANNER).associate("127.0.0.1", port, contexts=[build_context(US_IMAGE)], ae_title=OUR_AE)
+    assoc.release()
+    return assoc.is_released
 
 
 def acceptors() -> list[Association]:
