@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from itertools import accumulate
 
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+
+from dicom_node.spacing import number_of
 
 FRAME_TIME = Tag("FrameTime")
 FRAME_TIME_VECTOR = Tag("FrameTimeVector")
@@ -34,7 +35,7 @@ def frame_times_ms(header: Dataset, frames: int) -> tuple[float, ...] | None:
             continue
         if keyword == "FrameTimeVector":
             return _from_vector(value, frames)
-        step = _number(value)
+        step = number_of(value)
         if step is None or step <= 0:
             return None
         return _evenly(step if keyword == "FrameTime" else 1000.0 / step, frames)
@@ -44,7 +45,7 @@ def frame_times_ms(header: Dataset, frames: int) -> tuple[float, ...] | None:
 def _from_vector(value: object, frames: int) -> tuple[float, ...] | None:
     """Increments between frames, the first of them zero; some machines leave that one out, and have one fewer."""
     items = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
-    steps = [step for item in items if (step := _number(item)) is not None]
+    steps = [step for item in items if (step := number_of(item)) is not None]
     if len(steps) != len(items) or len(steps) not in (frames - 1, frames):
         return None
     between = steps[-(frames - 1) :]
@@ -57,10 +58,3 @@ def _evenly(step_ms: float, frames: int) -> tuple[float, ...] | None:
     if not PLAUSIBLE_STEP_MS[0] <= step_ms <= PLAUSIBLE_STEP_MS[1]:
         return None
     return tuple(number * step_ms for number in range(frames))
-
-
-def _number(value: object) -> float | None:
-    """A finite number; None for anything else that a header may hold."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.decode import read_instance
@@ -20,6 +21,13 @@ def times(**attributes: Any) -> tuple[float, ...] | None:
     for keyword, value in attributes.items():
         setattr(header, keyword, value)
     return frame_times_ms(header, 3)
+
+
+@pytest.mark.parametrize("keyword", ["CineRate", "RecommendedDisplayFrameRate"])
+def test_a_rate_beyond_any_number_gives_no_time(keyword: str) -> None:
+    header = Dataset()
+    header.add(DataElement(keyword, "IS", 10**400, already_converted=True))
+    assert frame_times_ms(header, 3) is None
 
 
 @pytest.mark.parametrize(
