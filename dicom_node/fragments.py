@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 from dicom_node.errors import InstanceRefused
+from dicom_node.streams import Seekable
 from inference.domain import Reason
 
 MAXIMUM_FRAGMENTS = 200_000
@@ -54,7 +55,7 @@ def find_fragments(stream: BinaryIO, offset: int, size: int) -> tuple[Span, ...]
     raise InstanceRefused(Reason.UNREADABLE, "(pixel data has too many items)")
 
 
-class FragmentStream(io.BufferedIOBase):
+class FragmentStream(Seekable, io.BufferedIOBase):
     """All fragments as one seekable stream, without a copy of them anywhere.
 
     One piece of at most PIECE_BYTES is in memory, and the file is open only while a piece is read. For readers written
@@ -66,28 +67,9 @@ class FragmentStream(io.BufferedIOBase):
         self._open_file = open_file
         self._spans = [span for span in spans if span.length]
         self._starts = [0, *accumulate(span.length for span in self._spans)]
-        self._position = 0
+        self.size = self._starts[-1]
         self._piece, self._piece_start = b"", 0
         self.failure: BaseException | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of all fragments."""
-        return self._starts[-1]
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def read(self, count: int | None = -1) -> bytes:
         wanted = self.size - self._position if count is None or count < 0 else count

@@ -146,10 +146,11 @@ class InflatedFile:
         return io.BufferedReader(_Positioned(self, self._descriptor))
 
 
-class _Positioned(io.RawIOBase):
-    def __init__(self, owner: InflatedFile, descriptor: int) -> None:
-        super().__init__()
-        self._owner, self._descriptor, self._position = owner, descriptor, 0
+class Seekable:
+    """The part of a readable stream of known `size` that only counts where it stands."""
+
+    size: int
+    _position = 0
 
     def readable(self) -> bool:
         return True
@@ -161,9 +162,15 @@ class _Positioned(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._owner.size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
+
+
+class _Positioned(Seekable, io.RawIOBase):
+    def __init__(self, owner: InflatedFile, descriptor: int) -> None:
+        super().__init__()
+        self._owner, self._descriptor, self.size = owner, descriptor, owner.size
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = os.preadv(self._descriptor, [buffer], self._position)
