@@ -7,7 +7,6 @@ import logging
 import os
 import struct
 import time
-import tracemalloc
 import zlib
 from io import FileIO
 from pathlib import Path
@@ -24,6 +23,7 @@ from dicom_node.part10 import read_part10, untrusted
 from dicom_node.storage.files import named_read_errors
 from dicom_node.streams import InflatedFile
 from inference.domain import Reason
+from tests.memory import peak_below
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 
 GREY = np.random.default_rng(4).integers(0, 256, (40, 50), dtype=np.uint8)
@@ -157,12 +157,8 @@ def test_the_times_of_a_long_cine_are_read(tmp_path: Path) -> None:
 def test_private_attributes_are_not_read(tmp_path: Path) -> None:
     """Some machines keep a volume of hundreds of megabytes in one."""
     path = with_element(b"\x09\x00\x01\x10OB\0\0" + length(bytes(64 << 20)) + bytes(64 << 20), tmp_path)
-    tracemalloc.start()
-    try:
+    with peak_below(20_000_000):
         decoded = read_instance(path)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
-    finally:
-        tracemalloc.stop()
     np.testing.assert_array_equal(decoded.display(1)[:, :, 0], GREY)
     assert not any(element.tag.is_private for element in decoded.header)
 
@@ -202,12 +198,8 @@ class TestDeflated:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         path = save(dataset, tmp_path / "a.dcm")
         del frames, dataset
-        tracemalloc.start()
-        try:
+        with peak_below(10_000_000):
             file = read_part10(path)
-            assert tracemalloc.get_traced_memory()[1] < 10_000_000
-        finally:
-            tracemalloc.stop()
         assert file.stream_size > 90_000_000
         np.testing.assert_array_equal(read_instance(path).display(12)[:40, :50, 0], GREY)
 
@@ -270,9 +262,5 @@ class TestDeflated:
         data = path.read_bytes()
         path.write_bytes(data[: 144 + int.from_bytes(data[140:144], "little")])
         os.truncate(path, 300_000_000)
-        tracemalloc.start()
-        try:
+        with peak_below(10_000_000):
             assert "damaged" in refused(path)
-            assert tracemalloc.get_traced_memory()[1] < 10_000_000
-        finally:
-            tracemalloc.stop()

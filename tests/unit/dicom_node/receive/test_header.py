@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import time
-import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from pydicom.uid import (
 from dicom_node.receive import walk
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
 from sr_templates.uids import MANUFACTURER, MODEL_NAME, UID_ROOT
+from tests.memory import peak_below
 
 US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 OFFSET = 20
@@ -143,13 +143,10 @@ def test_a_deflated_data_set_is_not_inflated_whole(tmp_path: Path) -> None:
     data = deflater.compress(encoded(us_header(), ExplicitVRLittleEndian))
     data += b"".join(deflater.compress(bytes(1024 * 1024)) for _ in range(64)) + deflater.flush()
 
-    tracemalloc.start()
-    header = header_of(data, tmp_path, DeflatedExplicitVRLittleEndian)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    with peak_below(24 * 1024 * 1024):
+        header = header_of(data, tmp_path, DeflatedExplicitVRLittleEndian)
 
     assert header.sop_instance_uid == "1.2.3.4"
-    assert peak < 24 * 1024 * 1024
 
 
 def test_a_value_of_absurd_length_is_not_read(tmp_path: Path) -> None:
@@ -159,13 +156,10 @@ def test_a_value_of_absurd_length_is_not_read(tmp_path: Path) -> None:
         stream.seek(200 * 1024 * 1024, io.SEEK_CUR)
         stream.write(encoded(us_header(), ExplicitVRLittleEndian))
 
-    tracemalloc.start()
-    header = read_header(path, 0, ExplicitVRLittleEndian)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    with peak_below(8 * 1024 * 1024):
+        header = read_header(path, 0, ExplicitVRLittleEndian)
 
     assert not header.is_own
-    assert peak < 8 * 1024 * 1024
 
 
 ITEM, ITEM_END, SEQUENCE_END = (b"\xfe\xff" + element + b"\xe0" for element in (b"\0", b"\x0d", b"\xdd"))
@@ -225,23 +219,15 @@ def test_whatever_is_valid_is_passed_over(tmp_path: Path, element: bytes) -> Non
 def test_what_is_passed_over_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "object.part"
     path.write_bytes(before_the_study(sequence(SOURCE_IMAGES, ITEM + UNDEFINED + nested(10_000) + ITEM_END + NONE)))
-    tracemalloc.start()
-    try:
+    with peak_below(1_000_000):
         assert read_header(path, 0, ExplicitVRLittleEndian) == FOUND
-        assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_long_header_that_is_deflated_is_passed_over(tmp_path: Path) -> None:
     value = VENDOR + b"OB\0\0" + struct.pack("<L", 20 << 20) + bytes(20 << 20)
     data = zlib.compress(before_the_study(value), 1)[2:-4]
-    tracemalloc.start()
-    try:
+    with peak_below(4_000_000):
         assert header_of(data, tmp_path, DeflatedExplicitVRLittleEndian) == FOUND
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("transfer_syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
