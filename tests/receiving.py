@@ -90,7 +90,7 @@ def receiver_process(
             process.wait(timeout=30)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for something that another thread or process does."""
     deadline = time.monotonic() + seconds
     while not condition():

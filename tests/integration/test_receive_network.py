@@ -337,7 +337,7 @@ def test_an_object_on_its_way_is_finished_before_the_receiver_stops(tmp_path: Pa
         stop.set()
         time.sleep(1)
         assoc.dul.send_pdu(last)
-        eventually(lambda: repository.instances, seconds=3)
+        eventually(lambda: repository.instances)
     receiver.join(timeout=20)
 
     assert not receiver.is_alive()
@@ -377,7 +377,7 @@ def test_a_port_probe_takes_no_place(node: Node) -> None:
     for _ in range(5):
         socket.create_connection(("127.0.0.1", node.port)).close()
 
-    eventually(lambda: not acceptors(), seconds=5)
+    eventually(lambda: not acceptors(), seconds=15)  # half the time an association may take
 
 
 def test_an_object_that_breaks_off_leaves_nothing(node: Node) -> None:
