@@ -34,9 +34,7 @@ from tests.phantoms import head_phantom
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 
 ENCODINGS = ("native", "deflated", "rle", "jpeg", "jpeg_ls", "jpeg_2000", "palette")
-damage = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
-)
+damage = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
 
 
 @cache

@@ -184,7 +184,7 @@ def test_a_cine_of_one_repeated_frame_agrees_with_the_still_to_the_last_digit(
 # --- any region of any object --------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     offset=st.tuples(st.integers(0, 300), st.integers(0, 200)),
     delta_cm=st.tuples(st.floats(0.005, 0.04), st.floats(0.7, 1.4)),

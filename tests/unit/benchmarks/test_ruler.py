@@ -53,7 +53,7 @@ def test_four_ticks_are_too_few() -> None:
     assert read_ruler(frame) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tick_px=st.floats(7.0, 60.0), noise=st.floats(0.0, 10.0), seed=st.integers(0, 999))
 def test_the_step_is_read_to_half_a_percent_through_noise(tick_px: float, noise: float, seed: int) -> None:
     frame = draw(np.zeros((400, 80), np.uint8), DOTS, tick_px, seed)

@@ -145,13 +145,13 @@ def agree(found: EllipseMm, truth: EllipseMm, rel: float = EXACT) -> None:
     assert found.semi_major_mm == pytest.approx(truth.semi_major_mm, rel=rel)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(scenes())
 def test_head_of_an_exact_mask_is_measured_to_a_thousandth(scene: Scene) -> None:
     agree(outlined(examiner(ExactSegmenter(scene.head_px)), scene).ellipse_mm, scene.head)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(scenes())
 def test_what_is_reported_is_that_head_rounded_once(scene: Scene) -> None:
     finding = examiner(ExactSegmenter(scene.head_px)).examine([scene.frame()]).finding
@@ -167,7 +167,7 @@ def test_what_is_reported_is_that_head_rounded_once(scene: Scene) -> None:
     assert finding.ellipse.center_row_px == pytest.approx(in_frame.center_row_px, abs=0.1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scenes())
 def test_head_of_an_exact_picture_is_measured_to_a_thousandth(scene: Scene) -> None:
     """Through the resampling onto the grid as well."""
@@ -175,7 +175,7 @@ def test_head_of_an_exact_picture_is_measured_to_a_thousandth(scene: Scene) -> N
     assert circumference_mm(found) == pytest.approx(circumference_mm(scene.head), rel=EXACT)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(scenes())
 def test_mirrored_and_transposed_pictures_agree(scene: Scene) -> None:
     """Of the geometry, from an exact mask on; docs/decisions/0004 tells by how much the real network, which knows from

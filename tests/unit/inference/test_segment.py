@@ -26,7 +26,7 @@ def soft(ellipse: EllipsePx, rows: int, columns: int) -> np.ndarray:
     return np.clip(0.5 + inside_distance_px(ellipse, rows, columns), 0, 1).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(45, 95), st.floats(0.65, 0.95), st.floats(0, 180), st.floats(-8, 8), st.floats(-8, 8))
 def test_circumference_from_a_soft_mask_to_a_thousandth(
     major: float, ratio: float, angle: float, right: float, down: float

@@ -276,7 +276,7 @@ def test_a_deflated_header_without_end_is_left(tmp_path: Path, monkeypatch: pyte
     assert not header_of(data, tmp_path, DeflatedExplicitVRLittleEndian).is_complete
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=300),
     transfer_syntax=st.sampled_from(
@@ -294,7 +294,7 @@ def test_noise_is_refused_or_empty_and_nothing_else(tmp_path: Path, data: bytes,
     assert all(uid == "" or is_uid(uid) for uid in (header.sop_class_uid, header.sop_instance_uid))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10_000), byte=st.integers(0, 255), explicit=st.booleans())
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_a_damaged_byte_is_refused_or_read(tmp_path: Path, position: int, byte: int, explicit: bool) -> None:

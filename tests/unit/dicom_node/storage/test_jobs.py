@@ -284,9 +284,7 @@ def test_any_order_of_events_keeps_the_queue_sound(url: str) -> None:
     Model.repository = repository
     run_state_machine_as_test(
         Model,
-        settings=settings(
-            max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=15, stateful_step_count=15, suppress_health_check=list(HealthCheck)),
     )
     repository.close()
 
