@@ -91,7 +91,7 @@ def test_a_silent_database_is_waited_for() -> None:
 def test_a_long_job_keeps_its_lease() -> None:
     queue = Queue()
     work(queue, Pipeline(1.0), lease_s=0.15)
-    assert queue.renewed >= 3
+    assert queue.renewed >= 7  # at least once in the time that a lease lasts
 
 
 def test_renewal_ends_with_the_job() -> None:
