@@ -14,45 +14,68 @@ from inference.measure import fit_ellipse_mm, inside_distance_px, outline_px
 from inference.preprocess import Grid, plan
 
 OUTLINE_POINTS = 64
+FAR_OUTSIDE = -1e4
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Picture and targets, float32 [rows, columns] each: grey 0..255, head 0..1, weight of the outline."""
+    """Picture and targets, float32 [rows, columns] each: grey 0..255, head 0..1, weight of the outline.
+
+    `distance`: signed distance to the outline in grid pixels, positive inside; FAR_OUTSIDE where there is no head.
+    """
 
     grey: NDArray[np.float32]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
+    distance: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentationRange:
-    """How far a view may stray; turns in degrees, shifts as a share of the grid, the rest as factors."""
+    """How far a view may stray; turns in degrees, shifts as a share of the grid, chances 0..1, the rest natural logs.
+
+    `depth_gain`: log gain between top and bottom, as a badly set time-gain compensation has. `side_fade`: chance that
+    the picture fades out towards one side or both, as the lateral ends of a late head do.
+    """
 
     turn_deg: float = 25.0
     scale: float = 0.22
     aspect: float = 0.10
     shift: float = 0.07
+    gamma: float = 0.45
+    gain: float = 0.3
+    gain_field: float = 0.3
+    shadow: float = 0.25
+    depth_gain: float = 0.0
+    side_fade: float = 0.0
 
 
-def view(image: Luminance, ellipse: EllipsePx | None, grid: Grid, rng: np.random.Generator) -> Sample:
+PLAIN = AugmentationRange()
+
+
+def view(
+    image: Luminance,
+    ellipse: EllipsePx | None,
+    grid: Grid,
+    rng: np.random.Generator,
+    span: AugmentationRange = PLAIN,
+) -> Sample:
     """One augmented view. `ellipse` None means that there is no head to find."""
-    matrix = _random_affine(image.shape, grid, rng, AugmentationRange())
+    matrix = _random_affine(image.shape, grid, rng, span)
     shrink = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     sigma = max(0.0, 0.5 / shrink * rng.uniform(0.55, 1.1)) if shrink < 1 else 0.0
     source = cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
     warped = cv2.warpAffine(source, matrix, (grid.columns, grid.rows), flags=cv2.INTER_LINEAR)
-    grey = _degrade(warped.astype(np.float32), rng)
+    grey = _degrade(warped.astype(np.float32), rng, span)
     if ellipse is None:
         nothing = np.zeros((grid.rows, grid.columns), np.float32)
-        return Sample(grey, nothing, np.ones_like(nothing))
-    moved = map_ellipse(ellipse, matrix)
-    return Sample(grey, *targets(moved, grid))
+        return Sample(grey, nothing, np.ones_like(nothing), np.full_like(nothing, FAR_OUTSIDE))
+    distance = inside_distance_px(map_ellipse(ellipse, matrix), grid.rows, grid.columns)
+    return Sample(grey, *targets(distance), distance)
 
 
-def targets(ellipse: EllipsePx, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def targets(distance: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Soft mask (0.5 on the outline, a ramp of one pixel) and weight (5 on the outline, 1 far away)."""
-    distance = inside_distance_px(ellipse, grid.rows, grid.columns)
     target = np.clip(0.5 + distance, 0.0, 1.0).astype(np.float32)
     weight = (1.0 + 4.0 * np.exp(-((distance / 4.0) ** 2))).astype(np.float32)
     return target, weight
@@ -109,14 +132,19 @@ def _field(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> NDAr
     return grown
 
 
-def _degrade(grey: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gain, gamma, gain field, shadow, Rician speckle, blur and drop-out boxes on grey levels 0..255."""
+def _degrade(grey: NDArray[np.float32], rng: np.random.Generator, span: AugmentationRange) -> NDArray[np.float32]:
+    """Gain, gamma, gain field, depth gain, fading sides, shadow, speckle, blur and boxes on grey levels 0..255."""
     unit = grey / np.float32(255.0)
-    unit = unit ** np.float32(math.exp(rng.uniform(-0.45, 0.45)))
-    unit = unit * np.float32(math.exp(rng.uniform(-0.3, 0.3)))
+    unit = unit ** np.float32(math.exp(rng.uniform(-span.gamma, span.gamma)))
+    unit = unit * np.float32(math.exp(rng.uniform(-span.gain, span.gain)))
     if rng.random() < 0.5:
-        unit = unit * np.exp(np.float32(rng.uniform(0.05, 0.3)) * _field(rng, unit.shape, 4))
-    if rng.random() < 0.25:
+        unit = unit * np.exp(np.float32(rng.uniform(0.05, span.gain_field)) * _field(rng, unit.shape, 4))
+    if span.depth_gain > 0:
+        slope = rng.uniform(-span.depth_gain, span.depth_gain)
+        unit = unit * np.exp(slope * np.linspace(-0.5, 0.5, unit.shape[0], dtype=np.float32))[:, None]
+    if span.side_fade > 0 and rng.random() < span.side_fade:
+        unit = unit * _fading_sides(rng, unit.shape[1])
+    if rng.random() < span.shadow:
         unit = unit * _shadow(rng, unit.shape)
     if rng.random() < 0.4:
         sigma = np.float32(rng.uniform(0.01, 0.08))
@@ -139,6 +167,19 @@ def _shadow(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floa
     lean = rng.uniform(-0.5, 0.5)
     inside = np.exp(-(((column - middle - lean * (row - top)) / width) ** 2)) * (row > top)
     out: NDArray[np.float32] = (1.0 - np.float32(rng.uniform(0.4, 0.95)) * inside).astype(np.float32)
+    return out
+
+
+def _fading_sides(rng: np.random.Generator, columns: int) -> NDArray[np.float32]:
+    """Gain that falls to a few per cent towards the left, the right or both, [1, columns]."""
+    place = np.linspace(0.0, 1.0, columns, dtype=np.float32)
+    gain = np.ones_like(place)
+    left, right = ((True, False), (False, True), (True, True))[int(rng.integers(0, 3))]
+    for from_side, chosen in ((place, left), (1.0 - place, right)):
+        if chosen:
+            ramp = 1.0 / (1.0 + np.exp(-(from_side - rng.uniform(0.10, 0.38)) / rng.uniform(0.01, 0.06)))
+            gain = gain * (1.0 - rng.uniform(0.5, 0.97) * (1.0 - ramp))
+    out: NDArray[np.float32] = gain.astype(np.float32)[None, :]
     return out
 
 

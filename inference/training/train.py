@@ -6,6 +6,7 @@ ultrasound, then the shipped grid with the encoder's normalisation statistics fr
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import time
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,14 +24,15 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet,
 from inference.checkpoint import channels_last
 from inference.domain import EllipsePx, Luminance
 from inference.preprocess import Grid, Normalisation
-from inference.training.augmentation import view
+from inference.training.augmentation import PLAIN, AugmentationRange, view
 from inference.training.challenge import Split, read_challenge, split_of
-from inference.training.losses import outline_loss
+from inference.training.folds import divide
+from inference.training.losses import circumference_loss, distance_loss, outline_loss
 from inference.training.phantoms import training_phantom
 
 log = logging.getLogger(__name__)
 Example = tuple[Luminance, EllipsePx | None]
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 COARSE_GRID = Grid(160, 256)
 GRID = Grid(256, 384)
@@ -41,7 +44,12 @@ GRADIENT_NORM = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what comes out; written beside the checkpoint."""
+    """Everything that decides what comes out; written beside the checkpoint.
+
+    `held_out_fold`: train on the other four folds; None: on the exams that the first shipped model's split calls
+    training. `pseudo_labels`: a CSV of images with a teacher's ellipses (see `read_pseudo_labels`).
+    `epoch_examples`: how many examples an epoch draws; 0: all of them.
+    """
 
     coarse_grid: Grid = COARSE_GRID
     grid: Grid = GRID
@@ -57,20 +65,48 @@ class Recipe:
     phantoms_without_head: int = 40
     seed: int = 18
     threads: int = 2
+    augmentation: AugmentationRange = PLAIN
+    held_out_fold: int | None = None
+    distance_head: bool = False
+    circumference_share: float = 0.0
+    pseudo_labels: str = ""
+    epoch_examples: int = 0
 
     @property
     def epochs(self) -> int:
         return self.coarse_epochs + self.fine_epochs
 
+    def examples_per_epoch(self, available: int) -> int:
+        """How many of the examples one epoch sees."""
+        return min(available, self.epoch_examples or available)
+
 
 def load_examples(data: Path, recipe: Recipe) -> list[Example]:
     """Training exams and training phantoms, as source pixels with their ellipses."""
-    examples: list[Example] = [
-        (image.luminance(), image.ellipse()) for image in read_challenge(data) if split_of(image.exam) is Split.TRAIN
-    ]
+    images = read_challenge(data)
+    if recipe.held_out_fold is None:
+        images = [image for image in images if split_of(image.exam) is Split.TRAIN]
+    else:
+        images, _ = divide(images, recipe.held_out_fold)
+    examples: list[Example] = [(image.luminance(), image.ellipse()) for image in images]
+    if recipe.pseudo_labels:
+        examples.extend(read_pseudo_labels(Path(recipe.pseudo_labels)))
     for index in range(recipe.phantoms_with_head + recipe.phantoms_without_head):
         phantom = training_phantom(index, with_head=index < recipe.phantoms_with_head)
         examples.append((phantom.luminance, phantom.ellipse_px))
+    return examples
+
+
+def read_pseudo_labels(table: Path) -> list[Example]:
+    """Images named in a CSV (path, column, row, semi_major, semi_minor, angle_deg; pixels) as a teacher drew them."""
+    examples: list[Example] = []
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            image = cv2.imread(row["path"], cv2.IMREAD_GRAYSCALE)
+            if image is None:
+                raise FileNotFoundError(f"{Path(row['path']).name} cannot be read as an image")
+            names = ("column", "row", "semi_major", "semi_minor", "angle_deg")
+            examples.append((np.asarray(image, np.uint8), EllipsePx(*(float(row[name]) for name in names))))
     return examples
 
 
@@ -84,17 +120,18 @@ def imagenet_state() -> dict[str, Tensor]:
 
 
 def batches(examples: list[Example], grid: Grid, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """Shuffled batches of one epoch: grey, target, weight, each [batch, 1, rows, columns]."""
+    """Shuffled batches of one epoch: grey, target, weight, distance, each [batch, 1, rows, columns]."""
     rng = np.random.default_rng([recipe.seed, epoch])
-    order = rng.permutation(len(examples))
+    order = rng.permutation(len(examples))[: recipe.examples_per_epoch(len(examples))]
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
         chosen = [examples[i] for i in order[start : start + recipe.batch]]
-        samples = [view(image, ellipse, grid, rng) for image, ellipse in chosen]
+        samples = [view(image, ellipse, grid, rng, recipe.augmentation) for image, ellipse in chosen]
         grey = recipe.normalisation.apply(np.stack([s.grey for s in samples]))
         yield (
             torch.from_numpy(grey[:, None]),
             torch.from_numpy(np.stack([s.target for s in samples])[:, None]),
             torch.from_numpy(np.stack([s.weight for s in samples])[:, None]),
+            torch.from_numpy(np.stack([s.distance for s in samples])[:, None]),
         )
 
 
@@ -153,9 +190,14 @@ class Run:
         return float(np.mean([self._step(batch) for batch in batches(examples, grid, self._recipe, epoch)]))
 
     def _step(self, batch: Batch) -> float:
-        grey, target, weight = batch
+        grey, target, weight, distance = batch
         logits = self.network(grey.contiguous(memory_format=torch.channels_last))
-        loss = outline_loss(logits, target, weight)
+        if self._recipe.distance_head:
+            loss = distance_loss(logits, target, weight, distance)
+        else:
+            loss = outline_loss(logits, target, weight)
+        if self._recipe.circumference_share > 0:
+            loss = loss + self._recipe.circumference_share * circumference_loss(logits[0], target)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
@@ -189,7 +231,7 @@ def train(data: Path, out: Path, recipe: Recipe) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     examples = load_examples(data, recipe)
-    run = Run(recipe, len(examples) // recipe.batch, out)
+    run = Run(recipe, recipe.examples_per_epoch(len(examples)) // recipe.batch, out)
     run.resume()
     for epoch in range(run.next_epoch, recipe.epochs):
         began = time.monotonic()

@@ -27,7 +27,7 @@ def test_the_bright_disc_of_the_view_lies_on_its_target(seed: int) -> None:
 def test_targets_carry_the_ellipse_without_bias() -> None:
     """A filled polygon would paint half a pixel outside; the ramp's 0.5 level is the outline itself."""
     ellipse = EllipsePx(190.3, 130.6, 100, 78, 20)
-    target, weight = targets(ellipse, GRID)
+    target, weight = targets(inside_distance_px(ellipse, GRID.rows, GRID.columns))
     fitted = fit_ellipse_mm(outline_points(target, largest_component(target, 0.5), 0.5))
     assert fitted.semi_major_mm == pytest.approx(100, abs=0.05)
     assert fitted.semi_minor_mm == pytest.approx(78, abs=0.05)
