@@ -34,8 +34,8 @@ class _Conic:
     f: float
 
 
-def fit_ellipse_mm(points_mm: Points) -> EllipseMm:
-    """Direct least-squares ellipse through points [n, 2] in mm (x, y).
+def fit_ellipse_mm(points_mm: Points, weights: NDArray[np.float64] | None = None) -> EllipseMm:
+    """Direct least-squares ellipse through points [n, 2] in mm (x, y); `weights` [n], positive, of their squares.
 
     Numerically stable form of Halir & Flusser 1998 ("Numerically stable direct least squares fitting of ellipses"),
     on points centred and scaled to unit spread.
@@ -52,6 +52,9 @@ def fit_ellipse_mm(points_mm: Points) -> EllipseMm:
     x, y = ((points_mm - centre) / scale).T
     quadratic = np.stack([x * x, x * y, y * y], axis=1)  # [n, 3]
     linear = np.stack([x, y, np.ones_like(x)], axis=1)  # [n, 3]
+    if weights is not None:
+        roots = np.sqrt(weights / weights.mean())[:, None]
+        quadratic, linear = quadratic * roots, linear * roots
     s1, s2, s3 = quadratic.T @ quadratic, quadratic.T @ linear, linear.T @ linear
     try:
         reduce = -np.linalg.solve(s3, s2.T)

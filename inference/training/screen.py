@@ -29,7 +29,7 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.domain import EllipsePx, PixelSpacingMm
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, to_millimetres
 from inference.preprocess import Grid, Letterbox, plan
-from inference.segment import Probability, Segmenter, largest_component, outline_points
+from inference.segment import Probability, Segmenter, largest_component, outline_points, outline_weights
 from inference.training.augmentation import AugmentationRange
 from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import BOOTSTRAP_ROUNDS, BOOTSTRAP_SEED, dice
@@ -38,6 +38,7 @@ from inference.training.train import AVERAGE, LAST, NORMALISATION, Recipe, train
 
 FOLD = 0
 LEVEL = 0.5
+POWERS = (0.0, 2.0, 3.0)
 BASELINE = "baseline"
 SCREEN = Recipe(coarse_epochs=14, fine_epochs=0, held_out_fold=FOLD)
 FAR = AugmentationRange(scale=0.30, aspect=0.22, shift=0.10)
@@ -87,11 +88,12 @@ def maps_of(network: nn.Module, images: Sequence[Annotated], grid: Grid, *, flip
     return maps
 
 
-def ellipse_of(probability: Probability, letterbox: Letterbox) -> EllipsePx | None:
-    """What the node does today: level 0.5, largest part, least-squares ellipse; in pixels of the image."""
+def ellipse_of(probability: Probability, letterbox: Letterbox, power: float = 0.0) -> EllipsePx | None:
+    """Level 0.5, largest part, least-squares ellipse, in pixels of the image; `power` 0 is what the node does today."""
     points = outline_points(probability, largest_component(probability, LEVEL), LEVEL)
     try:
-        fitted = fit_ellipse_mm(letterbox.to_region(points))
+        weights = outline_weights(probability, points, power) if power and len(points) else None
+        fitted = fit_ellipse_mm(letterbox.to_region(points), weights)
     except DegenerateFitError:
         return None
     return EllipsePx(
@@ -202,15 +204,18 @@ def screen(data: Path, runs: Path, idea: str, trunk: Path | None = None) -> dict
     grid = recipe.grid if recipe.fine_epochs else recipe.coarse_grid
     maps = maps_of(network_of(out), images, grid, flip=False)
     np.savez_compressed(out / "maps.npz", maps=np.stack(maps).astype(np.float16), names=[i.name for i in images])
-    answers = []
-    for image, probability in zip(images, maps, strict=True):
-        rows, columns = image.luminance().shape
-        answers.append(answer(image, ellipse_of(probability, plan(rows, columns, None, grid))))
-    write_answers(answers, out / "answers.csv")
-    result = {"idea": idea, **figures(answers)}
-    before = runs / BASELINE / "answers.csv"
-    if idea != BASELINE and before.is_file():
-        result["difference"] = compare(answers, read_answers(before))
+    result: dict[str, Any] = {"idea": idea}
+    for power in POWERS:
+        answers = []
+        for image, probability in zip(images, maps, strict=True):
+            rows, columns = image.luminance().shape
+            answers.append(answer(image, ellipse_of(probability, plan(rows, columns, None, grid), power)))
+        name = f"answers-{power:g}.csv"
+        write_answers(answers, out / name)
+        result[f"power {power:g}"] = figures(answers)
+        before = runs / BASELINE / name
+        if idea != BASELINE and before.is_file():
+            result[f"power {power:g}"]["difference"] = compare(answers, read_answers(before))
     (out / "figures.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 

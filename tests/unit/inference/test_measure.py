@@ -112,3 +112,16 @@ def test_area_of_the_inside_is_the_ellipse() -> None:
 
 def test_shift_moves_the_centre_only() -> None:
     assert shift(EllipsePx(1, 2, 30, 20, 45), 10, 20) == EllipsePx(11, 22, 30, 20, 45)
+
+
+def test_equal_weights_change_nothing_and_a_point_without_weight_does_not_count() -> None:
+    truth = EllipseMm(3.0, -2.0, 50.0, 39.0, 20.0)
+    points = outline_px(EllipsePx(3.0, -2.0, 50.0, 39.0, 20.0), 60)
+    assert circumference_mm(fit_ellipse_mm(points, np.full(60, 7.0))) == pytest.approx(
+        circumference_mm(truth), rel=1e-9
+    )
+    points[5] += 20.0
+    weights = np.ones(60)
+    weights[5] = 1e-9
+    assert circumference_mm(fit_ellipse_mm(points, weights)) == pytest.approx(circumference_mm(truth), rel=1e-6)
+    assert circumference_mm(fit_ellipse_mm(points)) != pytest.approx(circumference_mm(truth), rel=1e-3)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from inference.domain import EllipsePx, PixelSpacingMm
+from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm
 from inference.measure import circumference_mm, fit_ellipse_mm, inside_distance_px
 from inference.preprocess import Grid, Normalisation
-from inference.segment import Segmenter, largest_component, outline_points
+from inference.segment import Segmenter, largest_component, outline_points, outline_weights
 
 NORMALISATION = Normalisation(0.18, 0.2)
 
@@ -80,3 +80,25 @@ def test_a_head_at_the_edge_still_has_a_closed_outline() -> None:
     points = outline_points(probability, largest_component(probability, 0.5), 0.5)
     assert points[:, 0].min() >= -1.0
     assert len(points) > 100
+
+
+def test_weights_favour_the_part_of_the_outline_that_the_network_is_sure_of() -> None:
+    """A head whose left end is guessed too far out and soft: weighting brings the circumference nearer."""
+    truth, guessed = EllipsePx(190.3, 128.6, 90, 70, 0), EllipsePx(180.3, 128.6, 100, 70, 0)
+    sharp = soft(truth, 256, 384)
+    vague = np.clip(0.5 + inside_distance_px(guessed, 256, 384) / 12.0, 0, 1).astype(np.float32)
+    left = np.arange(384)[None, :] < 150
+    probability = np.where(left, vague, sharp)
+    points = outline_points(probability, largest_component(probability, 0.5), 0.5)
+    plain, weighted = fit_ellipse_mm(points), fit_ellipse_mm(points, outline_weights(probability, points, 2.0))
+    true = circumference_mm(EllipseMm(0, 0, 90, 70, 0))
+    assert circumference_mm(plain) > true + 5
+    assert abs(circumference_mm(weighted) - true) < 0.6 * (circumference_mm(plain) - true)
+
+
+def test_weights_change_nothing_on_a_clean_outline() -> None:
+    truth = EllipsePx(190.3, 128.6, 90, 70, 33)
+    probability = soft(truth, 256, 384)
+    points = outline_points(probability, largest_component(probability, 0.5), 0.5)
+    fitted = fit_ellipse_mm(points, outline_weights(probability, points, 3.0))
+    assert circumference_mm(fitted) == pytest.approx(circumference_mm(EllipseMm(0, 0, 90, 70, 33)), rel=1e-3)
