@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inference.architectures.head_network import Features, HeadNetwork
+
 
 class Stage(NamedTuple):
     """One row of the EfficientNet table: `repeats` inverted residuals of the same width."""
@@ -116,12 +118,8 @@ class DecoderStage(nn.Module):
         return out
 
 
-class EfficientNetLiteUNet(nn.Module):
-    """Head-probability network. Input [batch, 1, rows, columns], rows and columns divisible by 32.
-
-    Output: logits [batch, 1, rows, columns]. In training mode a tuple of logits: full resolution, then the two
-    auxiliary heads at strides 4 and 8 upsampled to the input size (deep supervision).
-    """
+class EfficientNetLiteUNet(HeadNetwork):
+    """EfficientNet-lite0 encoder, four decoder stages; the auxiliary heads stand at strides 4 and 8."""
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
@@ -134,14 +132,16 @@ class EfficientNetLiteUNet(nn.Module):
         self.head = nn.Conv2d(DECODER_CHANNELS[3], 1, 1)
         self.auxiliary_heads = nn.ModuleList(nn.Conv2d(DECODER_CHANNELS[i], 1, 1) for i in (2, 1))
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        size = x.shape[2:]
-        taps = self.encoder(x.expand(-1, 3, -1, -1))
-        features = taps[4]  # [batch, 320, rows/32, columns/32]
+    def encode(self, x: Tensor) -> Features:
+        taps: Features = self.encoder(x.expand(-1, 3, -1, -1))
+        return taps
+
+    def decode(self, features: Features, size: tuple[int, int]) -> Tensor | tuple[Tensor, ...]:
+        x = features[4]  # [batch, 320, rows/32, columns/32]
         stages: list[Tensor] = []
-        for decoder_stage, skip in zip(self.decoder, reversed(taps[:4]), strict=True):
-            features = decoder_stage(features, skip)
-            stages.append(features)
+        for decoder_stage, skip in zip(self.decoder, reversed(features[:4]), strict=True):
+            x = decoder_stage(x, skip)
+            stages.append(x)
         logits: Tensor = self.head(stages[3])  # [batch, 1, rows/2, columns/2]
         main = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         if not self.training:

@@ -1,0 +1,49 @@
+"""What both networks promise: one calling convention, and a decoder that may be asked again."""
+
+import pytest
+import torch
+from torch import nn
+
+from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.architectures.head_network import HeadNetwork
+
+ROWS, COLUMNS = 64, 96
+
+
+def picture() -> torch.Tensor:
+    return torch.rand(2, 1, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(params=[EfficientNetLiteUNet])
+def network(request: pytest.FixtureRequest) -> HeadNetwork:
+    torch.manual_seed(2)
+    made: HeadNetwork = request.param()
+    return made.eval()
+
+
+def test_the_answer_is_that_of_the_decoder_on_the_encoder(network: HeadNetwork) -> None:
+    with torch.no_grad():
+        whole = network(picture())
+        again = network.decode(network.encode(picture()), (ROWS, COLUMNS))
+    assert isinstance(whole, torch.Tensor)
+    assert whole.shape == (2, 1, ROWS, COLUMNS)
+    assert torch.equal(whole, again)
+
+
+def test_training_answers_three_times(network: HeadNetwork) -> None:
+    answers = network.train()(picture())
+    assert [tuple(answer.shape) for answer in answers] == [(2, 1, ROWS, COLUMNS)] * 3
+
+
+def test_dropout_stands_in_the_decoder_only_and_every_pass_draws_anew(network: HeadNetwork) -> None:
+    dropped = [name for name, m in network.named_modules() if isinstance(m, nn.Dropout | nn.Dropout2d) and m.p > 0]
+    assert dropped
+    assert not [name for name in dropped if name.startswith("encoder")]
+    with torch.no_grad():
+        features = network.encode(picture())
+        still = network.decode(features, (ROWS, COLUMNS))
+        for name in dropped:
+            network.get_submodule(name).train()
+        first, second = (network.decode(features, (ROWS, COLUMNS)) for _ in range(2))
+    assert torch.equal(still, network.eval().decode(features, (ROWS, COLUMNS)))
+    assert not torch.equal(first, second)
