@@ -30,7 +30,7 @@ from inference.domain import EllipsePx, PixelSpacingMm
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, to_millimetres
 from inference.preprocess import Grid, Letterbox, plan
 from inference.segment import Probability, Segmenter, largest_component, outline_points, outline_weights
-from inference.training.augmentation import AugmentationRange
+from inference.training.augmentation_range import FAR, AugmentationRange
 from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import BOOTSTRAP_ROUNDS, BOOTSTRAP_SEED, dice
 from inference.training.folds import divide
@@ -41,12 +41,13 @@ LEVEL = 0.5
 POWERS = (0.0, 2.0, 3.0)
 BASELINE = "baseline"
 SCREEN = Recipe(coarse_epochs=14, fine_epochs=0, held_out_fold=FOLD)
-FAR = AugmentationRange(scale=0.30, aspect=0.22, shift=0.10)
+STRETCHED = AugmentationRange(scale=0.30, aspect=0.22, shift=0.10)
 HARSH = AugmentationRange(gamma=0.6, gain=0.5, gain_field=0.5, shadow=0.5, depth_gain=1.2, side_fade=0.3)
 IDEAS: dict[str, Recipe] = {
     BASELINE: SCREEN,
     "again": replace(SCREEN, seed=19),
-    "stretch": replace(SCREEN, augmentation=FAR),
+    "stretch": replace(SCREEN, augmentation=STRETCHED),
+    "far": replace(SCREEN, augmentation=FAR),
     "harsh": replace(SCREEN, augmentation=HARSH),
     "circumference": replace(SCREEN, circumference_share=2.0),
     "distance": replace(SCREEN, distance_head=True),

@@ -24,7 +24,8 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet,
 from inference.checkpoint import channels_last
 from inference.domain import EllipsePx, Luminance
 from inference.preprocess import Grid, Normalisation
-from inference.training.augmentation import PLAIN, AugmentationRange, view
+from inference.training.augmentation import view
+from inference.training.augmentation_range import PLAIN, AugmentationRange
 from inference.training.challenge import Split, read_challenge, split_of
 from inference.training.folds import divide
 from inference.training.losses import circumference_loss, distance_loss, outline_loss
