@@ -44,7 +44,9 @@ def _gained(unit: Grey, rng: np.random.Generator, span: AugmentationRange) -> Gr
     unit = unit ** np.float32(math.exp(rng.uniform(-span.gamma, span.gamma)))
     unit = unit * np.float32(math.exp(rng.uniform(-span.gain, span.gain)))
     if rng.random() < 0.5:
-        unit = unit * np.exp(np.float32(rng.uniform(0.05, span.gain_field)) * _field(rng, unit.shape, 4))
+        unit = unit * np.exp(
+            np.float32(rng.uniform(min(0.05, span.gain_field), span.gain_field)) * _field(rng, unit.shape, 4)
+        )
     if span.depth_gain > 0:
         slope = rng.uniform(-span.depth_gain, span.depth_gain)
         unit = unit * np.exp(slope * np.linspace(-0.5, 0.5, unit.shape[0], dtype=np.float32))[:, None]
