@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.architectures.head_network import HeadNetwork
+from inference.architectures.registry import ArchitectureError, build_network
 from inference.models import ModelEntry, ModelError
 
-ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {"efficientnet-lite0-unet": EfficientNetLiteUNet}
 
-
-def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threads: int | None = None) -> nn.Module:
+def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threads: int | None = None) -> HeadNetwork:
     """The network of a manifest entry, in evaluation mode; `threads` sets torch's CPU threads for the process.
 
     Raises:
         ModelError: unknown architecture, missing file, wrong sha256, or parameters that do not fit.
     """
-    if entry.architecture not in ARCHITECTURES:
-        raise ModelError(f"model {entry.name}: architecture {entry.architecture!r} is not known to this version")
+    try:
+        network = build_network(entry.architecture, entry.width)
+    except ArchitectureError as error:
+        raise ModelError(f"model {entry.name}: {error}") from error
     entry.verify(weights)
-    network = ARCHITECTURES[entry.architecture]()
     try:
         network.load_state_dict(load_file(weights / entry.file))
     except RuntimeError as error:

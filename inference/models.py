@@ -23,7 +23,10 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One weight file. `probability` is the level of the outline; `figures` are shown, never used."""
+    """One weight file. `probability` is the level of the outline; `figures` are shown, never used.
+
+    `width`: the share of its architecture's channels that the network has.
+    """
 
     name: str
     architecture: str
@@ -39,6 +42,7 @@ class ModelEntry:
     figures: dict[str, Any]
     data: str
     card: str
+    width: float = 1.0
 
     @property
     def identity(self) -> ModelIdentity:
@@ -115,4 +119,5 @@ def _entry(row: dict[str, Any]) -> ModelEntry:
         figures=dict(row["figures"]),
         data=str(row["data"]),
         card=str(row["card"]),
+        width=float(row.get("width", 1.0)),
     )

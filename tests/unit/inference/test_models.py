@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.architectures.registry import RESIDUAL, build_network
 from inference.checkpoint import load_network
 from inference.models import MANIFEST, ModelError, find_model, read_manifest, sha256_of
 from inference.training.export import write_entry
@@ -54,6 +55,26 @@ def test_the_network_is_the_one_that_was_saved(weights: Path) -> None:
 def test_what_is_wrong_is_named(weights: Path, name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_network(weights, find_model(weights, name))
+
+
+def test_a_narrower_network_is_built_as_narrow_as_it_was_saved(tmp_path: Path) -> None:
+    save_file(build_network(RESIDUAL, 0.125).state_dict(), tmp_path / "net.safetensors")
+    entry = replace(
+        MODEL, architecture=RESIDUAL, file="net.safetensors", sha256=sha256_of(tmp_path / "net.safetensors")
+    )
+    write_entry(tmp_path, replace(entry, name="narrow", width=0.125))
+    write_entry(tmp_path, replace(entry, name="full"))
+    assert load_network(tmp_path, find_model(tmp_path, "narrow")).encode(torch.zeros(1, 1, 32, 32))[4].shape[1] == 64
+    with pytest.raises(ModelError, match="do not fit"):
+        load_network(tmp_path, find_model(tmp_path, "full"))
+
+
+def test_a_manifest_from_before_widths_means_full_width(weights: Path, tmp_path: Path) -> None:
+    manifest = json.loads((weights / MANIFEST).read_text())
+    for row in manifest["models"]:
+        del row["width"]
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert find_model(tmp_path, "net").width == 1.0
 
 
 def test_weights_of_another_shape_are_refused(weights: Path, tmp_path: Path) -> None:

@@ -4,8 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.architectures.head_network import HeadNetwork
+from inference.architectures.registry import (
+    ARCHITECTURES,
+    EFFICIENTNET,
+    RESIDUAL,
+    ArchitectureError,
+    build_network,
+)
 
 ROWS, COLUMNS = 64, 96
 
@@ -14,11 +20,29 @@ def picture() -> torch.Tensor:
     return torch.rand(2, 1, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture(params=[EfficientNetLiteUNet])
+@pytest.fixture(params=[(EFFICIENTNET, 1.0), (RESIDUAL, 0.25)], ids=[EFFICIENTNET, RESIDUAL])
 def network(request: pytest.FixtureRequest) -> HeadNetwork:
     torch.manual_seed(2)
-    made: HeadNetwork = request.param()
-    return made.eval()
+    return build_network(*request.param).eval()
+
+
+def parameters(architecture: str, width: float) -> int:
+    return sum(p.numel() for p in build_network(architecture, width).parameters())
+
+
+def test_every_architecture_is_tried_here() -> None:
+    assert set(ARCHITECTURES) == {EFFICIENTNET, RESIDUAL}
+
+
+def test_the_residual_network_has_its_published_size_and_shrinks_with_the_square_of_its_width() -> None:
+    assert round(parameters(RESIDUAL, 1.0) / 1e6, 2) == 8.11
+    assert parameters(RESIDUAL, 0.5) == pytest.approx(parameters(RESIDUAL, 1.0) / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(("architecture", "width"), [("vgg", 1.0), (EFFICIENTNET, 0.5), (RESIDUAL, 0.0)])
+def test_what_is_not_built_is_refused_by_name(architecture: str, width: float) -> None:
+    with pytest.raises(ArchitectureError, match=architecture):
+        build_network(architecture, width)
 
 
 def test_the_answer_is_that_of_the_decoder_on_the_encoder(network: HeadNetwork) -> None:
