@@ -63,26 +63,33 @@ def render(
 ) -> PhantomImage:
     """Render one phantom of `shape` (rows, columns). `head_mm`: outer border of the skull, or None for no head."""
     rng = np.random.default_rng(seed)
-    rows = shape[0]
-    echo = _tissue(family, rng, shape, spacing)
+    echo = tissue(family, rng, shape, spacing)
     ellipse = None if head_mm is None else to_pixels(head_mm, spacing)
     shadow = np.zeros(shape, np.float32)
     if ellipse is not None:
         echo, shadow = _head(family, rng, ellipse, echo, spacing)
-    depth_cm = np.arange(rows, dtype=np.float32)[:, None] * np.float32(spacing.row / 10.0)
+    luminance = scan(family, rng, echo, shadow, spacing)
+    hc = None if head_mm is None else circumference_mm(head_mm)
+    return PhantomImage(luminance, spacing, ellipse, hc)
+
+
+def scan(
+    family: PhantomFamily, rng: np.random.Generator, echo_db: Map, shadow_db: Map, spacing: PixelSpacingMm
+) -> Luminance:
+    """What the machine shows of a map of echogenicity and of the shadow cast on it, both in dB [rows, columns]."""
+    shape = (echo_db.shape[0], echo_db.shape[1])
+    depth_cm = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(spacing.row / 10.0)
     attenuation = rng.uniform(*family.attenuation_db_per_cm) * (depth_cm - depth_cm.mean())
-    envelope = _speckle(family, rng, echo - shadow - attenuation, spacing)
+    envelope = _speckle(family, rng, echo_db - shadow_db - attenuation, spacing)
     span = rng.uniform(*family.dynamic_range_db)
     level = 20.0 * np.log10(np.maximum(envelope, 1e-6))
     white = float(np.percentile(level, 99.7))
     grey = np.clip((level - white + span) / span, 0.0, 1.0) * 255.0
     grey *= _sector(family, rng, shape, spacing)
-    luminance = grey.astype(np.uint8)
-    hc = None if head_mm is None else circumference_mm(head_mm)
-    return PhantomImage(luminance, spacing, ellipse, hc)
+    return grey.astype(np.uint8)
 
 
-def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> Map:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> Map:
     """Zero-mean unit-variance noise with a correlation length of `scale_px` pixels, [rows, columns]."""
     step = max(2.0, scale_px)
     small = rng.standard_normal((int(shape[0] / step) + 4, int(shape[1] / step) + 4)).astype(np.float32)
@@ -90,13 +97,13 @@ def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: fl
     return noise
 
 
-def _tissue(family: PhantomFamily, rng: np.random.Generator, shape: tuple[int, int], spacing: PixelSpacingMm) -> Map:
+def tissue(family: PhantomFamily, rng: np.random.Generator, shape: tuple[int, int], spacing: PixelSpacingMm) -> Map:
     """Echogenicity in dB of everything that is not the head: layered maternal tissue."""
     base = rng.uniform(*family.tissue_echo_db)
-    coarse = _smooth_noise(rng, shape, 18.0 / spacing.column) * 3.0
+    coarse = smooth_noise(rng, shape, 18.0 / spacing.column) * 3.0
     layers = np.sin(
         np.arange(shape[0], dtype=np.float32)[:, None] * spacing.row / rng.uniform(1.5, 5.0)
-        + _smooth_noise(rng, shape, 30.0 / spacing.column) * 1.5
+        + smooth_noise(rng, shape, 30.0 / spacing.column) * 1.5
     ) * rng.uniform(0.5, 3.5)
     tissue: Map = (base + coarse + layers).astype(np.float32)
     return tissue
@@ -109,24 +116,24 @@ def _head(
     shape = (echo.shape[0], echo.shape[1])
     mm = math.sqrt(spacing.row * spacing.column)
     inside_mm = inside_distance_px(ellipse, *shape) * mm
-    rim = rng.uniform(*family.fluid_rim_mm) * (1.0 + 0.5 * _smooth_noise(rng, shape, 25.0 / mm))
+    rim = rng.uniform(*family.fluid_rim_mm) * (1.0 + 0.5 * smooth_noise(rng, shape, 25.0 / mm))
     fluid = np.clip((inside_mm + rim) / 0.8, 0.0, 1.0)
     fluid_echo = rng.uniform(*family.fluid_echo_db)
     echo = (echo * (1 - fluid) + fluid_echo * fluid).astype(np.float32)
     scalp_mm = rng.uniform(*family.scalp_mm)
     scalp = np.clip((inside_mm + scalp_mm) / 0.4, 0, 1) * np.clip(-inside_mm / 0.4, 0, 1)
     echo = echo * (1 - scalp) + rng.uniform(*family.tissue_echo_db) * scalp - 3.0 * scalp
-    brain = rng.uniform(*family.brain_echo_db) + 2.5 * _smooth_noise(rng, shape, 7.0 / mm)
+    brain = rng.uniform(*family.brain_echo_db) + 2.5 * smooth_noise(rng, shape, 7.0 / mm)
     inside = np.clip(inside_mm / 0.4 + 0.5, 0.0, 1.0)
     echo = echo * (1 - inside) + brain * inside
     if family.midline:
         echo = _midline(rng, ellipse, echo, inside_mm, mm)
-    thickness = rng.uniform(*family.skull_thickness_mm) * (1.0 + 0.15 * _smooth_noise(rng, shape, 12.0 / mm))
+    thickness = rng.uniform(*family.skull_thickness_mm) * (1.0 + 0.15 * smooth_noise(rng, shape, 12.0 / mm))
     ring = np.clip(inside_mm / 0.3 + 0.5, 0, 1) * np.clip((thickness - inside_mm) / 0.5 + 0.5, 0, 1)
-    facing = _beam_incidence(family, ellipse, shape, spacing)
+    facing = beam_incidence(family, ellipse, shape, spacing)
     peak = rng.uniform(*family.skull_echo_db)
     loss = rng.uniform(*family.skull_lateral_loss_db)
-    skull = peak - loss * (1.0 - facing) + 2.0 * _smooth_noise(rng, shape, 9.0 / mm)
+    skull = peak - loss * (1.0 - facing) + 2.0 * smooth_noise(rng, shape, 9.0 / mm)
     echo = np.where(ring > 0, np.maximum(echo, echo * (1 - ring) + skull * ring), echo)
     crossed = np.cumsum(ring * (0.3 + 0.7 * (1 - facing)), axis=0) * spacing.row
     shadow = np.minimum(crossed * 0.35, 1.0) * rng.uniform(*family.shadow_db) * (ring < 0.5)
@@ -148,7 +155,7 @@ def _midline(rng: np.random.Generator, ellipse: EllipsePx, echo: Map, inside_mm:
     return np.where(cavum, echo - 12.0, echo).astype(np.float32)
 
 
-def _beam_incidence(family: PhantomFamily, ellipse: EllipsePx, shape: tuple[int, int], spacing: PixelSpacingMm) -> Map:
+def beam_incidence(family: PhantomFamily, ellipse: EllipsePx, shape: tuple[int, int], spacing: PixelSpacingMm) -> Map:
     """|cos| of the angle between beam and outline normal, [rows, columns]: lateral walls reflect less."""
     apex_row = -sum(family.apex_above_mm) / 2.0 / spacing.row
     row, column = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)

@@ -20,11 +20,17 @@ TRAINING_FAMILIES = (
     ),
 )
 
+HOLLOW_FAMILY = PhantomFamily("hollow", midline=False, skull_thickness_mm=(1.0, 3.0), skull_lateral_loss_db=(3.0, 16.0))
+"""Heads without a midline: where negatives take part, so that no network makes the midline its only sign of a head."""
 
-def training_phantom(seed: int, *, with_head: bool) -> PhantomImage:
-    """One seeded phantom of a training family, 540 x 800, with sizes, positions and turns like a screening exam's."""
+
+def training_phantom(seed: int, *, with_head: bool, family: PhantomFamily | None = None) -> PhantomImage:
+    """One seeded phantom, 540 x 800, with sizes, positions and turns like a screening exam's.
+
+    `family`: a training family; by default they take turns.
+    """
     rng = np.random.default_rng(seed)
-    family = TRAINING_FAMILIES[seed % len(TRAINING_FAMILIES)]
+    family = family or TRAINING_FAMILIES[seed % len(TRAINING_FAMILIES)]
     pixel = float(rng.uniform(0.08, 0.25))
     spacing = PixelSpacingMm(pixel, pixel)
     head = None

@@ -29,7 +29,8 @@ from inference.training.augmentation_range import PLAIN, AugmentationRange
 from inference.training.challenge import Split, read_challenge, split_of
 from inference.training.folds import divide
 from inference.training.losses import circumference_loss, distance_loss, outline_loss
-from inference.training.phantoms import training_phantom
+from inference.training.negatives import training_negatives
+from inference.training.phantoms import HOLLOW_FAMILY, training_phantom
 
 log = logging.getLogger(__name__)
 Example = tuple[Luminance, EllipsePx | None]
@@ -41,6 +42,7 @@ NORMALISATION = Normalisation(0.18, 0.20)
 LAST = "last.pt"
 AVERAGE = "average.pt"
 GRADIENT_NORM = 2.0
+HOLLOW_SEED = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Recipe:
 
     `held_out_fold`: train on the other four folds; None: on the exams that the first shipped model's split calls
     training. `pseudo_labels`: a CSV of images with a teacher's ellipses (see `read_pseudo_labels`).
-    `epoch_examples`: how many examples an epoch draws; 0: all of them.
+    `epoch_examples`: how many examples an epoch draws; 0: all of them. `negatives`: how many pictures of other things
+    (`inference.training.negatives`) take part; a quarter as many phantom heads without a midline go with them.
     """
 
     coarse_grid: Grid = COARSE_GRID
@@ -72,6 +75,7 @@ class Recipe:
     circumference_share: float = 0.0
     pseudo_labels: str = ""
     epoch_examples: int = 0
+    negatives: int = 0
 
     @property
     def epochs(self) -> int:
@@ -90,10 +94,15 @@ def load_examples(data: Path, recipe: Recipe) -> list[Example]:
     else:
         images, _ = divide(images, recipe.held_out_fold)
     examples: list[Example] = [(image.luminance(), image.ellipse()) for image in images]
+    heads = [(luminance, ellipse) for luminance, ellipse in examples if ellipse is not None]
     if recipe.pseudo_labels:
         examples.extend(read_pseudo_labels(Path(recipe.pseudo_labels)))
     for index in range(recipe.phantoms_with_head + recipe.phantoms_without_head):
         phantom = training_phantom(index, with_head=index < recipe.phantoms_with_head)
+        examples.append((phantom.luminance, phantom.ellipse_px))
+    examples.extend((picture, None) for picture in training_negatives(recipe.negatives, heads))
+    for seed in range(HOLLOW_SEED, HOLLOW_SEED + recipe.negatives // 4):
+        phantom = training_phantom(seed, with_head=True, family=HOLLOW_FAMILY)
         examples.append((phantom.luminance, phantom.ellipse_px))
     return examples
 
