@@ -167,7 +167,7 @@ TRAINING_ORDER: tuple[Callable[[int, int], Luminance], ...] = (
 def painted_over(image: Luminance, head: EllipsePx, seed: int) -> Luminance:
     """The image without its head, as training sees it: filled in from the border (Telea 2004), or with plain tissue.
 
-    Both under speckle. Even seeds fill in from the border.
+    Both under speckle; four seeds of the one, four of the other.
     """
     rng = np.random.default_rng(seed)
     small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
@@ -175,7 +175,7 @@ def painted_over(image: Luminance, head: EllipsePx, seed: int) -> Luminance:
     hole = cv2.resize(near.astype(np.uint8), (small.shape[1], small.shape[0]), interpolation=cv2.INTER_NEAREST)
     filled = cv2.inpaint(small, hole, 4.0, cv2.INPAINT_TELEA)
     grown = cv2.resize(filled, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    if seed % 2:
+    if seed // 4 % 2:
         cells = rng.uniform(0.4, 1.6, (5, 7)).astype(np.float32) * np.percentile(image[~near], rng.uniform(40, 95))
         tissue = cv2.resize(cells, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
         grown = tissue.astype(np.float32)
