@@ -27,5 +27,5 @@ def build_examiner(config: Config, entry: ModelEntry) -> Examiner:
     except ModelError as error:
         raise ModelRefused(str(error)) from error
     precise = inference.precision == "fp32"
-    segmenter = Segmenter(network, entry.grid, entry.normalisation, flip_average=entry.flip_average, precise=precise)
+    segmenter = Segmenter(network, entry.grid, entry.normalisation, entry.look, precise=precise)
     return Examiner(segmenter, entry, EQUATIONS[inference.equation])

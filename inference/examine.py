@@ -28,6 +28,7 @@ from inference.domain import (
     RegionPx,
     Remark,
 )
+from inference.evidence import gather_evidence
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
@@ -40,7 +41,8 @@ from inference.quality import (
     object_to_shape,
     object_to_size,
 )
-from inference.segment import Segmenter, largest_component, outline_points
+from inference.segment import Segmenter, trace
+from inference.uncertainty import Evidence
 
 UNSTATED_MARGIN = 0.03
 """Relative; how far two values of HC may lie apart where the model has no interval that would say it."""
@@ -53,6 +55,7 @@ class Outline:
     ellipse: EllipsePx
     ellipse_mm: EllipseMm
     overlap: float
+    evidence: Evidence
     colour_share: float = 0.0
 
 
@@ -119,24 +122,26 @@ class Examiner:
         crop = np.ascontiguousarray(frame.luminance[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1])
         spacing = _spacing_or_shape(region)
         segmentation = self._segmenter(crop, spacing)
-        level = self._model.probability
-        component = largest_component(segmentation.probability, level)
-        if component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(*crop.shape):
+        seen = trace(segmentation.probability, self._model.probability, self._model.slope_power)
+        if seen is None or seen.component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(
+            *crop.shape
+        ):
             return Objection(Reason.NO_HEAD_FOUND, "")
-        points = segmentation.letterbox.to_region(outline_points(segmentation.probability, component, level))
+        millimetres = np.array([spacing.column, spacing.row])
         try:
-            fitted = fit_ellipse_mm(points * np.array([spacing.column, spacing.row]))
+            fitted = fit_ellipse_mm(segmentation.letterbox.to_region(seen.points) * millimetres, seen.weights)
         except DegenerateFitError:
             return Objection(Reason.NO_HEAD_FOUND, "")
         ellipse = to_pixels(fitted, spacing)
-        overlap = _overlap(component, ellipse, segmentation.letterbox)
-        return Outline(ellipse, fitted, overlap, _colour_share(frame, region, ellipse))
+        overlap = _overlap(seen.component, ellipse, segmentation.letterbox)
+        evidence = gather_evidence(segmentation, self._model.probability, self._model.slope_power)
+        return Outline(ellipse, fitted, overlap, evidence, _colour_share(frame, region, ellipse))
 
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""
         assert region.spacing_mm is not None  # noqa: S101  the caller has checked
         hc_mm = round(circumference_mm(outline.ellipse_mm), 1)
-        interval = None if self._model.interval is None else self._model.interval.around(hc_mm)
+        interval = None if self._model.interval is None else self._model.interval.around(hc_mm, outline.evidence)
         age = date_by_hc(hc_mm, interval, self._equation)
         warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
         if interval is None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from inference.domain import ModelIdentity
+from inference.look import Look
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
-from inference.uncertainty import SizeInterval
+from inference.uncertainty import ConformalInterval
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20
@@ -23,9 +24,10 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One weight file. `probability` is the level of the outline; `figures` are shown, never used.
+    """One weight file. `figures` are shown, never used.
 
-    `width`: the share of its architecture's channels that the network has.
+    `probability` is the level of the outline, `slope_power` what its points are weighted by (inference.segment.trace),
+    `look` how often the network is asked; `width`: the share of its architecture's channels that the network has.
     """
 
     name: str
@@ -36,9 +38,10 @@ class ModelEntry:
     grid: Grid
     normalisation: Normalisation
     probability: float
-    flip_average: bool
+    slope_power: float
+    look: Look
     gate: Gate
-    interval: SizeInterval | None
+    interval: ConformalInterval | None
     figures: dict[str, Any]
     data: str
     card: str
@@ -50,9 +53,9 @@ class ModelEntry:
 
     @property
     def calibration_sha256(self) -> str:
-        """Hash of what decides a result besides the weights: gate, level, mirrored average and interval."""
+        """Hash of what decides a result besides the weights: gate, level, weighting, passes and interval."""
         interval = None if self.interval is None else self.interval.to_json()
-        facts = [asdict(self.gate), self.probability, self.flip_average, interval]
+        facts = [asdict(self.gate), self.probability, self.slope_power, asdict(self.look), interval]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def verified(self, weights: Path) -> bool:
@@ -113,9 +116,10 @@ def _entry(row: dict[str, Any]) -> ModelEntry:
         grid=Grid(**row["grid"]),
         normalisation=Normalisation(**row["normalisation"]),
         probability=float(row["probability"]),
-        flip_average=bool(row["flip_average"]),
+        slope_power=float(row["slope_power"]),
+        look=Look(**row["look"]),
         gate=Gate(**row["gate"]),
-        interval=None if interval is None else SizeInterval.from_json(interval),
+        interval=None if interval is None else ConformalInterval.from_json(interval),
         figures=dict(row["figures"]),
         data=str(row["data"]),
         card=str(row["card"]),

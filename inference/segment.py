@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import contourpy
@@ -12,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from torch import Tensor, nn
 
+from inference.architectures.head_network import HeadNetwork
 from inference.domain import Luminance, PixelSpacingMm
+from inference.look import Look
 from inference.preprocess import Grid, Letterbox, Normalisation, plan, to_grid
 
 SMALLEST_SLOPE = 1e-3
@@ -24,10 +29,20 @@ Probability = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """The network's answer for one region, and where its grid lies in it."""
+    """The network's answer for one region, and where its grid lies in it.
+
+    `passes` are the answers of the mirrored picture and of each dropout pass, turned back: their spread is the doubt.
+    Empty where the model is asked once only.
+    """
 
     probability: Probability
     letterbox: Letterbox
+    passes: tuple[Probability, ...] = ()
+
+    def deviation(self) -> Probability:
+        """Standard deviation of the probability over all answers, 0..0.5, float32 [grid rows, grid columns]."""
+        deviation: Probability = np.std(np.stack([self.probability, *self.passes]), axis=0)
+        return deviation
 
 
 class Segmenter:
@@ -38,15 +53,18 @@ class Segmenter:
         network: nn.Module,
         grid: Grid,
         normalisation: Normalisation,
+        look: Look,
         *,
-        flip_average: bool,
         precise: bool = True,
     ) -> None:
-        """`precise`: float32; otherwise bfloat16 where the network allows it, for processors that have it."""
+        """`precise`: float32; otherwise bfloat16 where the network allows it, for processors that have it.
+
+        Dropout passes need a HeadNetwork.
+        """
         self._network = network
         self._grid = grid
         self._normalisation = normalisation
-        self._flip_average = flip_average
+        self._look = look
         self._precise = precise
         self._device = next(network.parameters(), torch.empty(0)).device
 
@@ -56,17 +74,51 @@ class Segmenter:
         letterbox = plan(rows, columns, spacing, self._grid)
         grey = self._normalisation.apply(to_grid(luminance, letterbox, self._grid))
         batch = torch.from_numpy(grey)[None, None]  # [1, 1, rows, columns]
-        if self._flip_average:
+        if self._look.mirrored:
             batch = torch.cat([batch, batch.flip(3)])  # [2, 1, rows, columns]
-        probability = self._run(batch.to(self._device).contiguous(memory_format=torch.channels_last))
-        if self._flip_average:
-            probability = (probability[:1] + probability[1:].flip(3)) / 2.0
-        return Segmentation(probability[0, 0].numpy(), letterbox)
+        seed = int.from_bytes(hashlib.sha256(grey.tobytes()).digest()[:8], "big") >> 1
+        first, *others = self._answers(batch.to(self._device).contiguous(memory_format=torch.channels_last), seed)
+        plain, *mirrored = first
+        passes = tuple(answer for answers in ([*mirrored], *others) for answer in answers)
+        if self._look.flip_average:
+            plain = (plain + mirrored[0]) / 2.0
+        return Segmentation(plain, letterbox, passes if self._look.dropout_passes else ())
 
-    def _run(self, batch: Tensor) -> Tensor:
-        """Probabilities [batch, 1, rows, columns], float32 on the CPU."""
+    def _answers(self, batch: Tensor, seed: int) -> list[list[Probability]]:
+        """The answer without dropout, then one per dropout pass; of each the picture's and the mirror image's."""
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=not self._precise):
-            return torch.sigmoid(self._network(batch).float()).cpu()
+            if not self._look.dropout_passes:
+                return [_turned_back(self._network(batch))]
+            network = self._network
+            assert isinstance(network, HeadNetwork)  # noqa: S101  what the constructor asks for
+            features = network.encode(batch)
+            size = (self._grid.rows, self._grid.columns)
+            answers = [_turned_back(network.decode(features, size))]
+            with _dropping_out(network, seed):
+                answers += [_turned_back(network.decode(features, size)) for _ in range(self._look.dropout_passes)]
+            return answers
+
+
+def _turned_back(logits: Tensor | tuple[Tensor, ...]) -> list[Probability]:
+    """Probabilities of a picture and, if there, of its mirror image turned back, float32 [rows, columns] each."""
+    assert isinstance(logits, Tensor)  # noqa: S101  a tuple comes in training mode only
+    probability = torch.sigmoid(logits.float()).cpu()
+    return [probability[0, 0].numpy(), *(mirrored[0].flip(1).numpy() for mirrored in probability[1:])]
+
+
+@contextmanager
+def _dropping_out(network: nn.Module, seed: int) -> Iterator[None]:
+    """Dropout layers awake, all else as in evaluation; draws depend on the seed alone, which the picture gives."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Dropout2d)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
 
 
 def largest_component(probability: Probability, level: float) -> NDArray[np.bool_]:
@@ -108,3 +160,24 @@ def outline_weights(probability: Probability, points: NDArray[np.float64], power
     slope = np.hypot(*(map_coordinates(part, places, order=1, mode="nearest") for part in (down, across)))
     weights: NDArray[np.float64] = length * (slope + SMALLEST_SLOPE) ** power
     return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The largest part of a probability map above a level, and the outline around it.
+
+    `component` bool [rows, columns]; `points` [n, 2] (column, row) in grid pixels; `weights` [n] or None: all alike.
+    """
+
+    component: NDArray[np.bool_]
+    points: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+
+
+def trace(probability: Probability, level: float, slope_power: float) -> Trace | None:
+    """What lies above `level`, its points weighted by slope ** `slope_power` (0: all alike); None for nothing."""
+    component = largest_component(probability, level)
+    points = outline_points(probability, component, level)
+    if not len(points):
+        return None
+    return Trace(component, points, outline_weights(probability, points, slope_power) if slope_power else None)

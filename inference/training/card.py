@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from inference.models import ModelEntry
 from inference.training.tables import CAVEAT, NOTES, coverage_sentence, figure_table, groups_of, per_cent
+from inference.uncertainty import Scale
 
 INTENDED = (
     "Research use only; not cleared as a medical device. It proposes the outer outline of the fetal skull on a still "
@@ -44,7 +46,8 @@ def _lines(entry: ModelEntry) -> list[str]:
         f"- Architecture: {entry.architecture}, {entry.parameters / 1e6:.2f} million parameters",
         f"- Input: grey, {entry.grid.rows} x {entry.grid.columns}, square millimetres, letterboxed",
         f"- File: `{entry.file}`, sha256 `{entry.sha256}`",
-        f"- Outline at probability {entry.probability}; mirrored average: {'yes' if entry.flip_average else 'no'}",
+        f"- Outline at probability {entry.probability}; points weighted by slope ** {entry.slope_power:g}; "
+        f"mirrored average: {'yes' if entry.look.flip_average else 'no'}; dropout passes: {entry.look.dropout_passes}",
         "",
         "## Data",
         "",
@@ -79,12 +82,18 @@ def _interval(entry: ModelEntry) -> list[str]:
     if entry.interval is None:
         return ["## Interval", "", "Not calibrated.", ""]
     cuts = ", ".join(f"{edge:.0f}" for edge in entry.interval.edges_mm)
-    classes = zip(entry.interval.half_widths_mm, entry.interval.counts, strict=True)
-    widths = ", ".join(f"± {width:.1f} mm (n = {count})" for width, count in classes)
+    classes = zip(entry.interval.quantiles, entry.interval.counts, strict=True)
+    widths = ", ".join(f"{quantile:.2f} (n = {count})" for quantile, count in classes)
     return [
         "## Interval",
         "",
-        f"{entry.interval.coverage:.0%} by split-conformal calibration on the measured validation images, by size (cut "
-        f"at {cuts} mm): {widths}.",
+        f"{entry.interval.coverage:.0%} by conformal calibration: half width = quantile x scale. Scale in mm: "
+        f"{_powers(entry.interval.scale)}. Quantiles by size (cut at {cuts} mm): {widths}.",
         "",
     ]
+
+
+def _powers(scale: Scale) -> str:
+    doubts = ("HC", "spread of passes", "spread of levels", "blur")
+    factors = [f"{name} ^ {power:.2f}" for name, power in zip(doubts, scale.powers[1:], strict=True) if power]
+    return " x ".join([f"{math.exp(scale.intercept):.3g}", *factors])

@@ -27,15 +27,19 @@ from inference.domain import (
     RegionPx,
     Status,
 )
+from inference.evidence import LOST
 from inference.examine import Examiner, Outline
 from inference.measure import circumference_mm, inside_distance_px, outline_px
 from inference.quality import Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
+from inference.training.conformal import Judged
 from inference.training.tables import SIZE_CLASSES
+from inference.uncertainty import Evidence
 
 BOOTSTRAP_ROUNDS = 2000
 BOOTSTRAP_SEED = 20180817
 HAUSDORFF_POINTS = 360
+NOTHING_SEEN = Evidence(LOST, LOST, LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,19 @@ class Row:
     dice: float
     hausdorff_mm: float
     quality: float
+    evidence_relative_spread: float
+    evidence_relative_level_spread: float
+    evidence_relative_blur: float
 
     @property
     def error_mm(self) -> float:
         return self.hc_forced_mm - self.hc_true_mm
+
+    @property
+    def judged(self) -> Judged:
+        """What intervals are calibrated on."""
+        doubts = (self.evidence_relative_spread, self.evidence_relative_level_spread, self.evidence_relative_blur)
+        return Judged(self.hc_forced_mm, self.error_mm, Evidence(*doubts))
 
 
 def predict(images: Sequence[Annotated], examiner: Examiner) -> list[Row]:
@@ -92,13 +105,18 @@ def _forced(
     """The answer whatever its quality; where nothing was found HC is 0 and the outline as far off as it can be."""
     if isinstance(outline, Objection):
         farthest = float(np.hypot(shape[0], shape[1])) * pixel_size_mm
-        return {"hc_forced_mm": 0.0, "dice": 0.0, "hausdorff_mm": farthest, "quality": 0.0}
+        return {"hc_forced_mm": 0.0, "dice": 0.0, "hausdorff_mm": farthest, "quality": 0.0, **_doubts(NOTHING_SEEN)}
     return {
         "hc_forced_mm": round(circumference_mm(outline.ellipse_mm), 1),
         "dice": dice(outline.ellipse, truth, shape),
         "hausdorff_mm": hausdorff_px(outline.ellipse, truth) * pixel_size_mm,
         "quality": outline.overlap,
+        **_doubts(outline.evidence),
     }
+
+
+def _doubts(evidence: Evidence) -> dict[str, float]:
+    return {f"evidence_{name}": value for name, value in asdict(evidence).items()}
 
 
 def dice(one: EllipsePx, other: EllipsePx, shape: tuple[int, ...]) -> float:

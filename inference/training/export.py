@@ -17,14 +17,16 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.dating import HADLOCK_1984
 from inference.domain import Status
 from inference.examine import Examiner
+from inference.look import Look
 from inference.models import MANIFEST, ModelEntry, sha256_of
 from inference.quality import Gate
 from inference.segment import Segmenter
 from inference.training.card import write_card
 from inference.training.challenge import Annotated, Split
+from inference.training.conformal import TooFewExamsError, calibrate
 from inference.training.evaluate import Row, images_of, predict, summarise
 from inference.training.train import AVERAGE, GRID, NORMALISATION
-from inference.uncertainty import SizeInterval, TooFewExamsError, calibrate_by_size
+from inference.uncertainty import ConformalInterval
 
 COVERAGE = 0.95
 ATTRIBUTION = (
@@ -42,13 +44,17 @@ GATE = Gate(
 )
 
 
+PASSES = Look(dropout_passes=4)
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What is shipped under which name. `level` is the probability of the outline."""
+    """What is shipped under which name; the rest as in the manifest."""
 
     name: str = "efficientnet-lite0-unet"
     level: float = 0.5
-    flip_average: bool = False
+    slope_power: float = 2.0
+    look: Look = PASSES
     gate: Gate = GATE
 
 
@@ -72,7 +78,8 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
         grid=GRID,
         normalisation=NORMALISATION,
         probability=shipment.level,
-        flip_average=shipment.flip_average,
+        slope_power=shipment.slope_power,
+        look=shipment.look,
         gate=shipment.gate,
         interval=None,
         figures={},
@@ -88,7 +95,7 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
 
 def calibrated(entry: ModelEntry, network: nn.Module, images: Sequence[Annotated]) -> ModelEntry:
     """The entry with its interval and the figures that it then has on the same validation images."""
-    segmenter = Segmenter(network, entry.grid, entry.normalisation, flip_average=entry.flip_average)
+    segmenter = Segmenter(network, entry.grid, entry.normalisation, entry.look)
     rows = predict(images, Examiner(segmenter, entry, HADLOCK_1984))
     interval = interval_of([row for row in rows if row.status == Status.MEASURED])
     if interval is not None:
@@ -96,18 +103,18 @@ def calibrated(entry: ModelEntry, network: nn.Module, images: Sequence[Annotated
     return replace(entry, interval=interval, figures={str(Split.VALIDATION): summarise(rows)})
 
 
-def interval_of(measured: Sequence[Row]) -> SizeInterval | None:
+def interval_of(measured: Sequence[Row]) -> ConformalInterval | None:
     """By thirds of the predicted HC; None where a third has too few images to promise anything."""
     predicted = [row.hc_forced_mm for row in measured]
     try:
         edges = [round(float(e), 1) for e in np.quantile(predicted, [1 / 3, 2 / 3])] if predicted else []
-        return calibrate_by_size(predicted, [row.error_mm for row in measured], edges, COVERAGE)
+        return calibrate([row.judged for row in measured], edges, COVERAGE)
     except TooFewExamsError:
         return None
 
 
-def _with_interval(row: Row, interval: SizeInterval) -> Row:
-    around = interval.around(row.hc_forced_mm)
+def _with_interval(row: Row, interval: ConformalInterval) -> Row:
+    around = interval.around(row.hc_forced_mm, row.judged.evidence)
     return replace(row, hc_low_mm=around.low, hc_high_mm=around.high) if row.status == Status.MEASURED else row
 
 

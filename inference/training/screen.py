@@ -27,6 +27,7 @@ from torch import nn
 
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.domain import EllipsePx, PixelSpacingMm
+from inference.look import Look
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, to_millimetres
 from inference.preprocess import Grid, Letterbox, plan
 from inference.segment import Probability, Segmenter, largest_component, outline_points, outline_weights
@@ -81,7 +82,7 @@ def network_of(run: Path) -> nn.Module:
 
 def maps_of(network: nn.Module, images: Sequence[Annotated], grid: Grid, *, flip: bool) -> list[Probability]:
     """Probability on the grid for each image, one at a time."""
-    segmenter = Segmenter(network, grid, NORMALISATION, flip_average=flip)
+    segmenter = Segmenter(network, grid, NORMALISATION, Look(flip))
     maps = []
     for image in images:
         spacing = PixelSpacingMm(image.pixel_size_mm, image.pixel_size_mm)

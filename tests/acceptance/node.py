@@ -280,7 +280,7 @@ def coarse_weights(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for model in manifest["models"]:
         model["grid"] = {"rows": 128, "columns": 192}
-        model["flip_average"] = False
+        model["look"] = {"flip_average": False, "dropout_passes": 0}
         (folder / model["file"]).symlink_to(product / model["file"])
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

@@ -55,6 +55,7 @@ def measuring() -> Subject:
     from dicom_node.measuring import measure_file
     from inference.dating import EQUATIONS
     from inference.examine import Examiner
+    from inference.look import Look
     from inference.segment import Segmenter
     from tests.unit.inference.test_segment import BrightIsHead
 
@@ -63,7 +64,7 @@ def measuring() -> Subject:
     logs.configure(config.logging.level, config.logging.format)
     entry = find_entry(config)
     real = build_examiner(config, entry)
-    segmenter = Segmenter(BrightIsHead(), entry.grid, entry.normalisation, flip_average=False)
+    segmenter = Segmenter(BrightIsHead(), entry.grid, entry.normalisation, Look())
     quick = Examiner(segmenter, entry, EQUATIONS[config.inference.equation])
     return lambda path, with_network: measure_file(
         path, real if with_network else quick, config.inference.cine_frames, None

@@ -21,25 +21,26 @@ from inference.domain import (
     Remark,
 )
 from inference.examine import Examiner
+from inference.look import Look
 from inference.measure import circumference_mm, inside_distance_px, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
 from inference.segment import Segmenter
-from inference.uncertainty import SizeInterval
+from inference.uncertainty import ConformalInterval, Scale
 from tests.unit.inference.test_segment import BrightIsHead
 
 GATE = Gate(0.95, 0.02, 0.01, 40.0, 400.0, 62.0, 98.0)
 MODEL = ModelEntry(
-    "bright", "none", "none", "0" * 64, 0, Grid(256, 384), Normalisation(0.18, 0.2), 0.5, False, GATE,
-    SizeInterval(0.95, (200.0,), (2.0, 4.0), (40, 40)), {}, "", "",
+    "bright", "none", "none", "0" * 64, 0, Grid(256, 384), Normalisation(0.18, 0.2), 0.5, 0.0, Look(), GATE,
+    ConformalInterval(0.95, Scale(), (200.0,), (2.0, 4.0), (40, 40)), {}, "", "",
 )  # fmt: skip
 WHOLE = RegionPx(0, 0, 799, 539)
 SQUARE = PixelSpacingMm(0.15, 0.15)
 
 
 def examiner(model: ModelEntry = MODEL) -> Examiner:
-    segmenter = Segmenter(BrightIsHead(), model.grid, model.normalisation, flip_average=False)
+    segmenter = Segmenter(BrightIsHead(), model.grid, model.normalisation, Look())
     return Examiner(segmenter, model, HADLOCK_1984)
 
 
@@ -282,7 +283,7 @@ def test_heads_of_one_size_on_a_dual_screen_of_two_scales_agree() -> None:
 
 
 @pytest.mark.parametrize("interval", [MODEL.interval, None])
-def test_heads_of_two_sizes_leave_no_number_to_speak_for_the_object(interval: SizeInterval | None) -> None:
+def test_heads_of_two_sizes_leave_no_number_to_speak_for_the_object(interval: ConformalInterval | None) -> None:
     heads = EllipsePx(200, 270, 180, 144, 90), EllipsePx(600, 270, 130, 104, 90)
     frame = frame_of(*heads, regions=dual(SQUARE, SQUARE))
     result = examiner(replace(MODEL, interval=interval)).examine([frame])

@@ -27,6 +27,7 @@ from inference.domain import (
     RegionPx,
 )
 from inference.examine import Examiner, Outline
+from inference.look import Look
 from inference.measure import circumference_mm, inside_distance_px, shift, to_pixels
 from inference.preprocess import Letterbox, plan
 from inference.segment import Segmentation, Segmenter
@@ -130,7 +131,7 @@ def examiner(segmenter: object) -> Examiner:
 
 
 def bright_examiner() -> Examiner:
-    return examiner(Segmenter(BrightIsHead(), MODEL.grid, MODEL.normalisation, flip_average=False))
+    return examiner(Segmenter(BrightIsHead(), MODEL.grid, MODEL.normalisation, Look()))
 
 
 def outlined(examiner: Examiner, scene: Scene, luminance: Luminance | None = None) -> Outline:

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from inference.architectures.head_network import HeadNetwork
 from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm
+from inference.look import Look
 from inference.measure import circumference_mm, fit_ellipse_mm, inside_distance_px
 from inference.preprocess import Grid, Normalisation
-from inference.segment import Segmenter, largest_component, outline_points, outline_weights
+from inference.segment import Segmentation, Segmenter, largest_component, outline_points, outline_weights
 
 NORMALISATION = Normalisation(0.18, 0.2)
 
@@ -43,7 +45,7 @@ def test_circumference_from_a_soft_mask_to_a_thousandth(
 def test_segmenter_finds_the_ellipse_in_unequal_pixels(spacing: PixelSpacingMm) -> None:
     truth = EllipsePx(400.3, 260.8, 200, 150, 25)
     picture = (soft(truth, 540, 800) * 255).astype(np.uint8)
-    segmentation = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=False)(picture, spacing)
+    segmentation = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, Look())(picture, spacing)
     component = largest_component(segmentation.probability, 0.5)
     points = segmentation.letterbox.to_region(outline_points(segmentation.probability, component, 0.5))
     fitted = fit_ellipse_mm(points)
@@ -55,8 +57,8 @@ def test_segmenter_finds_the_ellipse_in_unequal_pixels(spacing: PixelSpacingMm) 
 
 def test_flip_average_agrees_with_a_network_that_has_no_side() -> None:
     picture = (soft(EllipsePx(300, 260, 180, 140, 60), 540, 800) * 255).astype(np.uint8)
-    plain = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=False)(picture, None)
-    flipped = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, flip_average=True)(picture, None)
+    plain = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, Look())(picture, None)
+    flipped = Segmenter(BrightIsHead(), Grid(256, 384), NORMALISATION, Look(flip_average=True))(picture, None)
     assert flipped.probability == pytest.approx(plain.probability, abs=1e-6)
 
 
@@ -102,3 +104,67 @@ def test_weights_change_nothing_on_a_clean_outline() -> None:
     points = outline_points(probability, largest_component(probability, 0.5), 0.5)
     fitted = fit_ellipse_mm(points, outline_weights(probability, points, 3.0))
     assert circumference_mm(fitted) == pytest.approx(circumference_mm(EllipseMm(0, 0, 90, 70, 33)), rel=1e-3)
+
+
+class Doubting(HeadNetwork):
+    """Bright is head; one of two channels, the dropped ones, moves the outline. Dropout stands in the decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout2d(0.5)
+        self.encoded = 0
+
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        self.encoded += 1
+        return [torch.cat([(x * 0.2 + 0.18 - 0.5) * 8.0, torch.full_like(x, 0.5)], dim=1)]
+
+    def decode(self, features: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+        assert size == features[0].shape[2:]
+        assert not self.training
+        return features[0][:, :1] + self.dropout(features[0])[:, 1:]
+
+
+PICTURE = (soft(EllipsePx(300, 260, 180, 140, 60), 540, 800) * 255).astype(np.uint8)
+
+
+class TestPasses:
+    def look(self, network: nn.Module, picture: np.ndarray = PICTURE, flip: bool = False) -> Segmentation:
+        return Segmenter(network, Grid(256, 384), NORMALISATION, Look(flip, 6))(picture, None)
+
+    def test_the_answer_is_that_of_a_network_asked_once(self) -> None:
+        once = Segmenter(Doubting().eval(), Grid(256, 384), NORMALISATION, Look())(PICTURE, None)
+        assert np.array_equal(self.look(Doubting().eval()).probability, once.probability)
+        assert once.passes == ()
+
+    def test_it_encodes_once_and_decodes_both_sides_as_often_as_asked(self) -> None:
+        network = Doubting().eval()
+        segmentation = self.look(network)
+        assert network.encoded == 1
+        assert len(segmentation.passes) == 1 + 2 * 6
+        assert segmentation.passes[0] == pytest.approx(
+            segmentation.probability, abs=1e-6
+        )  # the mirror image, turned back
+
+    def test_the_same_picture_gives_the_same_doubt_and_another_another(self) -> None:
+        network = Doubting().eval()
+        first = self.look(network)
+        torch.manual_seed(99)
+        torch.rand(5)
+        again = self.look(network)
+        assert all(np.array_equal(a, b) for a, b in zip(first.passes, again.passes, strict=True))
+        assert first.deviation().max() > 0.01
+        other = self.look(network, PICTURE.T.copy())
+        draws = [[bool((p > q).any()) for p, q in zip(s.passes, s.passes[1:], strict=False)] for s in (first, other)]
+        assert draws[0] != draws[1]
+
+    def test_it_leaves_the_random_numbers_of_others_alone(self) -> None:
+        torch.manual_seed(7)
+        expected = torch.rand(3)
+        torch.manual_seed(7)
+        self.look(Doubting().eval())
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_the_network_sleeps_again_afterwards(self) -> None:
+        network = Doubting().eval()
+        self.look(network)
+        assert not network.dropout.training

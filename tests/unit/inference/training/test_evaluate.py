@@ -15,7 +15,7 @@ from inference.training.report import OPENINGS, record_opening, write_page
 from inference.training.tables import figure_table, groups_of
 from tests.unit.inference.test_examine import MODEL
 
-ROW = Row("000_HC", "000", 0.1, 100.0, 101.0, 98.0, 103.0, "measured", "", 0.98, 1.0, 0.99)
+ROW = Row("000_HC", "000", 0.1, 100.0, 101.0, 98.0, 103.0, "measured", "", 0.98, 1.0, 0.99, 0.01, 0.02, 0.03)
 
 
 def rows(errors: list[float]) -> list[Row]:

@@ -14,6 +14,7 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.dating import HADLOCK_1984
 from inference.domain import EllipsePx, PixelSpacingMm
 from inference.examine import Examiner
+from inference.look import Look
 from inference.measure import circumference_mm, inside_distance_px, outline_px, to_millimetres
 from inference.models import find_model
 from inference.segment import Segmenter
@@ -22,6 +23,7 @@ from inference.training.evaluate import images_of
 from inference.training.export import Shipment, calibrated, export
 from inference.training.report import OPENINGS, Order, evaluate, record_figures
 from inference.training.train import AVERAGE
+from inference.uncertainty import NO_EVIDENCE
 from tests.unit.inference.test_examine import MODEL
 from tests.unit.inference.test_segment import BrightIsHead
 
@@ -63,7 +65,7 @@ def test_a_good_network_gets_an_interval_for_each_third(data: Path) -> None:
     entry = calibrated(replace(MODEL, interval=None), BrightIsHead(), images_of(data, Split.VALIDATION))
     assert entry.interval is not None
     assert sum(entry.interval.counts) == 60
-    assert max(entry.interval.half_widths_mm) < 2.0
+    assert all(entry.interval.half_width_mm(hc, NO_EVIDENCE) < 2.0 for hc in (60.0, 90.0, 120.0))
     assert entry.figures["validation"]["forced"]["mae_mm"][0] < 1.0
     assert entry.figures["validation"]["interval_coverage"]["share"][0] >= 0.95
 
@@ -93,9 +95,7 @@ def test_test_exams_are_opened_on_record(few: Path, tmp_path: Path) -> None:
     torch.save(EfficientNetLiteUNet().state_dict(), tmp_path / AVERAGE)
     weights, out = tmp_path / "weights", tmp_path / "evaluation"
     entry = replace(export(few, tmp_path, weights, Shipment(name="tiny")), gate=MODEL.gate)
-    judge = Examiner(
-        Segmenter(BrightIsHead(), entry.grid, entry.normalisation, flip_average=False), entry, HADLOCK_1984
-    )
+    judge = Examiner(Segmenter(BrightIsHead(), entry.grid, entry.normalisation, Look()), entry, HADLOCK_1984)
     summary = evaluate(Order(few, Split.TEST, out, weights), judge, entry)
     assert summary["figures"]["forced"]["n"] == 4
     record_figures(weights, "tiny", Split.TEST, summary["figures"])
