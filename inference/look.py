@@ -10,7 +10,7 @@ class Look:
     """Part of a model, since it decides results.
 
     `flip_average`: the answer is the mean of the picture's and its mirror image's. `dropout_passes`: decoder passes
-    with dropout (Gal & Ghahramani 2016) over picture and mirror image; they never enter the answer, only the doubt.
+    with dropout (Gal & Ghahramani 2016), which with the mirror image never enter the answer, only the doubt.
     """
 
     flip_average: bool = False

@@ -77,25 +77,25 @@ class Segmenter:
         if self._look.mirrored:
             batch = torch.cat([batch, batch.flip(3)])  # [2, 1, rows, columns]
         seed = int.from_bytes(hashlib.sha256(grey.tobytes()).digest()[:8], "big") >> 1
-        first, *others = self._answers(batch.to(self._device).contiguous(memory_format=torch.channels_last), seed)
-        plain, *mirrored = first
-        passes = tuple(answer for answers in ([*mirrored], *others) for answer in answers)
+        plain, *others = self._answers(batch.to(self._device).contiguous(memory_format=torch.channels_last), seed)
         if self._look.flip_average:
-            plain = (plain + mirrored[0]) / 2.0
-        return Segmentation(plain, letterbox, passes if self._look.dropout_passes else ())
+            plain = (plain + others[0]) / 2.0
+        return Segmentation(plain, letterbox, tuple(others) if self._look.dropout_passes else ())
 
-    def _answers(self, batch: Tensor, seed: int) -> list[list[Probability]]:
-        """The answer without dropout, then one per dropout pass; of each the picture's and the mirror image's."""
+    def _answers(self, batch: Tensor, seed: int) -> list[Probability]:
+        """Of the picture, of its mirror image if that is looked at, and of the picture once per dropout pass."""
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=not self._precise):
             if not self._look.dropout_passes:
-                return [_turned_back(self._network(batch))]
+                return _turned_back(self._network(batch))
             network = self._network
             assert isinstance(network, HeadNetwork)  # noqa: S101  what the constructor asks for
             features = network.encode(batch)
             size = (self._grid.rows, self._grid.columns)
-            answers = [_turned_back(network.decode(features, size))]
+            answers = _turned_back(network.decode(features, size))
+            upright = [feature[:1] for feature in features]
             with _dropping_out(network, seed):
-                answers += [_turned_back(network.decode(features, size)) for _ in range(self._look.dropout_passes)]
+                for _ in range(self._look.dropout_passes):
+                    answers += _turned_back(network.decode(upright, size))
             return answers
 
 
