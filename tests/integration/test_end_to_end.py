@@ -6,6 +6,7 @@ in once; every test looks at what came out.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,14 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from dicom_node.config import Config
 from dicom_node.domain import ResultKind
+from dicom_node.examiner import build_examiner, find_entry
+from inference.measure import inside_distance_px
+from inference.training.challenge import Annotated
+from inference.training.evaluate import predict
 from tests.acceptance.node import Node, running_node, wait_for
 from tests.acceptance.pacs import KIND_OF_CLASS, source_of
-from tests.acceptance.scanner import head_image, uid_of
+from tests.acceptance.scanner import SMALL, head_image, uid_of
 from tests.integration.orthanc import Orthanc, Storescp, running_orthanc, running_storescp
+from tests.phantoms import head_phantom
 from tests.receiving import send
 from tests.ultrasound import save, us_phantom
 
@@ -28,6 +37,7 @@ pytestmark = pytest.mark.peer("storescu", "storescp", "Orthanc")
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 MEASURED = ("screen", "plain")
+PLAIN_HEAD = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     identity: dict[str, Any] = {"PatientName": "Müller^Žofia", "PatientBirthDate": None, "AccessionNumber": None}
     sources = {
         "screen": save(us_phantom(1), folder / "screen.dcm"),
-        "plain": save(head_image(2, StudyID=None, PatientSex=None, **identity), folder / "plain.dcm"),
+        "plain": save(head_image(PLAIN_HEAD, StudyID=None, PatientSex=None, **identity), folder / "plain.dcm"),
         "no head": save(us_phantom(3, head=False), folder / "no_head.dcm"),
         "no scale": save(head_image(4, SequenceOfUltrasoundRegions=None), folder / "no_scale.dcm"),
     }
@@ -81,6 +91,35 @@ def test_each_image_has_its_answer(light: Light) -> None:
         "no head": ("abstained", "no_head_found"),
         "no scale": ("abstained", "not_calibrated"),
     }
+
+
+def test_measure_and_evaluation_say_what_the_node_said_to_the_last_digit(light: Light, tmp_path: Path) -> None:
+    """Doubts are drawn at random: seeded by anything but the picture, the intervals would differ."""
+    path = light.sources["plain"]
+    node = light.node.wait_answer(uid_of(path))
+    [line] = light.node.cli("measure", str(path), "--json").stdout.splitlines()
+    besides = {"file", "seconds"}
+    assert {k: v for k, v in json.loads(line).items() if k not in besides} == {
+        k: v for k, v in node.items() if k not in besides
+    }
+
+    config = Config()
+    [row] = predict([annotated(tmp_path)], build_examiner(config, find_entry(config)))
+    assert (row.status, row.hc_forced_mm, row.hc_low_mm, row.hc_high_mm) == tuple(
+        node[key] for key in ("status", "hc_mm", "hc_low_mm", "hc_high_mm")
+    )
+
+
+def annotated(folder: Path) -> Annotated:
+    """The plain head as the challenge would hold it: a PNG, a drawn ellipse and a pixel size."""
+    phantom = head_phantom(PLAIN_HEAD, shape=SMALL)
+    assert phantom.spacing_mm.row == phantom.spacing_mm.column
+    assert phantom.ellipse_px is not None
+    drawn = np.abs(inside_distance_px(phantom.ellipse_px, *SMALL)) < 1
+    picture, annotation = folder / "000_HC.png", folder / "000_HC_Annotation.png"
+    cv2.imwrite(str(picture), phantom.luminance)
+    cv2.imwrite(str(annotation), drawn.astype(np.uint8) * 255)
+    return Annotated("000_HC", "000", picture, annotation, phantom.spacing_mm.row, 200.0)
 
 
 def test_orthanc_holds_three_objects_in_the_study_of_each_measured_image(light: Light) -> None:
