@@ -179,6 +179,14 @@ class Reason(StrEnum):
     # no gestational age, no interval
     OUTSIDE_EQUATION_RANGE = "outside_equation_range"
     NOT_CALIBRATED_YET = "not_calibrated_yet"
+    EQUATION_WITHOUT_SPREAD = "equation_without_spread"
+    # no age but HC's, no percentile
+    NO_INDEPENDENT_AGE = "no_independent_age"
+    UNREADABLE_INDEPENDENT_AGE = "unreadable_independent_age"
+    NO_ACQUISITION_DATE = "no_acquisition_date"
+    DATES_DISAGREE = "dates_disagree"
+    IMPLAUSIBLE_INDEPENDENT_AGE = "implausible_independent_age"
+    OUTSIDE_STANDARD_RANGE = "outside_standard_range"
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -208,8 +216,17 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.HEAD_UNDER_COLOUR: "Colour flow covers too much of the head.",
     Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
     Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside the limits within which this model is used.",
-    Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside 68 to 360 mm, where the equation is used; there is no age.",
+    Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside the range of the age equation; there is no age.",
     Reason.NOT_CALIBRATED_YET: "This model has no calibrated interval.",
+    Reason.EQUATION_WITHOUT_SPREAD: "The spread of the age equation is not known here; the age has no interval.",
+    Reason.NO_INDEPENDENT_AGE: "The image carries no gestational age besides the one by HC.",
+    Reason.UNREADABLE_INDEPENDENT_AGE: "The last menstrual date in the image header is not a date.",
+    Reason.NO_ACQUISITION_DATE: "The image header has no readable date of acquisition.",
+    Reason.DATES_DISAGREE: "The date of acquisition and the study date in the image header disagree.",
+    Reason.IMPLAUSIBLE_INDEPENDENT_AGE: (
+        "The last menstrual date in the image header gives an age outside 4 to 45 weeks at acquisition."
+    ),
+    Reason.OUTSIDE_STANDARD_RANGE: "The gestational age lies outside the range of the growth standard.",
 }
 
 
@@ -232,6 +249,8 @@ class Remark(StrEnum):
     COLOUR_OVER_HEAD = "colour_over_head"
     SECONDARY_CAPTURE = "secondary_capture"
     SCALE_OF_SCANNED_MEDIUM = "scale_is_that_of_the_scanned_medium"
+    OUTSIDE_TWO_SD = "independent_age_outside_2sd_of_the_equation"
+    BEYOND_REDATING_THRESHOLD = "independent_age_beyond_redating_threshold"
 
 
 REMARK_TEXT: dict[Remark, str] = {
@@ -244,6 +263,10 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.SECONDARY_CAPTURE: "The image is a secondary capture: nobody vouches that its scale survived the capture.",
     Remark.SCALE_OF_SCANNED_MEDIUM: (
         "The scale is that of the scanned film or paper; HC is right only if it was printed in life size."
+    ),
+    Remark.OUTSIDE_TWO_SD: "The independent age lies outside the 2 SD of the equation around the age by HC.",
+    Remark.BEYOND_REDATING_THRESHOLD: (
+        "The ages differ by more than the redating threshold of ACOG 700, which is not for HC alone."
     ),
 }
 
@@ -269,7 +292,7 @@ class GestationalAge:
     """Age in whole days by one equation, or `reason` and no days.
 
     `equation_band` is the equation's own +/- 2 SD; `interval` joins it with HC's interval (root sum square) and is None
-    where HC has no interval.
+    where either is missing.
     """
 
     equation: str
@@ -278,6 +301,74 @@ class GestationalAge:
     interval: IntervalDays | None
     trimester: Trimester | None
     reason: Reason | None
+
+    @property
+    def interval_reason(self) -> Reason | None:
+        """Why there is no interval; None where there is one."""
+        if self.interval is not None:
+            return None
+        return self.reason or (
+            Reason.EQUATION_WITHOUT_SPREAD if self.equation_band is None else Reason.NOT_CALIBRATED_YET
+        )
+
+
+class AgeSource(StrEnum):
+    """Where an age that does not come from the measured head was found."""
+
+    LAST_MENSTRUAL_DATE = "last_menstrual_date"  # (0010,21D0)
+
+
+@dataclass(frozen=True, slots=True)
+class IndependentAge:
+    """Gestational age at the acquisition, in whole days, that does not come from the measured head."""
+
+    days: int
+    source: AgeSource
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in a growth standard: z-score to 0.01, percentile (0..100) to 0.1."""
+
+    z_score: float
+    percentile: float
+
+
+@dataclass(frozen=True, slots=True)
+class SizeForAge:
+    """HC against one standard at an independent age, or `reason` and nothing.
+
+    `low` and `high` are where the ends of HC's interval stand; None without one. They say nothing about the age.
+    """
+
+    standard: str
+    at: Standing | None
+    low: Standing | None
+    high: Standing | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What an independent age says about a measured head.
+
+    `difference_days` is the age by HC minus the independent one; `outside_two_sd` whether that one lies outside the
+    equation's own band around the age by HC; both None where there is no age or no band. `redating_threshold_days` is
+    None where no cited threshold applies.
+    """
+
+    independent: IndependentAge
+    sizes: tuple[SizeForAge, ...]
+    difference_days: int | None
+    outside_two_sd: bool | None
+    redating_threshold_days: int | None
+
+    @property
+    def beyond_redating_threshold(self) -> bool | None:
+        """Whether the ages differ by more than the threshold; None where there is none to compare."""
+        if self.difference_days is None or self.redating_threshold_days is None:
+            return None
+        return abs(self.difference_days) > self.redating_threshold_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +384,8 @@ class Measurement:
     """Everything that SR, PDF, overlay and JSON say about one head; rounded here and nowhere else.
 
     Lengths in mm to 0.1, the cephalic index in percent to 0.1, `quality` in 0..1 (overlap of mask and ellipse, Dice),
-    `colour_share` in 0..1 (share of the ellipse's area that is coloured).
+    `colour_share` in 0..1 (share of the ellipse's area that is coloured). `growth` is a reason where there is no age
+    but the one by HC: a percentile of HC at the age of the same HC would always be near 50.
     """
 
     frame: int
@@ -311,6 +403,7 @@ class Measurement:
     warnings: tuple[Remark, ...]
     colour_share: float = 0.0
     calibration_detail: str = ""
+    growth: Growth | Reason = Reason.NO_INDEPENDENT_AGE
 
 
 @dataclass(frozen=True, slots=True)

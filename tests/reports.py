@@ -13,9 +13,12 @@ from pydicom import Dataset, dcmread
 
 from inference.dating import HADLOCK_1984, Equation, date_by_hc, dating_warnings
 from inference.domain import (
+    AgeSource,
     CalibrationSource,
     EllipseMm,
     EllipsePx,
+    Examination,
+    IndependentAge,
     IntervalMm,
     Measurement,
     ModelIdentity,
@@ -23,6 +26,7 @@ from inference.domain import (
     RegionPx,
     Remark,
 )
+from inference.growth import compare
 from inference.measure import circumference_mm
 from sr_templates.report import ReportInput
 from sr_templates.uids import UidEntropy, equipment, result_uids
@@ -61,6 +65,14 @@ def measurement(equation: Equation = HADLOCK_1984, **changes: Any) -> Measuremen
         warnings=tuple(warnings),
     )
     return replace(made, **changes)
+
+
+def with_lmp(head: Measurement, days: int) -> Measurement:
+    """The same head in a pregnancy of so many days by last menstrual date."""
+    looked = Examination((head,), 0, (head.frame,), ModelIdentity("efficientnet-lite0-unet", SHA256), 0.1)
+    (finding,) = compare(looked, IndependentAge(days, AgeSource.LAST_MENSTRUAL_DATE)).findings
+    assert isinstance(finding, Measurement)
+    return finding
 
 
 def picture(rows: int = ROWS, columns: int = COLUMNS) -> NDArray[np.uint8]:

@@ -4,15 +4,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.dating import EQUATIONS, HADLOCK_1984, REFERENCE_SYSTEM, date_by_hc, dating_warnings, round_half_up
+from inference.dating import (
+    EQUATIONS,
+    HADLOCK_1984,
+    INTERGROWTH_2016,
+    REFERENCE_SYSTEM,
+    AgeCheck,
+    Equation,
+    date_by_hc,
+    dating_warnings,
+    round_half_up,
+)
 from inference.domain import IntervalMm, Reason, Remark, Trimester
 
+CHECKS = [(equation, check) for equation in EQUATIONS.values() for check in equation.checks]
+WITHOUT_SPREAD = [equation for equation in EQUATIONS.values() if not equation.spread]
 
-@pytest.mark.parametrize(
-    ("hc_cm", "weeks"), [(6.8, 12.7263), (15.1, 18.1469), (22.4, 24.4278), (30.1, 33.3953), (36.0, 42.3968)]
-)
-def test_hadlock_1984_against_the_manufacturers_table(hc_cm: float, weeks: float) -> None:
-    assert HADLOCK_1984.weeks(hc_cm * 10) == pytest.approx(weeks, abs=0.0006)
+
+def named(value: object) -> str | None:
+    return value.name if isinstance(value, Equation) else f"{value.hc_mm:g}" if isinstance(value, AgeCheck) else None
+
+
+@pytest.mark.parametrize(("equation", "check"), CHECKS, ids=named)
+def test_what_others_printed_for_it(equation: Equation, check: AgeCheck) -> None:
+    assert equation.weeks(check.hc_mm) == pytest.approx(check.weeks, abs=check.tolerance_weeks)
+
+
+def test_every_equation_can_be_checked_and_cited() -> None:
+    assert all(len(equation.checks) >= 3 and equation.citation and equation.title for equation in EQUATIONS.values())
 
 
 @pytest.mark.parametrize(("hc_mm", "days"), [(140, 121), (250, 190), (340, 274)])
@@ -20,19 +39,42 @@ def test_whole_days(hc_mm: float, days: int) -> None:
     assert date_by_hc(hc_mm, None, HADLOCK_1984).days == days
 
 
-@pytest.mark.parametrize(("hc_mm", "weeks"), [(140, 16.831), (250, 26.194), (340, 38.378)])
-def test_reference_system_is_another_equation(hc_mm: float, weeks: float) -> None:
-    assert REFERENCE_SYSTEM.weeks(hc_mm) == pytest.approx(weeks, abs=0.0006)
-    age = date_by_hc(hc_mm, IntervalMm(hc_mm - 3, hc_mm + 3), REFERENCE_SYSTEM)
-    assert age.equation_band is None
-    assert age.interval is None
-    assert Remark.REFERENCE_SYSTEM_EQUATION in dating_warnings(hc_mm, age)
+@pytest.mark.parametrize(("hc_mm", "days"), [(100, 99), (140, 122), (230, 176)])
+def test_whole_days_by_intergrowth(hc_mm: float, days: int) -> None:
+    assert date_by_hc(hc_mm, None, INTERGROWTH_2016).days == days
 
 
+@pytest.mark.parametrize("equation", WITHOUT_SPREAD, ids=named)
+@pytest.mark.parametrize("interval", [IntervalMm(147.0, 153.0), None], ids=["interval", "none"])
+def test_without_a_spread_the_age_has_no_interval_and_says_why(equation: Equation, interval: IntervalMm | None) -> None:
+    age = date_by_hc(150.0, interval, equation)
+    assert age.days is not None
+    assert (age.equation_band, age.interval) == (None, None)
+    assert age.interval_reason is Reason.EQUATION_WITHOUT_SPREAD
+
+
+def test_only_the_reference_systems_age_carries_its_remark() -> None:
+    remarked = [
+        equation
+        for equation in EQUATIONS.values()
+        if Remark.REFERENCE_SYSTEM_EQUATION in dating_warnings(150.0, date_by_hc(150.0, None, equation))
+    ]
+    assert remarked == [REFERENCE_SYSTEM]
+
+
+def test_the_range_of_intergrowth_is_98_to_181_days() -> None:
+    ends = INTERGROWTH_2016.range_mm
+    beyond = round(ends.low - 0.1, 1), round(ends.high + 0.1, 1)
+    assert [INTERGROWTH_2016.days(hc_mm) for hc_mm in (beyond[0], ends.low, ends.high, beyond[1])] == [97, 98, 181, 182]
+    assert [date_by_hc(hc_mm, None, INTERGROWTH_2016).days for hc_mm in beyond] == [None, None]
+
+
+@pytest.mark.parametrize("equation", EQUATIONS.values(), ids=named)
 @pytest.mark.parametrize("hc_mm", [67.9, 360.1, 0.0, 9999.0])
-def test_outside_the_published_range_there_is_no_age(hc_mm: float) -> None:
-    age = date_by_hc(hc_mm, None, HADLOCK_1984)
+def test_outside_the_published_range_there_is_no_age(hc_mm: float, equation: Equation) -> None:
+    age = date_by_hc(hc_mm, None, equation)
     assert age.days is None
+    assert age.interval_reason is Reason.OUTSIDE_EQUATION_RANGE
     assert age.reason is Reason.OUTSIDE_EQUATION_RANGE
     assert age.trimester is None
     assert age.equation_band is None
@@ -65,6 +107,7 @@ def test_without_an_hc_interval_there_is_no_joined_interval() -> None:
     age = date_by_hc(250.0, None, HADLOCK_1984)
     assert age.interval is None
     assert age.equation_band is not None
+    assert age.interval_reason is Reason.NOT_CALIBRATED_YET
 
 
 @given(st.floats(68.0, 360.0))
@@ -74,6 +117,14 @@ def test_every_hc_in_range_has_an_ordered_age(hc_mm: float) -> None:
     assert age.interval is not None
     assert age.equation_band is not None
     assert age.interval.low <= age.equation_band.low < age.days < age.equation_band.high <= age.interval.high
+    assert age.interval_reason is None
+
+
+@given(st.sampled_from(list(EQUATIONS.values())), st.data())
+def test_a_larger_head_is_never_younger(equation: Equation, data: st.DataObject) -> None:
+    heads = st.floats(equation.range_mm.low, equation.range_mm.high)
+    smaller, larger = sorted((data.draw(heads), data.draw(heads)))
+    assert equation.days(smaller) <= equation.days(larger)
 
 
 @pytest.mark.parametrize(
