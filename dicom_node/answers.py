@@ -13,17 +13,30 @@ from inference.domain import (
     EllipsePx,
     Examination,
     Finding,
+    Growth,
     IntervalMm,
     Measurement,
     ModelIdentity,
     PixelSpacingMm,
     Reason,
     RegionPx,
+    SizeForAge,
+    Standing,
     Status,
 )
 
 Answer = dict[str, Any]
 PIXEL_DECIMALS = 3
+GROWTH_KEYS = (
+    "ga_independent_days",
+    "ga_independent_source",
+    "ga_independent_reason",
+    "ga_difference_days",
+    "ga_outside_two_sd",
+    "ga_redating_threshold_days",
+    "ga_beyond_redating_threshold",
+    "growth",
+)
 
 
 def examined(
@@ -103,6 +116,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
         "ga_high_days": None if age.interval is None else age.interval.high,
         "ga_equation": age.equation,
         "ga_reason": None if age.reason is None else str(age.reason),
+        "ga_interval_reason": None if age.interval_reason is None else str(age.interval_reason),
         "trimester": None if age.trimester is None else str(age.trimester),
         "calibration_source": str(measurement.calibration_source),
         "calibration_detail": measurement.calibration_detail or None,
@@ -110,6 +124,7 @@ def _measurement_facts(measurement: Measurement) -> Answer:
         "ellipse": _ellipse(measurement.ellipse),
         "quality": measurement.quality,
         "colour_share": measurement.colour_share,
+        **_growth_facts(measurement.growth),
         "warnings": [str(w) for w in measurement.warnings],
     }
 
@@ -131,6 +146,7 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "ga_high_days",
         "ga_equation",
         "ga_reason",
+        "ga_interval_reason",
         "trimester",
         "calibration_source",
         "calibration_detail",
@@ -138,6 +154,7 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "ellipse",
         "quality",
         "colour_share",
+        *GROWTH_KEYS,
     ]
     return {
         "status": str(status),
@@ -145,6 +162,39 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "reason_text": None if reason is None else f"{REASON_TEXT[reason]} {detail}".strip(),
         **dict.fromkeys(numbers),
         "warnings": [],
+    }
+
+
+def _growth_facts(growth: Growth | Reason) -> Answer:
+    """What an independent age says; null without one, and then `ga_independent_reason` says why."""
+    if isinstance(growth, Reason):
+        return {**dict.fromkeys(GROWTH_KEYS), "ga_independent_reason": str(growth)}
+    return {
+        "ga_independent_days": growth.independent.days,
+        "ga_independent_source": str(growth.independent.source),
+        "ga_independent_reason": None,
+        "ga_difference_days": growth.difference_days,
+        "ga_outside_two_sd": growth.outside_two_sd,
+        "ga_redating_threshold_days": growth.redating_threshold_days,
+        "ga_beyond_redating_threshold": growth.beyond_redating_threshold,
+        "growth": {size.standard: _size(size) for size in growth.sizes},
+    }
+
+
+def _size(size: SizeForAge) -> Answer:
+    """z-score and percentile by one standard, at HC and at the ends of its interval."""
+    return {
+        **_standing(size.at, ""),
+        **_standing(size.low, "_low"),
+        **_standing(size.high, "_high"),
+        "reason": None if size.reason is None else str(size.reason),
+    }
+
+
+def _standing(standing: Standing | None, end: str) -> Answer:
+    return {
+        f"z_score{end}": None if standing is None else standing.z_score,
+        f"percentile{end}": None if standing is None else standing.percentile,
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dicom_node.domain import Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
+from inference.domain import AgeSource
 
 ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
@@ -98,9 +99,18 @@ class InferenceSection(Section):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 only on a CPU that has it")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of one worker")
     cine_frames: int = Field(16, ge=1, le=512, description="frames of a cine that are examined, evenly spread")
-    equation: Literal["hadlock-1984", "reference-system"] = Field("hadlock-1984", description="HC to GA")
+    equation: Literal["hadlock-1984", "intergrowth-2016", "reference-system"] = Field(
+        "hadlock-1984", description="HC to GA"
+    )
     secondary_captures: Literal["never", "measure"] = Field(
         "never", description="screenshots and scans that are sent to the node: never measured, or measured like images"
+    )
+
+
+class DatingSection(Section):
+    independent_ages: tuple[AgeSource, ...] = Field(
+        (AgeSource.LAST_MENSTRUAL_DATE,),
+        description="where an age that is not HC's own is read, first found first; [] for none and no percentiles",
     )
 
 
@@ -138,6 +148,7 @@ class Config(Section):
     peers: tuple[PeerEntry, ...] = ()
     destinations: tuple[DestinationEntry, ...] = ()
     inference: InferenceSection = InferenceSection()
+    dating: DatingSection = DatingSection()
     results: ResultsSection = ResultsSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dicom_node.decode import DecodedInstance, DecodedPicture
 from dicom_node.examination_type import other_examination
-from inference.domain import Abstention, CalibrationSource, Examination, Reason
+from dicom_node.independent_age import SOURCES, independent_age
+from inference.domain import Abstention, AgeSource, CalibrationSource, Examination, Reason
 from inference.examine import Examiner
+from inference.growth import compare
 
 
-def look(decoded: DecodedPicture, examiner: Examiner, cine_frames: int) -> Examination:
-    """Examine a still, or at most `cine_frames` frames of a cine.
+def look(
+    decoded: DecodedPicture, examiner: Examiner, cine_frames: int, age_sources: Sequence[AgeSource] = SOURCES
+) -> Examination:
+    """Examine a still, or at most `cine_frames` frames of a cine; `age_sources` may give an age to compare HC with.
 
     Raises:
         InstanceRefused: a frame cannot be decoded.
@@ -21,7 +27,10 @@ def look(decoded: DecodedPicture, examiner: Examiner, cine_frames: int) -> Exami
         return _nothing_to_examine(Reason.OTHER_EXAMINATION, examiner, f"({other})")
     if not decoded.calibration.regions:
         return _nothing_to_examine(decoded.calibration.reason or Reason.NO_TWO_DIMENSIONAL_REGION, examiner)
-    return examiner.examine(decoded.frames(evenly_spread(decoded.frame_count, cine_frames)))
+    examination = examiner.examine(decoded.frames(evenly_spread(decoded.frame_count, cine_frames)))
+    if not isinstance(decoded, DecodedInstance):
+        return examination
+    return compare(examination, independent_age(decoded.header, age_sources))
 
 
 def evenly_spread(count: int, most: int) -> tuple[int, ...]:

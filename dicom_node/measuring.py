@@ -13,8 +13,9 @@ from dicom_node.decode import DecodedInstance, DecodedPicture, read_instance, re
 from dicom_node.errors import InstanceRefused
 from dicom_node.examiner import build_examiner, find_entry
 from dicom_node.filewalk import files_below
+from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
-from inference.domain import PixelSpacingMm, Reason
+from inference.domain import AgeSource, PixelSpacingMm, Reason
 from inference.examine import Examiner
 
 _log = logging.getLogger(__name__)
@@ -30,17 +31,23 @@ def measure_paths(paths: Sequence[Path], config: Config, spacing: PixelSpacingMm
     """
     examiner = build_examiner(config, find_entry(config))
     for path in files_below(paths):
-        yield measure_file(path, examiner, config.inference.cine_frames, spacing)
+        yield measure_file(path, examiner, config.inference.cine_frames, spacing, config.dating.independent_ages)
 
 
-def measure_file(path: Path, examiner: Examiner, cine_frames: int, spacing: PixelSpacingMm | None) -> answers.Answer:
+def measure_file(
+    path: Path,
+    examiner: Examiner,
+    cine_frames: int,
+    spacing: PixelSpacingMm | None,
+    age_sources: Sequence[AgeSource] = SOURCES,
+) -> answers.Answer:
     """The answer for one file; whatever is wrong with it is a refusal by name."""
     began = time.perf_counter()
     uid: str | None = None
     try:
         decoded = _open(path, spacing)
         uid = str(decoded.header.get("SOPInstanceUID", "")) or None if isinstance(decoded, DecodedInstance) else None
-        examination = look(decoded, examiner, cine_frames)
+        examination = look(decoded, examiner, cine_frames, age_sources)
     except InstanceRefused as error:
         return answers.refused(str(path), uid, error, examiner.model, time.perf_counter() - began)
     except OSError as error:

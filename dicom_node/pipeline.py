@@ -21,12 +21,13 @@ from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
 from dicom_node.errors import InstanceRefused
+from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
 from dicom_node.reporting import Evidence, Reporter
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
-from inference.domain import Examination, Measurement
+from inference.domain import AgeSource, Examination, Measurement
 from inference.examine import Examiner
 from sr_templates.uids import UidEntropy
 
@@ -55,6 +56,7 @@ class Pipeline:
     accept_corrections: bool
     now: Callable[[], datetime]
     secondary_captures: bool = False
+    age_sources: Sequence[AgeSource] = SOURCES
 
     def run(self, job: Job) -> None:
         """Do one job.
@@ -113,7 +115,7 @@ class Pipeline:
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
-                examination = look(decoded, self.examiner, self.cine_frames)
+                examination = look(decoded, self.examiner, self.cine_frames, self.age_sources)
         except InstanceRefused as refusal:
             seconds = time.perf_counter() - began
             uid = instance.sop_instance_uid

@@ -102,7 +102,11 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
     protocol = Protocol(
         model=entry,
         backend=f"torch-{inference.device}/{inference.precision}",
-        configuration=(("cine_frames", str(inference.cine_frames)), ("equation", inference.equation)),
+        configuration=(
+            ("cine_frames", str(inference.cine_frames)),
+            ("equation", inference.equation),
+            ("independent_ages", ",".join(config.dating.independent_ages)),
+        ),
         software_version=__version__,
     )
     device = equipment(__version__, repository.installation_serial())
@@ -115,5 +119,6 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         cine_frames=inference.cine_frames,
         accept_corrections=config.results.identity_corrections == "accept",
         secondary_captures=inference.secondary_captures == "measure",
+        age_sources=config.dating.independent_ages,
         now=utc_now,
     )

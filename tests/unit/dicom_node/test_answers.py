@@ -9,10 +9,12 @@ from dicom_node import answers
 from dicom_node.errors import InstanceRefused
 from inference.domain import (
     Abstention,
+    AgeSource,
     CalibrationSource,
     EllipsePx,
     Examination,
     GestationalAge,
+    IndependentAge,
     IntervalDays,
     IntervalMm,
     Measurement,
@@ -23,11 +25,13 @@ from inference.domain import (
     Remark,
     Trimester,
 )
+from inference.growth import compare
 
 CONTRACT = {
     *("sop_instance_uid", "file", "status", "reason", "reason_text", "frame", "hc_mm", "hc_low_mm", "hc_high_mm"),
     *("bpd_mm", "ofd_mm", "ga_days", "ga_low_days", "ga_high_days", "ga_equation", "ga_reason", "trimester"),
     *("calibration_source", "pixel_spacing_mm", "ellipse", "quality", "warnings", "frames_used", "model"),
+    *("ga_interval_reason", *answers.GROWTH_KEYS),
     *("model_sha256", "seconds", "measurements", "calibration_detail", "region", "colour_share", "frame_time_ms"),
 }
 MODEL = ModelIdentity("m", "ab" * 32)
@@ -115,3 +119,59 @@ def test_the_time_of_each_findings_frame() -> None:
     assert answer["frame_time_ms"] == 33.333
     assert [finding["frame_time_ms"] for finding in answer["measurements"]] == [0.0, 33.333]
     assert measured()["frame_time_ms"] is None
+
+
+def told(independent: IndependentAge | Reason) -> answers.Answer:
+    looked = Examination((MEASUREMENT,), 0, (2,), MODEL, 0.1)
+    return answers.examined("a", "1", compare(looked, independent))
+
+
+def test_what_an_independent_age_says() -> None:
+    answer = told(IndependentAge(203, AgeSource.LAST_MENSTRUAL_DATE))
+    assert {key: answer[key] for key in answers.GROWTH_KEYS if key != "growth"} == {
+        "ga_independent_days": 203,
+        "ga_independent_source": "last_menstrual_date",
+        "ga_independent_reason": None,
+        "ga_difference_days": -13,
+        "ga_outside_two_sd": False,
+        "ga_redating_threshold_days": 21,
+        "ga_beyond_redating_threshold": False,
+    }
+    assert answer["growth"]["intergrowth-2014"] == {
+        "z_score": -2.16,
+        "percentile": 1.5,
+        "z_score_low": -2.6,
+        "percentile_low": 0.5,
+        "z_score_high": -1.72,
+        "percentile_high": 4.3,
+        "reason": None,
+    }
+    assert list(answer["growth"]) == ["intergrowth-2014", "hadlock-1984"]
+
+
+def test_discordant_ages_are_warned_of() -> None:
+    answer = told(IndependentAge(212, AgeSource.LAST_MENSTRUAL_DATE))
+    assert (answer["ga_outside_two_sd"], answer["ga_beyond_redating_threshold"]) == (True, True)
+    assert answer["warnings"][-2:] == [
+        "independent_age_outside_2sd_of_the_equation",
+        "independent_age_beyond_redating_threshold",
+    ]
+
+
+def test_without_an_independent_age_there_is_no_percentile_and_a_reason() -> None:
+    answer = told(Reason.DATES_DISAGREE)
+    assert answer["ga_independent_reason"] == "dates_disagree"
+    assert [answer[key] for key in answers.GROWTH_KEYS if answer[key] is not None] == ["dates_disagree"]
+    assert measured()["ga_independent_reason"] == "no_independent_age"
+
+
+def test_an_age_outside_the_standards_has_a_reason_for_each() -> None:
+    growth = told(IndependentAge(290, AgeSource.LAST_MENSTRUAL_DATE))["growth"]
+    assert {size["reason"] for size in growth.values()} == {"outside_standard_range"}
+    assert {value for size in growth.values() for key, value in size.items() if key != "reason"} == {None}
+
+
+def test_the_reason_for_no_interval_of_the_age() -> None:
+    assert measured()["ga_interval_reason"] is None
+    bare = replace(MEASUREMENT, age=replace(MEASUREMENT.age, interval=None))
+    assert answers.finding_facts(bare)["ga_interval_reason"] == "not_calibrated_yet"
