@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
+from inference.domain import AgeSource
 from sr_templates.uids import UID_ROOT
 
 PRIVATE_SCHEME = "99FETALHC"
@@ -36,6 +37,9 @@ BIPARIETAL_DIAMETER = Code("11820-8", "LN", "Biparietal Diameter")  # CID 12005
 OCCIPITAL_FRONTAL_DIAMETER = Code("11851-3", "LN", "Occipital-Frontal Diameter")  # CID 12005
 CEPHALIC_INDEX = Code("11823-2", "LN", "Cephalic Index")  # CID 12004
 GESTATIONAL_AGE = Code("18185-9", "LN", "Gestational Age")  # TID 5008 row 3
+GESTATIONAL_AGE_BY_LMP = Code("11885-1", "LN", "Gestational Age by LMP")  # CID 12019
+GROWTH_PERCENTILE_RANK = Code("125012", "DCM", "Growth Percentile Rank")  # CID 12017
+GROWTH_Z_SCORE = Code("125013", "DCM", "Growth Z-score")  # CID 12017
 
 # What qualifies a measurement
 UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement uncertainty")  # CID 225
@@ -45,15 +49,33 @@ TWO_SIGMA_UPPER = Code("371920000", "SCT", "2 Sigma Upper Value of population") 
 EQUATION = Code("121420", "DCM", "Equation")  # CID 228
 EQUATION_CITATION = Code("121421", "DCM", "Equation Citation")  # CID 228
 HC_HADLOCK_1984 = Code("11932-1", "LN", "HC, Hadlock 1984")  # CID 12013
+HC_INTERGROWTH_2016 = Code("HC-GA-IG-2016", PRIVATE_SCHEME, "HC, INTERGROWTH-21st 2016")
 HC_REFERENCE_SYSTEM = Code("HC-GA-REFERENCE", PRIVATE_SCHEME, "HC, polynomial of the reference system")
 
-EQUATION_CODES: dict[str, Code] = {"hadlock-1984": HC_HADLOCK_1984, "reference-system": HC_REFERENCE_SYSTEM}
+EQUATION_CODES: dict[str, Code] = {
+    "hadlock-1984": HC_HADLOCK_1984,
+    "intergrowth-2016": HC_INTERGROWTH_2016,
+    "reference-system": HC_REFERENCE_SYSTEM,
+}
 """Equation name of `inference.dating` to its code; only what CID 12013 lists may use a LOINC code."""
+
+HC_BY_GA_HADLOCK_1984 = Code("33173-6", "LN", "HC by GA, Hadlock 1984")  # CID 12015
+HC_BY_GA_INTERGROWTH_2014 = Code("HC-BY-GA-IG-2014", PRIVATE_SCHEME, "HC by GA, INTERGROWTH-21st 2014")
+
+STANDARD_CODES: dict[str, Code] = {
+    "hadlock-1984": HC_BY_GA_HADLOCK_1984,
+    "intergrowth-2014": HC_BY_GA_INTERGROWTH_2014,
+}
+"""Standard's name of `inference.growth` to its code; only what CID 12015 lists may use a LOINC code."""
+
+AGE_SOURCE_CODES: dict[AgeSource, Code] = {AgeSource.LAST_MENSTRUAL_DATE: GESTATIONAL_AGE_BY_LMP}
+"""What an age from each source is called."""
 
 # Units, UCUM
 MILLIMETRE = Code("mm", "UCUM", "mm")
 DAY = Code("d", "UCUM", "days")
 PERCENT = Code("%", "UCUM", "Percent")
+NO_UNITS = Code("1", "UCUM", "no units")
 
 # Purposes of reference
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")  # CID 7005

@@ -1,5 +1,7 @@
 """One calm A4 page about one measurement, as PDF bytes; the same input always gives the same bytes.
 
+Notes for which there is no room go on a second page: nothing is left out and nothing runs into the footer.
+
 The canvas' origin is bottom left, in points; `y` is the baseline or upper edge that the next thing hangs from.
 """
 
@@ -35,6 +37,7 @@ LABEL_WIDTH = 62.0
 PICTURE_WIDTH = 318.0
 PICTURE_HEIGHT = 262.0
 GUTTER = 24.0
+LOWEST_NOTE = MARGIN + 22.0
 JPEG_QUALITY = 92
 SCALE_BAR_MM = 20.0
 OUTLINE_POINTS = 180
@@ -114,6 +117,10 @@ class Page:
         self.canvas.setDash()
         self.canvas.line(left, y, right, y)
 
+    def turn(self) -> None:
+        """Go on with an empty page."""
+        self.canvas.showPage()
+
     def finish(self) -> bytes:
         self.canvas.showPage()
         self.canvas.save()
@@ -130,7 +137,8 @@ def draw_page(report: ReportInput, picture: Picture) -> bytes:
     y = _identity_block(page, report, y)
     below_picture = _picture_column(page, report, picture, y)
     below_figures = _figures_column(page, report, y)
-    y = _method_block(page, report, min(below_picture, below_figures) - 30)
+    y = _growth_block(page, report, min(below_picture, below_figures) - 30)
+    y = _method_block(page, report, y)
     _notes(page, report, y)
     _footer(page, report)
     return page.finish()
@@ -327,6 +335,21 @@ def _lines(page: Page, lines: Sequence[str], x: float, y: float) -> float:
     return y
 
 
+def _growth_block(page: Page, report: ReportInput, y: float) -> float:
+    """Size for an age that does not come from HC, and in what the two ages disagree; one line where there is none."""
+    page.text(MARGIN, y, "Size for age", HEADING)
+    y -= 16
+    for lines, style in (
+        (wording.growth_lines(report.measurement), BODY),
+        (wording.discordance(report.measurement), ALERT_LINE),
+    ):
+        for text in lines:
+            for line in wrap(text, style.font, style.size, CONTENT_WIDTH):
+                page.text(MARGIN, y, line, style)
+                y -= 12.5
+    return y - 10
+
+
 def _method_block(page: Page, report: ReportInput, y: float) -> float:
     measurement, source = report.measurement, report.source
     page.text(MARGIN, y, "How it was measured", HEADING)
@@ -349,13 +372,30 @@ def _notes(page: Page, report: ReportInput, y: float) -> None:
     y -= 16
     measurement = report.measurement
     joined = [wording.AGE_RANGE] if measurement.age.interval is not None else []
-    notes = [*wording.coverage_notes(measurement), *joined, *wording.remarks(measurement), wording.BPD_IS_OUTER]
+    above = wording.discordance(measurement)
+    remarks = [remark for remark in wording.remarks(measurement) if remark not in above]
+    growth = wording.growth_notes(measurement)
+    notes = [*wording.coverage_notes(measurement), *joined, *growth, *remarks, wording.BPD_IS_OUTER]
     for note in notes:
+        lines = wrap(note, REGULAR, 8.5, CONTENT_WIDTH - 12)
+        if y - 11.5 * (len(lines) - 1) < LOWEST_NOTE:
+            _footer(page, report)
+            page.turn()
+            y = _continued(page, report)
         page.text(MARGIN + 1, y, "•", LABEL)
-        for line in wrap(note, REGULAR, 8.5, CONTENT_WIDTH - 12):
+        for line in lines:
             page.text(MARGIN + 12, y, line, NOTE)
             y -= 11.5
         y -= 2
+
+
+def _continued(page: Page, report: ReportInput) -> float:
+    """The head of a second page: whose it is, should it get lost from the first."""
+    y = _header(page) - 17
+    whose = (identity.name_of(report.source), _with_issuer(report), identity.text_of(report.source, "SOPInstanceUID"))
+    text = fit(", ".join(filter(None, whose)), REGULAR, 9, CONTENT_WIDTH)
+    page.text(MARGIN, y, text, BODY)
+    return y - 24
 
 
 def _footer(page: Page, report: ReportInput) -> None:

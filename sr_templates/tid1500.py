@@ -9,6 +9,7 @@
           NUM HC (its interval as measurement uncertainty, CID 225)
           NUM gestational age (equation, TID 315; the equation's own 2 SD, CID 226)
           NUM BPD, OFD, cephalic index
+          NUM gestational age by another source, percentile and z-score by each standard (TID 315), where there is one
           TEXT comments
 
 Viewers list the first numbers of a group, hence HC and GA lead. The age's range that joins the HC interval stands in a
@@ -49,8 +50,9 @@ from pydicom.dataset import FileDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ComprehensiveSRStorage
 
-from inference.domain import EllipsePx, GestationalAge
+from inference.domain import EllipsePx, GestationalAge, Growth, IndependentAge, SizeForAge, Standing
 from inference.domain import Measurement as HeadMeasurement
+from inference.growth import STANDARDS
 from inference.measure import outline_px
 from sr_templates import codes, wording
 from sr_templates.report import Predecessor, ReportInput
@@ -78,10 +80,10 @@ def build_tid1500(report: ReportInput) -> FileDataset:
     predecessor = report.predecessors.get(SHELL.kind)
     if predecessor is not None:
         sr.PredecessorDocumentsSequence = [_predecessor(predecessor)]
-    if _equation_code(report.measurement.age).scheme_designator == codes.PRIVATE_SCHEME:
-        sr.CodingSchemeIdentificationSequence = [codes.private_scheme_item()]
     root = _content(report)[0]
     _separate(root)
+    if _says_private_code(root):
+        sr.CodingSchemeIdentificationSequence = [codes.private_scheme_item()]
     for element in root:
         sr.add(element)
     return sr
@@ -113,6 +115,14 @@ def _separate(container: Dataset) -> None:
             _separate(item)
 
 
+def _says_private_code(item: Dataset) -> bool:
+    """Whether a code of our own scheme stands anywhere below; the object then has to declare the scheme."""
+    spoken = item.get("ConceptCodeSequence") or ()
+    return any(code.CodingSchemeDesignator == codes.PRIVATE_SCHEME for code in spoken) or any(
+        _says_private_code(child) for child in item.get("ContentSequence") or ()
+    )
+
+
 def _observation_context(report: ReportInput) -> ObservationContext:
     equipment = report.equipment
     device = DeviceObserverIdentifyingAttributes(
@@ -141,6 +151,8 @@ def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluation
         _number(codes.OCCIPITAL_FRONTAL_DIAMETER, wording.tenths(head.ofd_mm), codes.MILLIMETRE),
         _number(codes.CEPHALIC_INDEX, wording.tenths(head.cephalic_index_percent), codes.PERCENT),
     ]
+    if isinstance(head.growth, Growth):
+        numbers += _growth(head.growth)
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(report.uids.tracking, wording.TRACKING_IDENTIFIER),
         referenced_region=_region(report),
@@ -174,15 +186,48 @@ def _gestational_age(age: GestationalAge) -> Measurement:
     """The age in days, the equation it was inferred from, and that equation's own 2 SD."""
     number = _number(codes.GESTATIONAL_AGE, str(age.days), codes.DAY)
     code = _equation_code(age)
-    children: list[ContentItem] = [CodeContentItem(codes.EQUATION, code, RelationshipTypeValues.INFERRED_FROM)]
-    if code.scheme_designator == codes.PRIVATE_SCHEME:
-        citation = wording.equation_citation(age)
-        children.append(TextContentItem(codes.EQUATION_CITATION, citation, RelationshipTypeValues.INFERRED_FROM))
+    children = _inferred_from(code, wording.equation_citation(age))
     if age.equation_band is not None:
         children.append(_property(codes.TWO_SIGMA_LOWER, str(age.equation_band.low), codes.DAY))
         children.append(_property(codes.TWO_SIGMA_UPPER, str(age.equation_band.high), codes.DAY))
     _qualify(number, children)
     return number
+
+
+def _inferred_from(code: Code, citation: str) -> list[ContentItem]:
+    """TID 315; a code of our own tells nobody where it comes from, so its citation goes with it."""
+    children: list[ContentItem] = [CodeContentItem(codes.EQUATION, code, RelationshipTypeValues.INFERRED_FROM)]
+    if code.scheme_designator == codes.PRIVATE_SCHEME:
+        children.append(TextContentItem(codes.EQUATION_CITATION, citation, RelationshipTypeValues.INFERRED_FROM))
+    return children
+
+
+def _growth(growth: Growth) -> list[Measurement]:
+    """The independent age, then percentile and z-score by each standard that covers it."""
+    numbers = [_number(codes.AGE_SOURCE_CODES[growth.independent.source], str(growth.independent.days), codes.DAY)]
+    for size in growth.sizes:
+        if size.at is not None:
+            numbers += _size_for_age(size, size.at, growth.independent)
+    return numbers
+
+
+def _size_for_age(size: SizeForAge, at: Standing, age: IndependentAge) -> list[Measurement]:
+    """Each names the standard and the age it was inferred from; CID 12017 wants both numbers in the same way."""
+    numbers = [
+        _number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(at.percentile), codes.PERCENT),
+        _number(codes.GROWTH_Z_SCORE, wording.z_score(at.z_score), codes.NO_UNITS),
+    ]
+    for number in numbers:
+        used = NumContentItem(
+            codes.AGE_SOURCE_CODES[age.source],
+            float(age.days),
+            codes.DAY,
+            relationship_type=RelationshipTypeValues.INFERRED_FROM,
+        )
+        _set_value(used, str(age.days))
+        citation = STANDARDS[size.standard].citation
+        _qualify(number, [*_inferred_from(codes.STANDARD_CODES[size.standard], citation), used])
+    return numbers
 
 
 def _number(name: Code, value: str, unit: Code) -> Measurement:

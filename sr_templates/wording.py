@@ -9,14 +9,21 @@ from inference.dating import DAYS_PER_WEEK, EQUATIONS
 from inference.domain import (
     REASON_TEXT,
     REMARK_TEXT,
+    AgeSource,
     CalibrationSource,
     GestationalAge,
+    Growth,
+    IndependentAge,
     IntervalDays,
     Measurement,
     PixelSpacingMm,
+    Reason,
     Remark,
+    SizeForAge,
+    Standing,
     Trimester,
 )
+from inference.growth import STANDARDS
 from sr_templates.report import ReportInput
 from sr_templates.uids import SOFTWARE_NAME
 
@@ -40,7 +47,19 @@ AGE_RANGE = "The range joins the equation's own 2 SD with the HC interval (root 
 SUBJECT_NOT_ASSIGNED = "not assigned"
 TRACKING_IDENTIFIER = "Fetal head 1"
 
-EQUATION_TEXT = {"hadlock-1984": "Hadlock 1984 (HC)", "reference-system": "reference system (HC), not Hadlock"}
+AGE_WITHOUT_RANGE = "spread not known: no range"
+GROWTH_RESTS_ON_THE_AGE = (
+    "Percentiles and z-scores rest on the independent age as the image header has it; nobody checked it here."
+    " Their ranges are those of HC's interval alone."
+)
+
+EQUATION_TEXT = {
+    "hadlock-1984": "Hadlock 1984 (HC)",
+    "intergrowth-2016": "INTERGROWTH-21st 2016 (HC)",
+    "reference-system": "reference system (HC), not Hadlock",
+}
+DISCORDANCE = (Remark.OUTSIDE_TWO_SD, Remark.BEYOND_REDATING_THRESHOLD)
+AGE_SOURCE_TEXT = {AgeSource.LAST_MENSTRUAL_DATE: "last menstrual date"}
 CALIBRATION_TEXT = {
     CalibrationSource.ULTRASOUND_REGION: "ultrasound region",
     CalibrationSource.PIXEL_SPACING: "pixel spacing attribute",
@@ -88,10 +107,18 @@ def days_range(interval: IntervalDays) -> str:
     return f"{weeks_and_days(interval.low)} to {weeks_and_days(interval.high)}"
 
 
+def whole_age(days: int) -> str:
+    """`20w 3d (143 days)`."""
+    return f"{weeks_and_days(days)} ({days} days)"
+
+
 def age_or_reason(age: GestationalAge) -> str:
     """`20w 3d (143 days)`, or why there is none."""
     if age.days is not None:
-        return f"{weeks_and_days(age.days)} ({age.days} days)"
+        return whole_age(age.days)
+    if age.reason is Reason.OUTSIDE_EQUATION_RANGE and age.equation in EQUATIONS:
+        used = EQUATIONS[age.equation].range_mm
+        return f"HC lies outside {used.low:g} to {used.high:g} mm, where the equation is used; there is no age."
     return "none" if age.reason is None else REASON_TEXT[age.reason]
 
 
@@ -102,7 +129,9 @@ def age_range(age: GestationalAge) -> str | None:
 
 
 def age_range_note(age: GestationalAge) -> str | None:
-    """What a range without HC's interval leaves out."""
+    """What a range without HC's interval leaves out, or that there is none."""
+    if age.interval_reason is Reason.EQUATION_WITHOUT_SPREAD:
+        return AGE_WITHOUT_RANGE
     return "2 SD of the equation alone" if age.interval is None and age.equation_band is not None else None
 
 
@@ -114,6 +143,83 @@ def equation_citation(age: GestationalAge) -> str:
     """Where the equation comes from; empty for one that `inference.dating` does not know."""
     known = EQUATIONS.get(age.equation)
     return "" if known is None else known.citation
+
+
+def independent_age(age: IndependentAge) -> str:
+    """`20w 1d (141 days) by last menstrual date`."""
+    return f"{whole_age(age.days)} by {AGE_SOURCE_TEXT[age.source]}"
+
+
+def z_score(value: float) -> str:
+    """`-1.68`."""
+    return f"{value:.2f}"
+
+
+def percentile(standing: Standing) -> str:
+    """`4.7`; a percentile that rounds to 0 or 100 is neither."""
+    if standing.percentile <= 0.0:
+        return "below 0.1"
+    return "above 99.9" if standing.percentile >= 100.0 else tenths(standing.percentile)
+
+
+def size_for_age(size: SizeForAge) -> str:
+    """`percentile 4.7 (1.9 to 9.8), z -1.68 (-2.08 to -1.29)`, or why there is none."""
+    if size.at is None:
+        return "none" if size.reason is None else _no_size(size)
+    rank, z = percentile(size.at), z_score(size.at.z_score)
+    if size.low is not None and size.high is not None:
+        ends = percentile(size.low), percentile(size.high)
+        if ends != (rank, rank):  # "below 0.1" from end to end
+            rank = f"{rank} ({ends[0]} to {ends[1]})"
+        z = f"{z} ({z_score(size.low.z_score)} to {z_score(size.high.z_score)})"
+    return f"percentile {rank}, z {z}"
+
+
+def _no_size(size: SizeForAge) -> str:
+    if size.reason is Reason.OUTSIDE_STANDARD_RANGE:
+        return f"none; the standard is for {days_range(STANDARDS[size.standard].range_days)}"
+    return "none" if size.reason is None else REASON_TEXT[size.reason]
+
+
+def standard_name(size: SizeForAge) -> str:
+    return STANDARDS[size.standard].title
+
+
+def difference(growth: Growth) -> str | None:
+    """`age by HC 3 days more`; None where there is no age by HC."""
+    days = growth.difference_days
+    if days is None:
+        return None
+    if days == 0:
+        return "age by HC the same"
+    return f"age by HC {abs(days)} {'day' if abs(days) == 1 else 'days'} {'more' if days > 0 else 'less'}"
+
+
+def no_growth(reason: Reason) -> str:
+    """One sentence for why there is no percentile."""
+    return f"No percentile or z-score. {REASON_TEXT[reason]}"
+
+
+def growth_lines(measurement: Measurement) -> tuple[str, ...]:
+    """The independent age and the size for it, or why there is none, one sentence each."""
+    growth = measurement.growth
+    if isinstance(growth, Reason):
+        return (no_growth(growth),)
+    apart = difference(growth)
+    first = f"Gestational age {independent_age(growth.independent)}{'' if apart is None else f'; {apart}'}."
+    return (first, *(f"{standard_name(size)}: {size_for_age(size)}." for size in growth.sizes))
+
+
+def growth_notes(measurement: Measurement) -> tuple[str, ...]:
+    """What percentiles rest on; empty without any."""
+    growth = measurement.growth
+    said = isinstance(growth, Growth) and any(size.at is not None for size in growth.sizes)
+    return (GROWTH_RESTS_ON_THE_AGE,) if said else ()
+
+
+def discordance(measurement: Measurement) -> tuple[str, ...]:
+    """The remarks that the two ages call for; they stand among `remarks` too."""
+    return tuple(REMARK_TEXT[w] for w in DISCORDANCE if w in measurement.warnings)
 
 
 def spacing(value: PixelSpacingMm) -> str:
@@ -163,9 +269,17 @@ def comments(report: ReportInput) -> tuple[str, ...]:
         lines.append(f"No gestational age: {age_or_reason(age)}")
     elif age.interval is not None:
         lines.append(f"Gestational age range {age_range(age)}. {AGE_RANGE}")
+    elif age.interval_reason is Reason.EQUATION_WITHOUT_SPREAD:
+        lines.append(REASON_TEXT[Reason.EQUATION_WITHOUT_SPREAD])
     if measurement.hc_interval is not None:
         lines.append(f"HC {interval_name(report.interval_coverage)}: {hc_range(measurement)}.")
-    lines += [*coverage_notes(measurement), *remarks(measurement), BPD_IS_OUTER]
+    lines += [
+        *coverage_notes(measurement),
+        *growth_lines(measurement),
+        *growth_notes(measurement),
+        *remarks(measurement),
+        BPD_IS_OUTER,
+    ]
     lines.append(f"Quality {quality(measurement)} (overlap of segmented head and fitted ellipse, Dice).")
     lines.append(f"Scale: {scale(measurement)}.")
     lines.append(RESEARCH_USE)

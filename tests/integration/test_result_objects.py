@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 
-from inference.dating import REFERENCE_SYSTEM
+from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
 from inference.domain import CalibrationSource, Measurement, Remark
 from sr_templates import wording
 from sr_templates.capture import build_overlay
@@ -21,7 +22,7 @@ from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
-from tests.reports import measurement, multiframe_source, picture, report, source, written
+from tests.reports import measurement, multiframe_source, picture, report, source, with_lmp, written
 
 BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid1500": build_tid1500,
@@ -68,6 +69,12 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "no age": lambda: report(measurement=measurement(hc_mm=400.0)),
     "first trimester": lambda: report(measurement=measurement(hc_mm=80.0)),
     "reference system": lambda: report(measurement=measurement(REFERENCE_SYSTEM)),
+    "intergrowth": lambda: report(measurement=measurement(INTERGROWTH_2016)),
+    "last menstrual date": lambda: report(measurement=with_lmp(measurement(), 150)),
+    "discordant": lambda: report(measurement=with_lmp(measurement(), 175)),
+    "everything is remarked": lambda: report(
+        measurement=replace(with_lmp(measurement(hc_mm=80.0), 120), warnings=tuple(Remark)), predecessors=replaced()
+    ),
     "requested": lambda: report(source(RequestAttributesSequence=[request()], TimezoneOffsetFromUTC="+0100")),
     "lossy": lambda: report(source(**LOSSY)),
     "typed spacing": lambda: report(
@@ -155,6 +162,7 @@ def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
         texts += [wording.weeks_and_days(head.age.days), f"({head.age.days} days)", wording.equation_citation(head.age)]
     if head.age.interval is not None:
         texts.append(wording.days_range(head.age.interval))
+    texts += [*wording.growth_lines(head), *wording.discordance(head)]
     return texts
 
 
@@ -183,6 +191,9 @@ def test_the_page_says_what_the_measurement_says(case: str, tmp_path: Path) -> N
         ("first trimester", ["crown-rump length is preferred", "first"]),
         ("typed spacing", ["pixel spacing attribute (FIDUCIAL: depth marks), 0.5000 x 0.5000 mm"]),
         ("scanned capture", ["nominal scanned pixel spacing", "only if it was printed in life size"]),
+        ("last menstrual date", ["percentile 83.3 (74.0 to 90.1)", "nobody checked it here"]),
+        ("discordant", ["lies outside the 2 SD of the equation", "redating threshold of ACOG 700"]),
+        ("intergrowth", ["spread not known", "2016;48:719-726"]),
         ("no interval", [wording.NO_INTERVAL, "2 SD of the equation"]),
     ],
 )
@@ -193,16 +204,29 @@ def test_the_page_names_patient_and_study(case: str, names: list[str], tmp_path:
 
 
 @pytest.mark.peer("pdftoppm")
-@pytest.mark.parametrize("case", ["single frame", "no age", "correction", "japanese"])
-def test_the_page_renders_inside_its_margins(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("case", "pages"),
+    [
+        ("single frame", 1),
+        ("no age", 1),
+        ("correction", 1),
+        ("japanese", 1),
+        ("discordant", 1),
+        ("everything is remarked", 2),
+    ],
+)
+def test_the_page_renders_inside_its_margins(case: str, pages: int, tmp_path: Path) -> None:
     path = tmp_path / "page.pdf"
     path.write_bytes(draw_page(CASES[case](), picture()))
     assert "Error" not in run("pdftoppm", "-r", "72", "-gray", "-png", str(path), str(tmp_path / "page"))
-    (rendered,) = tmp_path.glob("page*.png")
-    ink = np.asarray(Image.open(rendered).convert("L")) < 250
-    rows, columns = np.nonzero(ink)
-    assert ink.shape[0] == pytest.approx(842, abs=1)  # A4 at 72 dots an inch; one page
-    assert columns.min() >= 43
-    assert columns.max() <= 595 - 43
-    assert rows.min() >= 40
-    assert rows.max() <= 842 - 40
+    rendered = sorted(tmp_path.glob("page*.png"))
+    assert len(rendered) == pages
+    for page in rendered:
+        ink = np.asarray(Image.open(page).convert("L")) < 250
+        rows, columns = np.nonzero(ink)
+        assert ink.shape[0] == pytest.approx(842, abs=1)  # A4 at 72 dots an inch
+        assert columns.min() >= 43
+        assert columns.max() <= 595 - 43
+        assert rows.min() >= 40
+        assert rows.max() <= 842 - 40
+        assert not ink[842 - 63 : 842 - 59].any()  # no note runs into the footer

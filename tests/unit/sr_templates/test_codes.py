@@ -8,13 +8,14 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from inference.dating import EQUATIONS
+from inference.domain import AgeSource
+from inference.growth import STANDARDS
 from sr_templates import codes
 
 ALL = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
 
-NOT_IN_DICTIONARY = {
-    "HC_REFERENCE_SYSTEM",  # ours
-}
+NOT_IN_DICTIONARY = {"HC_REFERENCE_SYSTEM", "HC_INTERGROWTH_2016", "HC_BY_GA_INTERGROWTH_2014"}
+"""Ours."""
 
 MEANING_OF_CONTEXT_GROUP = {
     # CID 225 and CID 226 print other meanings than SNOMED CT; pydicom keeps the printed ones as keywords.
@@ -42,6 +43,10 @@ CONTEXT_GROUPS = {
     "EQUATION": 228,
     "EQUATION_CITATION": 228,
     "HC_HADLOCK_1984": 12013,
+    "GESTATIONAL_AGE_BY_LMP": 12019,
+    "GROWTH_PERCENTILE_RANK": 12017,
+    "GROWTH_Z_SCORE": 12017,
+    "HC_BY_GA_HADLOCK_1984": 12015,
     "ACQUISITION_EQUIPMENT": 7005,
     "SOURCE_IMAGE": 7202,
 }
@@ -78,7 +83,24 @@ def test_code_belongs_to_the_context_group_that_the_template_asks_for(name: str,
 def test_every_equation_has_a_code_and_only_published_ones_a_loinc_code() -> None:
     assert set(codes.EQUATION_CODES) == set(EQUATIONS)
     assert codes.EQUATION_CODES["hadlock-1984"].scheme_designator == "LN"
-    assert codes.EQUATION_CODES["reference-system"].scheme_designator == codes.PRIVATE_SCHEME
+    assert {codes.EQUATION_CODES[name].scheme_designator for name in set(EQUATIONS) - {"hadlock-1984"}} == {
+        codes.PRIVATE_SCHEME
+    }
+
+
+def test_every_standard_has_a_code_and_only_published_ones_a_loinc_code() -> None:
+    assert set(codes.STANDARD_CODES) == set(STANDARDS)
+    assert codes.STANDARD_CODES["hadlock-1984"].scheme_designator == "LN"
+    assert codes.STANDARD_CODES["intergrowth-2014"].scheme_designator == codes.PRIVATE_SCHEME
+
+
+def test_no_two_things_share_a_code() -> None:
+    spoken = [*codes.EQUATION_CODES.values(), *codes.STANDARD_CODES.values()]
+    assert len({(code.scheme_designator, code.value) for code in spoken}) == len(spoken)
+
+
+def test_every_source_of_an_age_has_a_code() -> None:
+    assert set(codes.AGE_SOURCE_CODES) == set(AgeSource)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

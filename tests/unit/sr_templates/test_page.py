@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from inference.domain import PixelSpacingMm
+from inference.domain import PixelSpacingMm, Remark
 from sr_templates.page import MARGIN, PAGE_WIDTH, PICTURE_HEIGHT, PICTURE_WIDTH, _picture_box, draw_page
-from tests.reports import measurement, picture, report, source
+from tests.reports import measurement, picture, report, source, with_lmp
 
 
 def test_same_facts_same_bytes() -> None:
@@ -20,6 +22,13 @@ def test_it_is_one_page_with_embedded_fonts() -> None:
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") == 1
     assert content.count(b"/FontFile2") == 2
+
+
+def test_what_has_no_room_goes_on_a_second_page() -> None:
+    head = with_lmp(measurement(hc_mm=80.0), 120)
+    everything = dataclasses.replace(head, warnings=tuple(Remark))
+    assert draw_page(report(measurement=head), picture()).count(b"/Type /Page\n") == 1
+    assert draw_page(report(measurement=everything), picture()).count(b"/Type /Page\n") == 2
 
 
 def test_the_file_names_no_patient_outside_its_page() -> None:

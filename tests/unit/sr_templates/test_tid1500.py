@@ -14,10 +14,11 @@ from pydicom.sr.coding import Code
 
 from inference.dating import REFERENCE_SYSTEM
 from inference.domain import EllipsePx, IntervalMm
+from inference.growth import STANDARDS
 from sr_templates import codes, wording
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500, outline_scoord
-from tests.reports import measurement, multiframe_source, report, source, written
+from tests.reports import measurement, multiframe_source, report, source, with_lmp, written
 from tests.unit.sr_templates.trees import tree
 
 GOLDEN = Path(__file__).parent / "golden_tid1500.txt"
@@ -126,6 +127,50 @@ def test_an_unknown_equation_is_private_too() -> None:
 
 def test_hadlock_needs_no_private_scheme() -> None:
     assert "CodingSchemeIdentificationSequence" not in sr(report())
+
+
+def children(item: Dataset) -> dict[str, Dataset]:
+    """What qualifies an item, by code value."""
+    return {child.ConceptNameCodeSequence[0].CodeValue: child for child in item.ContentSequence}
+
+
+def test_size_for_age_names_its_standard_and_the_age_it_rests_on() -> None:
+    made = sr(report(measurement=with_lmp(measurement(), 150)))
+    ranks, scores = items(made, codes.GROWTH_PERCENTILE_RANK), items(made, codes.GROWTH_Z_SCORE)
+    assert [value_of(item) for item in ranks] == ["83.3", "60.6"]
+    assert [value_of(item) for item in scores] == ["0.97", "0.27"]
+    for item, standard in zip((*ranks, *scores), [*codes.STANDARD_CODES][::-1] * 2, strict=True):
+        below = children(item)
+        assert below[codes.EQUATION.value].ConceptCodeSequence[0].CodeValue == codes.STANDARD_CODES[standard].value
+        used = below[codes.GESTATIONAL_AGE_BY_LMP.value]
+        assert (used.RelationshipType, value_of(used)) == ("INFERRED FROM", "150")
+
+
+def test_only_intergrowth_needs_a_citation_and_the_private_scheme() -> None:
+    made = sr(report(measurement=with_lmp(measurement(), 150)))
+    cited = {c.TextValue for c in items(made, codes.EQUATION_CITATION)}
+    assert cited == {STANDARDS["intergrowth-2014"].citation}
+    assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
+
+
+def test_hc_and_age_come_first_and_growth_last() -> None:
+    made = sr(report(measurement=with_lmp(measurement(), 150)))
+    names = [line.split("(")[1].split(",")[0] for line in tree(made) if line.startswith("      CONTAINS NUM")]
+    assert names[:2] == ["11984-2", "18185-9"]
+    assert names[5:] == ["11885-1", "125012", "125013", "125012", "125013"]
+
+
+def test_an_age_outside_the_standards_gives_the_age_and_no_size() -> None:
+    made = sr(report(measurement=with_lmp(measurement(), 290)))
+    assert [value_of(item) for item in items(made, codes.GESTATIONAL_AGE_BY_LMP)] == ["290"]
+    assert items(made, codes.GROWTH_PERCENTILE_RANK) == items(made, codes.GROWTH_Z_SCORE) == []
+    assert "CodingSchemeIdentificationSequence" not in made
+
+
+def test_without_an_independent_age_there_is_no_size() -> None:
+    made = sr(report())
+    for code in (codes.GESTATIONAL_AGE_BY_LMP, codes.GROWTH_PERCENTILE_RANK, codes.GROWTH_Z_SCORE):
+        assert not items(made, code)
 
 
 def test_a_cine_is_referenced_with_its_frame() -> None:

@@ -6,10 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.dating import EQUATIONS, REFERENCE_SYSTEM
-from inference.domain import REMARK_TEXT, CalibrationSource, PixelSpacingMm, Remark, Trimester
+from inference.dating import EQUATIONS, INTERGROWTH_2016, REFERENCE_SYSTEM
+from inference.domain import (
+    REASON_TEXT,
+    REMARK_TEXT,
+    AgeSource,
+    CalibrationSource,
+    Measurement,
+    PixelSpacingMm,
+    Reason,
+    Remark,
+    Standing,
+    Trimester,
+)
 from sr_templates import wording
-from tests.reports import measurement, report
+from tests.reports import measurement, report, with_lmp
 
 
 @pytest.mark.parametrize(("days", "text"), [(0, "0w 0d"), (6, "0w 6d"), (7, "1w 0d"), (146, "20w 6d"), (147, "21w 0d")])
@@ -90,10 +101,89 @@ def test_every_sentence_is_ascii(hc_mm: float, equation: object) -> None:
             assert "\\" not in line
 
 
+def lines(head: Measurement) -> tuple[str, ...]:
+    """What is said of size for age, and below it in the notes."""
+    return (*wording.growth_lines(head), *wording.growth_notes(head))
+
+
+def test_size_for_age_is_told_with_its_range() -> None:
+    assert lines(with_lmp(measurement(), 150)) == (
+        "Gestational age 21w 3d (150 days) by last menstrual date; age by HC 3 days more.",
+        "INTERGROWTH-21st 2014: percentile 83.3 (74.0 to 90.1), z 0.97 (0.64 to 1.29).",
+        "Hadlock 1984: percentile 60.6 (50.7 to 69.8), z 0.27 (0.02 to 0.52).",
+        wording.GROWTH_RESTS_ON_THE_AGE,
+    )
+
+
+def test_without_an_interval_of_hc_the_percentile_has_no_range() -> None:
+    assert "INTERGROWTH-21st 2014: percentile 83.3, z 0.97." in lines(with_lmp(measurement(hc_interval=None), 150))
+
+
+def test_a_percentile_never_reads_0_or_100() -> None:
+    assert "INTERGROWTH-21st 2014: percentile below 0.1, z -3.88 (-4.18 to -3.59)." in lines(
+        with_lmp(measurement(), 175)
+    )
+    assert wording.percentile(Standing(9.0, 100.0)) == "above 99.9"
+    assert wording.percentile(Standing(0.0, 50.0)) == "50.0"
+
+
+def test_outside_a_standard_its_range_is_told_and_nothing_rests_on_it() -> None:
+    said = lines(with_lmp(measurement(), 290))
+    assert said[1:] == (
+        "INTERGROWTH-21st 2014: none; the standard is for 14w 0d to 40w 0d.",
+        "Hadlock 1984: none; the standard is for 14w 0d to 40w 0d.",
+    )
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.NO_INDEPENDENT_AGE, Reason.DATES_DISAGREE, Reason.IMPLAUSIBLE_INDEPENDENT_AGE]
+)
+def test_without_an_independent_age_one_sentence_says_why(reason: Reason) -> None:
+    assert lines(measurement(growth=reason)) == (f"No percentile or z-score. {REASON_TEXT[reason]}",)
+    assert lines(measurement(growth=reason))[0] in wording.comments(report(measurement=measurement(growth=reason)))
+
+
+@pytest.mark.parametrize(
+    ("days", "text"), [(150, "3 days more"), (152, "1 day more"), (153, "the same"), (154, "1 day less")]
+)
+def test_the_difference_counts_from_the_independent_age(days: int, text: str) -> None:
+    assert lines(with_lmp(measurement(), days))[0].endswith(f"by last menstrual date; age by HC {text}.")
+
+
+def test_without_an_age_by_hc_there_is_no_difference() -> None:
+    said = lines(with_lmp(measurement(hc_mm=365.0), 280))
+    assert said[0] == "Gestational age 40w 0d (280 days) by last menstrual date."
+
+
+def test_discordant_ages_are_remarked_and_never_acted_on() -> None:
+    head, agreeing = with_lmp(measurement(), 175), with_lmp(measurement(), 150)
+    said = wording.discordance(head)
+    assert said == (REMARK_TEXT[Remark.OUTSIDE_TWO_SD], REMARK_TEXT[Remark.BEYOND_REDATING_THRESHOLD])
+    assert set(said) <= set(wording.comments(report(measurement=head)))
+    assert REMARK_TEXT[Remark.DO_NOT_REDATE] in wording.remarks(head)
+    assert (head.age, head.hc_mm) == (agreeing.age, agreeing.hc_mm)
+    assert wording.discordance(agreeing) == ()
+
+
+def test_an_equation_without_a_spread_says_so() -> None:
+    head = measurement(INTERGROWTH_2016)
+    assert wording.age_range(head.age) is None
+    assert wording.age_range_note(head.age) == wording.AGE_WITHOUT_RANGE
+    assert REASON_TEXT[Reason.EQUATION_WITHOUT_SPREAD] in wording.comments(report(measurement=head))
+
+
+def test_each_equation_names_its_own_range() -> None:
+    age = measurement(INTERGROWTH_2016, hc_mm=300.0).age
+    assert (
+        wording.age_or_reason(age) == "HC lies outside 96.8 to 238.3 mm, where the equation is used; there is no age."
+    )
+
+
 def test_every_value_of_the_vocabularies_has_words() -> None:
     assert set(wording.CALIBRATION_TEXT) == set(CalibrationSource)
     assert set(wording.TRIMESTER_TEXT) == set(Trimester)
     assert set(wording.EQUATION_TEXT) == set(EQUATIONS)
+    assert set(wording.AGE_SOURCE_TEXT) == set(AgeSource)
 
 
 def test_the_scale_names_its_source_and_what_that_says_of_itself() -> None:
