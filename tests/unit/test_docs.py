@@ -17,9 +17,13 @@ import yaml
 from pydantic import BaseModel
 
 from dicom_node.config import Config, load_config
-from inference.domain import CalibrationSource, Reason
+from inference.dating import EQUATIONS
+from inference.domain import AgeSource, CalibrationSource, Reason
+from inference.formula import FractionalPolynomial, Term
+from inference.growth import REDATING, REDATING_CITATION, STANDARDS
 from inference.models import find_model
 from inference.training.tables import headline
+from sr_templates.wording import weeks_and_days
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -235,8 +239,75 @@ def table_keys(page: Path, head: str) -> list[str]:
 
 
 def test_every_reason_has_its_line_of_advice() -> None:
-    told = table_keys(ROOT / "docs/calibration.md", "reason")
+    told = [key for page in ("calibration", "dating") for key in table_keys(ROOT / f"docs/{page}.md", "reason")]
     assert sorted(told) == sorted(reason.value for reason in Reason)
+
+
+DATING = ROOT / "docs/dating.md"
+
+
+def rows_of(head: str) -> dict[str, list[str]]:
+    """The rows of docs/dating.md's table with that first header cell, by their own first cell, without code marks."""
+    (table,) = re.findall(
+        rf"^\| {head} \|[^\n]*\n\|[- |]+\n((?:\|[^\n]*\n)+)", DATING.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    cells = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    return {first: rest for first, *rest in cells}
+
+
+def checks_of(head: str) -> list[tuple[str, ...]]:
+    text = DATING.read_text(encoding="utf-8").split(f"| {head} |")[1]
+    return re.findall(r"^\| `([\w-]+)` \| (\S+) \| (\S+) \|$", text.split("\n\n")[0], re.MULTILINE)
+
+
+def says_formula(cell: str, formula: FractionalPolynomial) -> bool:
+    """Whether the cell has exactly the formula's coefficients, each with its sign."""
+    said = re.findall(r"(?<![\w.])(-? ?[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?)", cell)
+    return sorted(float(number.replace(" ", "")) for number in said) == sorted(t.coefficient for t in formula.terms)
+
+
+def test_the_table_of_equations_is_the_one_in_use() -> None:
+    rows = rows_of("equation")
+    assert list(rows) == list(EQUATIONS)
+    for name, equation in EQUATIONS.items():
+        citation, formula, used, spread = rows[name]
+        bands = ", ".join(f"from {band.from_weeks:g} w {band.two_sd_weeks:g}" for band in equation.spread)
+        assert citation == equation.citation
+        assert says_formula(formula, equation.formula.f)  # type: ignore[attr-defined]
+        assert used == f"{equation.range_mm.low:g} to {equation.range_mm.high:g} mm"
+        assert spread == (f"{bands} weeks" if bands else "not known here")
+    assert checks_of("equation checked") == [
+        (e.name, f"{check.hc_mm:g}", f"{check.weeks:.4f}") for e in EQUATIONS.values() for check in e.checks
+    ]
+
+
+def test_the_table_of_growth_standards_is_the_one_in_use() -> None:
+    rows = rows_of("standard")
+    assert list(rows) == list(STANDARDS)
+    for name, standard in STANDARDS.items():
+        citation, mean, sd, used = rows[name]
+        low, high = standard.range_days.low / 7, standard.range_days.high / 7
+        assert (citation, used) == (standard.citation, f"{low:g} to {high:g} weeks")
+        assert says_formula(mean, standard.mean_mm)
+        assert says_formula(sd, standard.sd_mm)
+    assert checks_of("standard checked") == [
+        (s.name, f"{check.weeks:g}", f"{check.mean_mm:.1f}") for s in STANDARDS.values() for check in s.checks
+    ]
+
+
+def test_a_changed_coefficient_would_be_found() -> None:
+    formula = FractionalPolynomial((Term(8.96), Term(-0.004, 2), Term(6.409e-9, 3)))
+    assert says_formula("weeks = 8.96 - 0.004 HC² + 6.409e-9 HC³, HC in cm", formula)
+    assert not says_formula("weeks = 8.96 + 0.004 HC² + 6.409e-9 HC³, HC in cm", formula)
+    assert not says_formula("weeks = 8.96 - 0.004 HC², HC in cm", formula)
+
+
+def test_the_thresholds_and_sources_of_an_age_are_those_in_use() -> None:
+    assert rows_of("age by last menstrual date from") == {
+        weeks_and_days(row.from_days): [f"{row.more_than_days} days"] for row in REDATING
+    }
+    assert list(rows_of("source")) == [source.value for source in AgeSource]
+    assert REDATING_CITATION in " ".join(DATING.read_text(encoding="utf-8").split())
 
 
 def test_every_source_of_the_scale_is_in_the_table() -> None:
