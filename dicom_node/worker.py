@@ -19,6 +19,7 @@ from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.retry import GiveUp
 from dicom_node.storage.repository import Repository
+from inference.models import ModelEntry
 from sr_templates.uids import equipment
 
 _log = logging.getLogger(__name__)
@@ -91,15 +92,10 @@ def _named(error: Exception) -> dict[str, str]:
     return {**named, "reason": error.reason.value} if isinstance(error, InstanceRefused) else named
 
 
-def build_pipeline(config: Config, repository: Repository) -> Pipeline:
-    """The pipeline as configured.
-
-    Raises:
-        ModelRefused: the configured model is missing or altered.
-    """
-    entry = find_entry(config)
+def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
+    """All of the configuration that changes a result, and nothing else of it."""
     inference = config.inference
-    protocol = Protocol(
+    return Protocol(
         model=entry,
         backend=f"torch-{inference.device}/{inference.precision}",
         configuration=(
@@ -109,6 +105,17 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         ),
         software_version=__version__,
     )
+
+
+def build_pipeline(config: Config, repository: Repository) -> Pipeline:
+    """The pipeline as configured.
+
+    Raises:
+        ModelRefused: the configured model is missing or altered.
+    """
+    entry = find_entry(config)
+    inference = config.inference
+    protocol = protocol_of(config, entry)
     device = equipment(__version__, repository.installation_serial())
     return Pipeline(
         repository=repository,

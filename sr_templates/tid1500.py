@@ -212,11 +212,10 @@ def _growth(growth: Growth) -> list[Measurement]:
 
 
 def _size_for_age(size: SizeForAge, at: Standing, age: IndependentAge) -> list[Measurement]:
-    """Each names the standard and the age it was inferred from; CID 12017 wants both numbers in the same way."""
-    numbers = [
-        _number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(at.percentile), codes.PERCENT),
-        _number(codes.GROWTH_Z_SCORE, wording.z_score(at.z_score), codes.NO_UNITS),
-    ]
+    """Percentile (unless it rounds to 0 or 100, which none is) and z-score, with standard and age behind them."""
+    numbers = [_number(codes.GROWTH_Z_SCORE, wording.z_score(at.z_score), codes.NO_UNITS)]
+    if 0.0 < at.percentile < 100.0:
+        numbers.insert(0, _number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(at.percentile), codes.PERCENT))
     for number in numbers:
         used = NumContentItem(
             codes.AGE_SOURCE_CODES[age.source],

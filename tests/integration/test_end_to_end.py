@@ -37,6 +37,7 @@ pytestmark = pytest.mark.peer("storescu", "storescp", "Orthanc")
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 MEASURED = ("screen", "plain")
+WEEKS_20 = {"LastMenstrualDate": "20250815"}  # of an image of 2 January 2026
 PLAIN_HEAD = 2
 
 
@@ -67,7 +68,9 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     identity: dict[str, Any] = {"PatientName": "Müller^Žofia", "PatientBirthDate": None, "AccessionNumber": None}
     sources = {
         "screen": save(us_phantom(1), folder / "screen.dcm"),
-        "plain": save(head_image(PLAIN_HEAD, StudyID=None, PatientSex=None, **identity), folder / "plain.dcm"),
+        "plain": save(
+            head_image(PLAIN_HEAD, StudyID=None, PatientSex=None, **identity, **WEEKS_20), folder / "plain.dcm"
+        ),
         "no head": save(us_phantom(3, head=False), folder / "no_head.dcm"),
         "no scale": save(head_image(4, SequenceOfUltrasoundRegions=None), folder / "no_scale.dcm"),
     }
@@ -91,6 +94,34 @@ def test_each_image_has_its_answer(light: Light) -> None:
         "no head": ("abstained", "no_head_found"),
         "no scale": ("abstained", "not_calibrated"),
     }
+
+
+def test_a_last_menstrual_date_gives_size_for_age_in_the_answer_and_in_the_pacs(light: Light) -> None:
+    answers = {name: light.node.wait_answer(uid_of(light.sources[name])) for name in MEASURED}
+    assert answers["screen"]["ga_independent_reason"] == "no_independent_age"
+    assert (answers["plain"]["ga_independent_days"], answers["plain"]["ga_independent_source"]) == (
+        140,
+        "last_menstrual_date",
+    )
+    told = {score["z_score"] for score in answers["plain"]["growth"].values()}
+    stored = {
+        name: dcmread(light.received()[str(uid_of(light.sources[name]))][ResultKind.TID1500]) for name in MEASURED
+    }
+    found = {name: [item for item in below(sr) if concept(item) == "125013"] for name, sr in stored.items()}
+    assert {float(item.MeasuredValueSequence[0].NumericValue) for item in found["plain"]} == told
+    assert found["screen"] == []
+
+
+def below(item: Dataset) -> Iterator[Dataset]:
+    """Every content item of a report."""
+    for child in item.get("ContentSequence") or ():
+        yield child
+        yield from below(child)
+
+
+def concept(item: Dataset) -> str | None:
+    name = item.get("ConceptNameCodeSequence")
+    return str(name[0].CodeValue) if name else None
 
 
 def test_measure_and_evaluation_say_what_the_node_said_to_the_last_digit(light: Light, tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ def test_an_unknown_day_gives_no_age(attributes: dict[str, Any], reason: Reason)
     assert independent_age(header(**attributes), SOURCES) is reason
 
 
+ANYTHING = st.one_of(st.none(), st.text(max_size=12), st.lists(st.text(max_size=9), max_size=3), st.binary(max_size=9))
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(("LastMenstrualDate", "AcquisitionDate", "StudyDate"), ANYTHING)))
+def test_whatever_the_header_says_there_is_an_answer(values: dict[str, Any]) -> None:
+    found = independent_age(values, SOURCES)  # type: ignore[arg-type]  a mapping, so that any value can be had
+    assert isinstance(found, Reason)  # nobody writes two dates that agree by chance
+
+
 def test_every_source_can_be_configured_and_read() -> None:
     assert set(READERS) == set(AgeSource)
     assert DatingSection.model_validate({"independent_ages": [source.value for source in AgeSource]})

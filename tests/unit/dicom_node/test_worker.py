@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from dicom_node import worker
-from dicom_node.domain import Job, JobKind, JobState
+from dicom_node.config import Config
+from dicom_node.domain import InstanceRef, Job, JobKind, JobState, Relation
 from dicom_node.errors import DatabaseUnavailable, InstanceRefused, LeaseLost
+from dicom_node.examiner import find_entry
 from dicom_node.logs import EventFormatter
 from dicom_node.retry import GiveUp, RetryAt
 from inference.domain import Reason
 
+NOW = datetime.now(UTC)
+SCAN = InstanceRef(3, "1.2.3", 0, "1.2", "1.4", "1.5", "1.6", "a.dcm", 1, "ab" * 32, Relation.FIRST, "SCANNER", NOW)
 JOB = Job(7, JobKind.MEASURE, 3, JobState.RUNNING, 1, 1, datetime.now(UTC), None, None)
 
 
@@ -101,6 +105,27 @@ def test_renewal_ends_with_the_job() -> None:
     time.sleep(0.1)
     assert queue.renewed == renewed
     assert not [t for t in threading.enumerate() if t.name == "lease"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ({"inference": {"equation": "intergrowth-2016"}}, True),
+        ({"inference": {"cine_frames": 4}}, True),
+        ({"inference": {"precision": "bf16"}}, True),
+        ({"dating": {"independent_ages": []}}, True),
+        ({"inference": {"threads": 7}}, False),
+        ({"node": {"port": 4242}}, False),
+    ],
+)
+def test_settings_that_change_a_result_change_what_it_is_called(changed: dict[str, Any], counts: bool) -> None:
+    config = Config()
+    entry, scan = find_entry(config), SCAN
+    names = {
+        worker.protocol_of(with_these, entry).entropy(scan, (1,)).fingerprint()
+        for with_these in (config, Config.model_validate(changed))
+    }
+    assert len(names) == (2 if counts else 1)
 
 
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> str:

@@ -167,6 +167,14 @@ def test_an_age_outside_the_standards_gives_the_age_and_no_size() -> None:
     assert "CodingSchemeIdentificationSequence" not in made
 
 
+def test_a_percentile_that_rounds_to_0_is_left_to_the_z_score() -> None:
+    head = with_lmp(measurement(), 175)
+    made = sr(report(measurement=head))
+    assert not items(made, codes.GROWTH_PERCENTILE_RANK)
+    assert [value_of(item) for item in items(made, codes.GROWTH_Z_SCORE)] == ["-3.88", "-3.83"]
+    assert any("percentile below 0.1" in c.TextValue for c in items(made, codes.COMMENT))
+
+
 def test_without_an_independent_age_there_is_no_size() -> None:
     made = sr(report())
     for code in (codes.GESTATIONAL_AGE_BY_LMP, codes.GROWTH_PERCENTILE_RANK, codes.GROWTH_Z_SCORE):
