@@ -611,36 +611,57 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for tables and figures")] = Path(
         "docs/evaluation"
     ),
+    runs: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="folder with fold0 to fold4: predict every image out of fold"),
+    ] = None,
+    folds: Annotated[
+        list[int] | None, typer.Option("--fold", help="with --runs: only this fold, for screening; may be repeated")
+    ] = None,
     split: Annotated[
-        str, typer.Option(help="train, validation or test; an opening of the test exams is recorded")
-    ] = "validation",
+        str | None,
+        typer.Option(help="judge the file on its train, validation or test exams; opening the test exams is recorded"),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="name in the manifest; else the configured one")] = None,
+    name: Annotated[str | None, typer.Option(help="with --runs: name of the rows, if not the model's")] = None,
     run: Annotated[
-        Path | None, typer.Option("--run", help="folder of the training run, for its learning curve")
+        Path | None, typer.Option("--run", help="with --split: folder of the training run, for its learning curve")
     ] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="also write the figures into the manifest and the model card")
+        bool, typer.Option("--record", help="also write the figures into manifest, model cards and README.md")
     ] = False,
+    pictures: Annotated[
+        Path, typer.Option(file_okay=False, help="folder for the worst cases with their images; outside git")
+    ] = Path("runs/worst-cases"),
     config: ConfigFile = None,
 ) -> None:
-    """Judge a model on exams by the challenge's annotations; prints the summary as JSON."""
+    """Write the evaluation: by folds, the figures of a split, or (given neither) all again from the committed rows."""
     loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
     if model is not None:
         loaded = loaded.model_copy(update={"inference": loaded.inference.model_copy(update={"model": model})})
-    from dicom_node.examiner import build_examiner, find_entry  # noqa: PLC0415
+    from dicom_node.examiner import build_examiner, find_entry  # noqa: PLC0415  brings torch
+    from inference.training import report  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError, Split  # noqa: PLC0415
-    from inference.training.report import Order, record_figures  # noqa: PLC0415
-    from inference.training.report import evaluate as judge  # noqa: PLC0415
+    from inference.training.evaluate import RowsError  # noqa: PLC0415
+    from inference.training.export import Shipment  # noqa: PLC0415
+    from inference.training.folds import FoldsError  # noqa: PLC0415
+    from inference.training.outoffold import RunError  # noqa: PLC0415
 
-    (wanted,) = _states(Split, [split])
     entry = find_entry(loaded)
+    place = report.Place(data, out, loaded.weights)
     try:
-        summary = judge(Order(data, wanted, out, loaded.weights, run), build_examiner(loaded, entry), entry)
-    except ChallengeFolderError as error:
+        if runs is not None:
+            report.predict_folds(place, runs, Shipment(name=name or entry.name), folds)
+        if split is not None:
+            (wanted,) = _states(Split, [split])
+            report.judge_split(place, wanted, build_examiner(loaded, entry), entry, run)
+        told = report.renew(place, pictures)
+        if record:
+            report.record(place, entry.name)
+    except (ChallengeFolderError, FoldsError, RowsError, RunError) as error:
         _fail(str(error))
-    if record:
-        record_figures(loaded.weights, entry.name, wanted, summary["figures"])
-    print(json.dumps(summary, indent=1))
+    print("\n".join(told))
 
 
 def _config(explicit: Path | None) -> Config:

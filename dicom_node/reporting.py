@@ -56,8 +56,16 @@ class Protocol:
             weights_sha256=self.model.sha256,
             software_version=self.software_version,
             backend=self.backend,
-            configuration=(*self.configuration, ("calibration", self.model.calibration_sha256)),
+            configuration=(*self.configuration, *self._model_settings()),
         )
+
+    def _model_settings(self) -> tuple[tuple[str, str], ...]:
+        """What the manifest adds to the weights: limits that decide a number, and sizes that add a remark to it."""
+        calibration = ("calibration", self.model.calibration_sha256)
+        if not self.model.weak_sizes:
+            return (calibration,)
+        weak = ", ".join(f"{size.from_mm} to {size.below_mm}" for size in self.model.weak_sizes)
+        return calibration, ("weak_sizes", weak)
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,6 +251,7 @@ class Remark(StrEnum):
     SCALE_OF_SCANNED_MEDIUM = "scale_is_that_of_the_scanned_medium"
     OUTSIDE_TWO_SD = "independent_age_outside_2sd_of_the_equation"
     BEYOND_REDATING_THRESHOLD = "independent_age_beyond_redating_threshold"
+    WEAK_AT_THIS_SIZE = "weak_at_this_size"
 
 
 REMARK_TEXT: dict[Remark, str] = {
@@ -267,6 +268,10 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.OUTSIDE_TWO_SD: "The independent age lies outside the 2 SD of the equation around the age by HC.",
     Remark.BEYOND_REDATING_THRESHOLD: (
         "The ages differ by more than the redating threshold of ACOG 700, which is not for HC alone."
+    ),
+    Remark.WEAK_AT_THIS_SIZE: (
+        "Known weakness: on heads of this size the model's mean error is over 1.25 times its error on all heads "
+        "(figures in its model card)."
     ),
 }
 

@@ -43,6 +43,7 @@ from inference.quality import (
 )
 from inference.segment import Segmenter, trace
 from inference.uncertainty import Evidence
+from inference.weakness import is_weak
 
 UNSTATED_MARGIN = 0.03
 """Relative; how far two values of HC may lie apart where the model has no interval that would say it."""
@@ -146,6 +147,8 @@ class Examiner:
         warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
         if interval is None:
             warnings.append(Remark.INTERVAL_NOT_CALIBRATED)
+        if is_weak(self._model.weak_sizes, hc_mm):
+            warnings.append(Remark.WEAK_AT_THIS_SIZE)
         if outline.colour_share >= NOTABLE_COLOUR_SHARE:
             warnings.append(Remark.COLOUR_OVER_HEAD)
         warnings += region.remarks

@@ -13,6 +13,7 @@ from inference.look import Look
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
 from inference.uncertainty import ConformalInterval
+from inference.weakness import WeakSize
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20
@@ -27,7 +28,8 @@ class ModelEntry:
     """One weight file. `figures` are shown, never used.
 
     `probability` is the level of the outline, `slope_power` what its points are weighted by (inference.segment.trace),
-    `look` how often the network is asked; `width`: the share of its architecture's channels that the network has.
+    `look` how often the network is asked; `width`: the share of its architecture's channels that the network has;
+    `weak_sizes` are remarked with every measurement that lies in one.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ModelEntry:
     data: str
     card: str
     width: float = 1.0
+    weak_sizes: tuple[WeakSize, ...] = ()
 
     @property
     def identity(self) -> ModelIdentity:
@@ -124,4 +127,5 @@ def _entry(row: dict[str, Any]) -> ModelEntry:
         data=str(row["data"]),
         card=str(row["card"]),
         width=float(row.get("width", 1.0)),
+        weak_sizes=tuple(WeakSize(**size) for size in row.get("weak_sizes", ())),
     )

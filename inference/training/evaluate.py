@@ -1,26 +1,30 @@
-"""Judge a model on exams it never saw: one row per image, a summary with bootstrap intervals, figures.
+"""Judge a model on exams it never saw: one row per image, from the node's own examiner.
 
-Every image gets a forced answer (the ellipse whatever its quality) and the product's own (measured or abstained). It
-is summarised over both, so that abstaining buys no figure.
+Every image gets a forced answer (the ellipse whatever its quality) and the product's own (measured or abstained), so
+that abstaining buys no figure. The rows carry both ellipses: every figure and drawing is made from the rows again,
+without the images.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from inference.domain import (
     CalibrationSource,
+    EllipseMm,
     EllipsePx,
+    Finding,
     Frame,
+    Luminance,
     Measurement,
     PixelSpacingMm,
     Region,
@@ -29,22 +33,36 @@ from inference.domain import (
 )
 from inference.evidence import LOST
 from inference.examine import Examiner, Outline
-from inference.measure import circumference_mm, inside_distance_px, outline_px
+from inference.measure import circumference_mm, inside_distance_px, outline_px, to_millimetres
+from inference.preprocess import Grid, plan, to_grid
 from inference.quality import Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
 from inference.training.conformal import Judged
-from inference.training.tables import SIZE_CLASSES
 from inference.uncertainty import Evidence
 
-BOOTSTRAP_ROUNDS = 2000
-BOOTSTRAP_SEED = 20180817
 HAUSDORFF_POINTS = 360
 NOTHING_SEEN = Evidence(LOST, LOST, LOST)
+SHARPNESS_GRID = Grid(256, 384)
+DIGITS = 6
+"""Significant digits in the files of rows."""
+
+FACTS = ("image", "exam", "fold", "weights_sha256", "pixel_size_mm", "hc_true_mm", "hc_forced_mm", "hc_low_mm",
+         "hc_high_mm", "status", "reason", "dice", "hausdorff_mm", "quality", "sharpness")  # fmt: skip
+ELLIPSE = ("center_x_mm", "center_y_mm", "semi_major_mm", "semi_minor_mm", "angle_deg")
+EVIDENCE = tuple(f"evidence_{field.name}" for field in fields(Evidence))
+
+
+class RowsError(ValueError):
+    """A file of rows does not have the columns that `write_rows` writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image: truth, forced answer, and what the product would have said. Lengths in mm."""
+    """One image: truth, forced answer, and what the product would have said. Lengths in mm.
+
+    `sharpness` is that of `sharpness()`; `evidence` what the examiner knew about the outline; `expert` and `found` are
+    the two ellipses. Files of the first shipped model have none of them.
+    """
 
     image: str
     exam: str
@@ -58,9 +76,12 @@ class Row:
     dice: float
     hausdorff_mm: float
     quality: float
-    evidence_relative_spread: float
-    evidence_relative_level_spread: float
-    evidence_relative_blur: float
+    fold: int | None = None
+    weights_sha256: str = ""
+    sharpness: float | None = None
+    expert: EllipseMm | None = None
+    found: EllipseMm | None = None
+    evidence: Evidence | None = None
 
     @property
     def error_mm(self) -> float:
@@ -69,54 +90,63 @@ class Row:
     @property
     def judged(self) -> Judged:
         """What intervals are calibrated on."""
-        doubts = (self.evidence_relative_spread, self.evidence_relative_level_spread, self.evidence_relative_blur)
-        return Judged(self.hc_forced_mm, self.error_mm, Evidence(*doubts))
+        return Judged(self.hc_forced_mm, self.error_mm, self.evidence or NOTHING_SEEN)
+
+    @property
+    def width_mm(self) -> float | None:
+        """Of the interval; None where there is none."""
+        return None if self.hc_low_mm is None or self.hc_high_mm is None else self.hc_high_mm - self.hc_low_mm
 
 
 def predict(images: Sequence[Annotated], examiner: Examiner) -> list[Row]:
-    """Run the node's own examiner over annotated images. An image without any outline counts as HC 0, Dice 0."""
-    return [_row(image, examiner) for image in images]
+    """Run the node's own examiner over annotated images."""
+    return [predict_one(image, examiner) for image in images]
 
 
-def _row(image: Annotated, examiner: Examiner) -> Row:
+def predict_one(image: Annotated, examiner: Examiner) -> Row:
+    """The row of one image. An image without any outline counts as HC 0, Dice 0."""
     luminance = image.luminance()
     spacing = PixelSpacingMm(image.pixel_size_mm, image.pixel_size_mm)
     box = RegionPx(0, 0, luminance.shape[1] - 1, luminance.shape[0] - 1)
     region = Region(box, spacing, CalibrationSource.GIVEN)
     outline = examiner.outline(Frame(1, luminance, (region,)), region)
     finding = examiner.judge(1, region, outline)
-    interval = finding.hc_interval if isinstance(finding, Measurement) else None
+    expert = image.ellipse()
     return Row(
         image=image.name,
         exam=image.exam,
         pixel_size_mm=image.pixel_size_mm,
         hc_true_mm=image.hc_mm,
-        hc_low_mm=None if interval is None else interval.low,
-        hc_high_mm=None if interval is None else interval.high,
-        status=str(Status.MEASURED if isinstance(finding, Measurement) else Status.ABSTAINED),
-        reason="" if isinstance(finding, Measurement) else str(finding.reason),
-        **_forced(outline, image.ellipse(), luminance.shape, image.pixel_size_mm),
+        sharpness=sharpness(luminance),
+        expert=to_millimetres(expert, spacing),
+        **_said(finding),
+        **_forced(outline, expert, luminance.shape, image.pixel_size_mm),
     )
 
 
+def _said(finding: Finding) -> dict[str, Any]:
+    """What the product would have said."""
+    if not isinstance(finding, Measurement):
+        return {"status": str(Status.ABSTAINED), "reason": str(finding.reason), "hc_low_mm": None, "hc_high_mm": None}
+    low, high = (None, None) if finding.hc_interval is None else (finding.hc_interval.low, finding.hc_interval.high)
+    return {"status": str(Status.MEASURED), "reason": "", "hc_low_mm": low, "hc_high_mm": high}
+
+
 def _forced(
-    outline: Outline | Objection, truth: EllipsePx, shape: tuple[int, ...], pixel_size_mm: float
-) -> dict[str, float]:
+    outline: Outline | Objection, expert: EllipsePx, shape: tuple[int, ...], pixel_size_mm: float
+) -> dict[str, Any]:
     """The answer whatever its quality; where nothing was found HC is 0 and the outline as far off as it can be."""
     if isinstance(outline, Objection):
         farthest = float(np.hypot(shape[0], shape[1])) * pixel_size_mm
-        return {"hc_forced_mm": 0.0, "dice": 0.0, "hausdorff_mm": farthest, "quality": 0.0, **_doubts(NOTHING_SEEN)}
+        return {"hc_forced_mm": 0.0, "dice": 0.0, "hausdorff_mm": farthest, "quality": 0.0, "evidence": NOTHING_SEEN}
     return {
         "hc_forced_mm": round(circumference_mm(outline.ellipse_mm), 1),
-        "dice": dice(outline.ellipse, truth, shape),
-        "hausdorff_mm": hausdorff_px(outline.ellipse, truth) * pixel_size_mm,
+        "dice": dice(outline.ellipse, expert, shape),
+        "hausdorff_mm": hausdorff_px(outline.ellipse, expert) * pixel_size_mm,
         "quality": outline.overlap,
-        **_doubts(outline.evidence),
+        "found": outline.ellipse_mm,
+        "evidence": outline.evidence,
     }
-
-
-def _doubts(evidence: Evidence) -> dict[str, float]:
-    return {f"evidence_{name}": value for name, value in asdict(evidence).items()}
 
 
 def dice(one: EllipsePx, other: EllipsePx, shape: tuple[int, ...]) -> float:
@@ -132,82 +162,18 @@ def hausdorff_px(one: EllipsePx, other: EllipsePx) -> float:
     return float(max(distances.min(axis=0).max(), distances.min(axis=1).max()))
 
 
-Statistic = Callable[[NDArray[np.float64]], float]
-STATISTICS: dict[str, Statistic] = {
-    "mae_mm": lambda e: float(np.mean(np.abs(e))),
-    "median_mm": lambda e: float(np.median(np.abs(e))),
-    "p95_mm": lambda e: float(np.percentile(np.abs(e), 95)),
-    "bias_mm": lambda e: float(np.mean(e)),
-    "within_3mm": lambda e: float(np.mean(np.abs(e) <= 3.0)),
-}
+def sharpness(luminance: Luminance) -> float:
+    """Variance of the Laplacian of the region, uint8 [rows, columns], at a size common to all images.
 
-
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """All figures: forced, measured, by third of true size; each [value, low, high] with a 95 % bootstrap by exam.
-
-    The largest error is [value] alone: no resample can show a larger one, so an interval would promise too much.
+    Pech-Pacheco et al. 2000 (ICPR, "Diatom autofocusing in brightfield microscopy"). A larger picture of the same head
+    has weaker edges per pixel, so all are brought to one grid first; its empty border does not count.
     """
-    measured = [r for r in rows if r.status == "measured"]
-    thirds = np.quantile([r.hc_true_mm for r in rows], [1 / 3, 2 / 3])
-    classes = np.searchsorted(thirds, [r.hc_true_mm for r in rows], side="right")
-    by_size = {
-        name: _figures([r for r, c in zip(rows, classes, strict=True) if c == index])
-        for index, name in enumerate(SIZE_CLASSES)
-    }
-    return {
-        "forced": _figures(rows),
-        "measured": _figures(measured),
-        "abstention_rate": 1.0 - len(measured) / len(rows),
-        "by_size": by_size,
-        "size_edges_mm": [round(float(t), 1) for t in thirds],
-        "interval_coverage": _coverage(measured),
-    }
-
-
-def _coverage(rows: Sequence[Row]) -> dict[str, Any] | None:
-    """Share of the rows with an interval whose interval holds the true value; None where no row has one."""
-    held = [(r.exam, r.hc_low_mm <= r.hc_true_mm <= r.hc_high_mm) for r in rows if r.hc_low_mm and r.hc_high_mm]
-    if not held:
-        return None
-    values = np.array([inside for _, inside in held], np.float64)
-    share = _with_interval(values, lambda v: float(np.mean(v)), _resamples([exam for exam, _ in held]))
-    return {"n": len(held), "share": share}
-
-
-def _figures(rows: Sequence[Row]) -> dict[str, Any]:
-    if not rows:
-        return {"n": 0, "exams": 0}
-    errors = np.array([r.error_mm for r in rows])
-    resamples = _resamples([r.exam for r in rows])
-    out: dict[str, Any] = {"n": len(rows), "exams": len({r.exam for r in rows})}
-    for name, statistic in STATISTICS.items():
-        out[name] = _with_interval(errors, statistic, resamples)
-    out["max_mm"] = [round(float(np.max(np.abs(errors))), 4)]
-    for name in ("dice", "hausdorff_mm"):
-        values = np.array([getattr(r, name) for r in rows])
-        out[f"{name}_mean"] = _with_interval(values, lambda v: float(np.mean(v)), resamples)
-    out["dice_median"] = _with_interval(np.array([r.dice for r in rows]), lambda v: float(np.median(v)), resamples)
-    return out
-
-
-def _with_interval(
-    values: NDArray[np.float64], statistic: Statistic, resamples: Sequence[NDArray[np.intp]]
-) -> list[float]:
-    draws = [statistic(values[chosen]) for chosen in resamples]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return [round(statistic(values), 4), round(float(low), 4), round(float(high), 4)]
-
-
-def _resamples(exams: Sequence[str]) -> list[NDArray[np.intp]]:
-    """Row indices of BOOTSTRAP_ROUNDS resamples that draw whole exams with replacement."""
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    members: dict[str, list[int]] = {}
-    for index, exam in enumerate(exams):
-        members.setdefault(exam, []).append(index)
-    groups = [np.array(indices, np.intp) for indices in members.values()]
-    return [
-        np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))]) for _ in range(BOOTSTRAP_ROUNDS)
-    ]
+    rows, columns = luminance.shape
+    letterbox = plan(rows, columns, None, SHARPNESS_GRID)
+    top, left = letterbox.row_pad, letterbox.column_pad
+    bottom, right = top + round(rows * letterbox.row_scale), left + round(columns * letterbox.column_scale)
+    picture = to_grid(luminance, letterbox, SHARPNESS_GRID)[top:bottom, left:right]
+    return float(cv2.Laplacian(picture, cv2.CV_32F).var())
 
 
 def images_of(data: Path, split: Split) -> list[Annotated]:
@@ -217,13 +183,78 @@ def images_of(data: Path, split: Split) -> list[Annotated]:
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """One CSV line per image, so that figures regenerate without the images."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+    names = [*FACTS, *EVIDENCE, *_ellipse_columns("expert"), *_ellipse_columns("found")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()})
+        writer.writerows(_cells(row) for row in rows)
 
 
-def write_summary(summary: dict[str, Any], path: Path) -> None:
+def _ellipse_columns(which: str) -> list[str]:
+    return [f"{which}_{name}" for name in ELLIPSE]
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    cells: dict[str, Any] = {name: getattr(row, name) for name in FACTS}
+    if row.evidence is not None:
+        cells |= dict(zip(EVIDENCE, asdict(row.evidence).values(), strict=True))
+    for which in ("expert", "found"):
+        ellipse: EllipseMm | None = getattr(row, which)
+        if ellipse is not None:
+            cells |= {f"{which}_{name}": getattr(ellipse, name) for name in ELLIPSE}
+    return {name: f"{value:.{DIGITS}g}" if isinstance(value, float) else value for name, value in cells.items()}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """What `write_rows` wrote, also of earlier versions, which had fewer columns.
+
+    Raises:
+        RowsError: a column is missing or is no number.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return [_row_of(cells) for cells in csv.DictReader(file)]
+        except (KeyError, ValueError) as error:
+            raise RowsError(f"{path.name} is not a file of rows ({type(error).__name__}: {error})") from error
+
+
+def _row_of(cells: Mapping[str, str]) -> Row:
+    return Row(
+        image=cells["image"],
+        exam=cells["exam"],
+        pixel_size_mm=float(cells["pixel_size_mm"]),
+        hc_true_mm=float(cells["hc_true_mm"]),
+        hc_forced_mm=float(cells["hc_forced_mm"]),
+        hc_low_mm=_number(cells["hc_low_mm"]),
+        hc_high_mm=_number(cells["hc_high_mm"]),
+        status=cells["status"],
+        reason=cells["reason"],
+        dice=float(cells["dice"]),
+        hausdorff_mm=float(cells["hausdorff_mm"]),
+        quality=float(cells["quality"]),
+        fold=int(cells["fold"]) if cells.get("fold") else None,
+        weights_sha256=cells.get("weights_sha256", ""),
+        sharpness=_number(cells.get("sharpness", "")),
+        expert=_ellipse_of(cells, "expert"),
+        found=_ellipse_of(cells, "found"),
+        evidence=_evidence_of(cells),
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _evidence_of(cells: Mapping[str, str]) -> Evidence | None:
+    texts = [cells.get(name, "") for name in EVIDENCE]
+    return Evidence(*map(float, texts)) if all(texts) else None
+
+
+def _ellipse_of(cells: Mapping[str, str], which: str) -> EllipseMm | None:
+    texts = [cells.get(name, "") for name in _ellipse_columns(which)]
+    return EllipseMm(*map(float, texts)) if all(texts) else None
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
     """JSON with sorted keys."""
     path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -24,7 +24,8 @@ from inference.segment import Segmenter
 from inference.training.card import write_card
 from inference.training.challenge import Annotated, Split
 from inference.training.conformal import TooFewExamsError, calibrate
-from inference.training.evaluate import Row, images_of, predict, summarise
+from inference.training.evaluate import Row, images_of, predict
+from inference.training.summary import summarise
 from inference.training.train import AVERAGE, GRID, NORMALISATION
 from inference.uncertainty import ConformalInterval
 
@@ -99,7 +100,7 @@ def calibrated(entry: ModelEntry, network: nn.Module, images: Sequence[Annotated
     rows = predict(images, Examiner(segmenter, entry, HADLOCK_1984))
     interval = interval_of([row for row in rows if row.status == Status.MEASURED])
     if interval is not None:
-        rows = [_with_interval(row, interval) for row in rows]
+        rows = [with_interval(row, interval) for row in rows]
     return replace(entry, interval=interval, figures={str(Split.VALIDATION): summarise(rows)})
 
 
@@ -113,7 +114,8 @@ def interval_of(measured: Sequence[Row]) -> ConformalInterval | None:
         return None
 
 
-def _with_interval(row: Row, interval: ConformalInterval) -> Row:
+def with_interval(row: Row, interval: ConformalInterval) -> Row:
+    """The row with the interval around its HC, where the product would have given a number."""
     around = interval.around(row.hc_forced_mm, row.judged.evidence)
     return replace(row, hc_low_mm=around.low, hc_high_mm=around.high) if row.status == Status.MEASURED else row
 

@@ -32,8 +32,10 @@ from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_
 from inference.preprocess import Grid, Letterbox, plan
 from inference.segment import Probability, Segmenter, largest_component, outline_points, outline_weights
 from inference.training.augmentation_range import FAR, AugmentationRange
+from inference.training.bootstrap import ROUNDS as BOOTSTRAP_ROUNDS
+from inference.training.bootstrap import SEED as BOOTSTRAP_SEED
 from inference.training.challenge import Annotated, read_challenge
-from inference.training.evaluate import BOOTSTRAP_ROUNDS, BOOTSTRAP_SEED, dice
+from inference.training.evaluate import dice
 from inference.training.folds import divide
 from inference.training.train import AVERAGE, LAST, NORMALISATION, Recipe, train
 

@@ -21,8 +21,12 @@ from inference.dating import EQUATIONS
 from inference.domain import AgeSource, CalibrationSource, Reason
 from inference.formula import FractionalPolynomial, Term
 from inference.growth import REDATING, REDATING_CITATION, STANDARDS
-from inference.models import find_model
-from inference.training.tables import headline
+from inference.models import find_model, read_manifest
+from inference.training.card import card_text
+from inference.training.evaluate import read_rows
+from inference.training.page import read_summaries
+from inference.training.report import BEGIN, END, summaries_of, told_in_readme
+from inference.training.summary import summarise
 from sr_templates.wording import weeks_and_days
 
 ROOT = Path(__file__).parents[2]
@@ -216,18 +220,49 @@ def test_the_makefile_calls_verbs_that_exist() -> None:
     assert wrong_option(["demo", "--images"]) is None
 
 
+EVALUATION = ROOT / "docs/evaluation"
+"""`dicom-node evaluate --data DIR --record` writes again what the next tests read."""
+
+
 def test_the_readmes_figures_are_those_of_the_evaluation() -> None:
-    summary = json.loads((ROOT / "docs/evaluation/efficientnet-lite0-unet-test.json").read_text(encoding="utf-8"))
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert headline(summary) in readme
+    entry = find_model(ROOT / "weights", Config().inference.model)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.split(BEGIN)[1].split(END)[0].strip() == told_in_readme(summaries_of(EVALUATION, entry))
 
 
 def test_the_evaluated_weights_are_those_that_ship() -> None:
-    for summary in (json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/evaluation").glob("*.json")):
+    summaries = read_summaries(EVALUATION)
+    assert summaries
+    for summary in summaries:
         entry = find_model(ROOT / "weights", summary["model"])
         assert (entry.sha256, entry.calibration_sha256) == (summary["sha256"], summary["calibration_sha256"])
-        assert entry.figures[summary["split"]] == summary["figures"]
         assert entry.verified(ROOT / "weights")
+
+
+def test_manifest_and_cards_tell_the_figures_of_the_evaluation() -> None:
+    for entry in read_manifest(ROOT / "weights"):
+        summaries = summaries_of(EVALUATION, entry)
+        assert set(entry.figures) == set(summaries)
+        assert all(entry.figures[split] == summary["figures"] for split, summary in summaries.items())
+        assert (ROOT / "weights" / entry.card).read_text(encoding="utf-8") == card_text(entry, summaries)
+
+
+def numbers(tree: Any) -> list[float]:
+    """All numbers of a JSON document, in the order of its keys."""
+    if isinstance(tree, dict):
+        return [number for key in sorted(tree) for number in numbers(tree[key])]
+    if isinstance(tree, list):
+        return [number for branch in tree for number in numbers(branch)]
+    return [float(tree)] if isinstance(tree, int | float) else []
+
+
+ROWS = [path for path in sorted(EVALUATION.rglob("*.csv")) if path.with_suffix(".json").is_file()]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=identify)
+def test_the_figures_are_those_of_the_rows(rows: Path) -> None:
+    written = json.loads(rows.with_suffix(".json").read_text(encoding="utf-8"))["figures"]
+    assert numbers(summarise(read_rows(rows))) == pytest.approx(numbers(written), abs=2e-4)
 
 
 def table_keys(page: Path, head: str) -> list[str]:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from inference.domain import EllipsePx
-from inference.training.evaluate import Row, dice, hausdorff_px, summarise, write_rows
+from inference.training.evaluate import Row, dice, hausdorff_px, write_rows
 from inference.training.figures import draw_all, draw_learning_curve
-from inference.training.report import OPENINGS, record_opening, write_page
+from inference.training.page import write_page
+from inference.training.report import OPENINGS, record_opening
+from inference.training.summary import summarise
 from inference.training.tables import figure_table, groups_of
 from tests.unit.inference.test_examine import MODEL
 

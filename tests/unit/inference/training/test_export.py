@@ -21,7 +21,7 @@ from inference.segment import Segmenter
 from inference.training.challenge import TRAINING_CSV, Split, split_of
 from inference.training.evaluate import images_of
 from inference.training.export import Shipment, calibrated, export
-from inference.training.report import OPENINGS, Order, evaluate, record_figures
+from inference.training.report import OPENINGS, Place, judge_split, record, renew
 from inference.training.train import AVERAGE
 from inference.uncertainty import NO_EVIDENCE
 from tests.unit.inference.test_examine import MODEL
@@ -96,9 +96,11 @@ def test_test_exams_are_opened_on_record(few: Path, tmp_path: Path) -> None:
     weights, out = tmp_path / "weights", tmp_path / "evaluation"
     entry = replace(export(few, tmp_path, weights, Shipment(name="tiny")), gate=MODEL.gate)
     judge = Examiner(Segmenter(BrightIsHead(), entry.grid, entry.normalisation, Look()), entry, HADLOCK_1984)
-    summary = evaluate(Order(few, Split.TEST, out, weights), judge, entry)
+    place = Place(few, out, weights)
+    summary = judge_split(place, Split.TEST, judge, entry)
     assert summary["figures"]["forced"]["n"] == 4
-    record_figures(weights, "tiny", Split.TEST, summary["figures"])
+    renew(place)
+    record(place, "tiny")
     assert find_model(weights, "tiny").figures["test"] == summary["figures"]
     assert "### Test exams" in (weights / entry.card).read_text()
     with (weights / OPENINGS).open(newline="") as file:
