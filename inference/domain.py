@@ -172,8 +172,18 @@ class Reason(StrEnum):
     REGIONS_DISAGREE = "regions_disagree"
     NO_HEAD_FOUND = "no_head_found"
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
+    HEAD_OUTSIDE_SECTOR = "head_outside_sector"
+    TWO_HEADS = "two_heads"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
+    UNEVEN_OUTLINE = "uneven_outline"
     HEAD_UNDER_COLOUR = "head_under_colour"
+    IMAGE_TOO_DARK = "image_too_dark"
+    IMAGE_SATURATED = "image_saturated"
+    IMAGE_BLURRED = "image_blurred"
+    SKULL_ECHO_WEAK = "skull_echo_weak"
+    MARKS_ON_SKULL = "marks_on_skull"
+    UNSURE_OUTLINE = "unsure_outline"
+    SPREAD_TOO_LARGE = "spread_too_large"
     IMPLAUSIBLE_SIZE = "implausible_size"
     IMPLAUSIBLE_SHAPE = "implausible_shape"
     # no gestational age, no interval
@@ -212,8 +222,18 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.REGIONS_DISAGREE: "Two regions show heads of different size; nobody knows which is meant.",
     Reason.NO_HEAD_FOUND: "No fetal head was found.",
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
+    Reason.HEAD_OUTSIDE_SECTOR: "Part of the head lies where the picture shows nothing.",
+    Reason.TWO_HEADS: "Two parts of the picture look like a head; nobody knows which is meant.",
     Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
+    Reason.UNEVEN_OUTLINE: "The outline that was found leaves its ellipse too often.",
     Reason.HEAD_UNDER_COLOUR: "Colour flow covers too much of the head.",
+    Reason.IMAGE_TOO_DARK: "The head is too dark to be outlined.",
+    Reason.IMAGE_SATURATED: "Too much of the head is at the top of the grey scale.",
+    Reason.IMAGE_BLURRED: "The picture of the head is blurred.",
+    Reason.SKULL_ECHO_WEAK: "Along too much of the outline no echo stands out as bone would.",
+    Reason.MARKS_ON_SKULL: "Calipers or letters lie over too much of the outline.",
+    Reason.UNSURE_OUTLINE: "The network is not sure enough where the outline runs.",
+    Reason.SPREAD_TOO_LARGE: "The network's repeated answers lie too far apart.",
     Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
     Reason.IMPLAUSIBLE_SHAPE: "The cephalic index is outside the limits within which this model is used.",
     Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside the range of the age equation; there is no age.",

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.appearance import UNSEEN, Appearance, appearance
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
     SQUARE_PIXELS,
@@ -29,19 +30,30 @@ from inference.domain import (
     Remark,
 )
 from inference.evidence import gather_evidence
-from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, inside_distance_px, shift, to_pixels
+from inference.measure import (
+    DegenerateFitError,
+    circumference_mm,
+    fit_ellipse_mm,
+    inside_distance_px,
+    relative_residual,
+    shift,
+    to_pixels,
+)
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
 from inference.quality import (
     NOTABLE_COLOUR_SHARE,
     Objection,
     object_to_colour,
+    object_to_doubt,
+    object_to_mask,
     object_to_outline,
+    object_to_picture,
     object_to_place,
     object_to_shape,
     object_to_size,
 )
-from inference.segment import Segmenter, trace
+from inference.segment import Segmenter, second_part, trace
 from inference.uncertainty import Evidence
 from inference.weakness import is_weak
 
@@ -51,13 +63,19 @@ UNSTATED_MARGIN = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What was seen in one region: the ellipse in region pixels and in mm (pixels where there is no scale)."""
+    """What was seen in one region: the ellipse in region pixels and in mm (pixels where there is no scale).
+
+    `residual` and `second_part` are those of `inference.quality.Gate`.
+    """
 
     ellipse: EllipsePx
     ellipse_mm: EllipseMm
     overlap: float
     evidence: Evidence
     colour_share: float = 0.0
+    residual: float = 0.0
+    second_part: float = 0.0
+    appearance: Appearance = UNSEEN
 
 
 class Examiner:
@@ -97,15 +115,25 @@ class Examiner:
         """What may be said about an outline in frame number `frame`."""
         if isinstance(outline, Objection):
             return _abstain(frame, region, outline, None)
-        objection = object_to_place(_to_frame(outline.ellipse, region), region)
-        objection = objection or object_to_outline(self._model.gate, outline.overlap, outline.ellipse, region.box)
-        objection = objection or object_to_colour(outline.colour_share)
+        objection = self._object_to_outline(region, outline)
         if objection is None and region.spacing_mm is None:
             return self._not_calibrated(frame, region, outline)
         objection = objection or object_to_size(self._model.gate, outline.ellipse_mm)
         if objection is not None:
             return _abstain(frame, region, objection, outline)
         return self._measure(frame, region, outline)
+
+    def _object_to_outline(self, region: Region, outline: Outline) -> Objection | None:
+        """The first objection that needs no scale."""
+        gate = self._model.gate
+        return (
+            object_to_place(_to_frame(outline.ellipse, region), region)
+            or object_to_outline(gate, outline.overlap, outline.ellipse, region.box)
+            or object_to_mask(gate, outline.second_part, outline.residual)
+            or object_to_colour(outline.colour_share)
+            or object_to_picture(gate, outline.appearance)
+            or object_to_doubt(gate, outline.evidence)
+        )
 
     def _not_calibrated(self, frame: int, region: Region, outline: Outline) -> Abstention:
         """No millimetres; the shape is told where that of the pixels is known and the outline could be a head."""
@@ -128,15 +156,24 @@ class Examiner:
             *crop.shape
         ):
             return Objection(Reason.NO_HEAD_FOUND, "")
-        millimetres = np.array([spacing.column, spacing.row])
+        points_mm = segmentation.letterbox.to_region(seen.points) * np.array([spacing.column, spacing.row])
         try:
-            fitted = fit_ellipse_mm(segmentation.letterbox.to_region(seen.points) * millimetres, seen.weights)
+            fitted = fit_ellipse_mm(points_mm, seen.weights)
         except DegenerateFitError:
             return Objection(Reason.NO_HEAD_FOUND, "")
         ellipse = to_pixels(fitted, spacing)
         overlap = _overlap(seen.component, ellipse, segmentation.letterbox)
         evidence = gather_evidence(segmentation, self._model.probability, self._model.slope_power)
-        return Outline(ellipse, fitted, overlap, evidence, _colour_share(frame, region, ellipse))
+        return Outline(
+            ellipse,
+            fitted,
+            overlap,
+            evidence,
+            _colour_share(frame, region, ellipse),
+            relative_residual(fitted, points_mm),
+            second_part(segmentation.probability, self._model.probability),
+            appearance(crop, fitted, spacing),
+        )
 
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""

@@ -92,6 +92,21 @@ def _ellipse_of(conic: _Conic) -> EllipseMm:
     return EllipseMm(float(centre[0]), float(centre[1]), float(semi[0]), float(semi[1]), angle)
 
 
+def relative_residual(ellipse: EllipseMm, points_mm: Points) -> float:
+    """Root mean square distance of points [n, 2] (x, y) from the ellipse, as a share of its mean radius.
+
+    To first order in the distance, as in `inside_distance_px`.
+    """
+    turn = math.radians(ellipse.angle_deg)
+    x, y = points_mm[:, 0] - ellipse.center_x_mm, points_mm[:, 1] - ellipse.center_y_mm
+    u = (x * math.cos(turn) + y * math.sin(turn)) / ellipse.semi_major_mm
+    v = (-x * math.sin(turn) + y * math.cos(turn)) / ellipse.semi_minor_mm
+    radius = np.maximum(np.hypot(u, v), 1e-6)
+    slope = np.hypot(u / ellipse.semi_major_mm, v / ellipse.semi_minor_mm) / radius
+    mean_radius = math.sqrt(ellipse.semi_major_mm * ellipse.semi_minor_mm)
+    return float(np.sqrt(np.mean(((1.0 - radius) / slope) ** 2)) / mean_radius)
+
+
 def to_pixels(ellipse: EllipseMm, spacing: PixelSpacingMm) -> EllipsePx:
     """The same curve in pixels; with unequal spacing its axes are recomputed, not scaled."""
     turned = _stretch(ellipse, 1.0 / spacing.column, 1.0 / spacing.row)

@@ -58,7 +58,8 @@ class ModelEntry:
     def calibration_sha256(self) -> str:
         """Hash of what decides a result besides the weights: gate, level, weighting, passes and interval."""
         interval = None if self.interval is None else self.interval.to_json()
-        facts = [asdict(self.gate), self.probability, self.slope_power, asdict(self.look), interval]
+        limits = {name: limit for name, limit in asdict(self.gate).items() if limit is not None}
+        facts = [limits, self.probability, self.slope_power, asdict(self.look), interval]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def verified(self, weights: Path) -> bool:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.appearance import Appearance
 from inference.domain import EllipseMm, EllipsePx, Reason, Region, RegionPx
 from inference.measure import circumference_mm, inside_distance_px, outline_px, shift
+from inference.uncertainty import Evidence
 
 OUTLINE_POINTS = 256
 
@@ -27,6 +29,11 @@ class Gate:
 
     `lowest_overlap` is the Dice overlap of mask and fitted ellipse, `highest_outside` the share of the outline beyond
     the image, `lowest_area` the mask's share of the region below which nothing was found.
+
+    The rest came later; None refuses nothing, so that older manifests still mean what they meant. `highest_residual` is
+    the root mean square distance of the outline's points from the ellipse as a share of its mean radius,
+    `highest_second_part` the area of the second largest part of the mask over that of the largest. The others are
+    limits on `inference.appearance.Appearance` and `inference.uncertainty.Evidence`.
     """
 
     lowest_overlap: float
@@ -36,6 +43,17 @@ class Gate:
     highest_hc_mm: float
     lowest_cephalic_index: float
     highest_cephalic_index: float
+    highest_residual: float | None = None
+    highest_second_part: float | None = None
+    highest_outside_sector: float | None = None
+    highest_weak_echo: float | None = None
+    highest_marks: float | None = None
+    lowest_bright_level: float | None = None
+    highest_saturated: float | None = None
+    lowest_sharpness: float | None = None
+    highest_spread: float | None = None
+    highest_level_spread: float | None = None
+    highest_blur: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +88,51 @@ def object_to_colour(share: float) -> Objection | None:
     if share < LARGEST_COLOUR_SHARE:
         return None
     return Objection(Reason.HEAD_UNDER_COLOUR, f"{share:.0%} of the outline's area is coloured.")
+
+
+def object_to_mask(gate: Gate, second_part: float, residual: float) -> Objection | None:
+    """Objections to the mask: a second head beside the first, or a border that leaves its ellipse; both shares."""
+    if _above(second_part, gate.highest_second_part):
+        return Objection(Reason.TWO_HEADS, f"The second is {second_part:.0%} as large as the first.")
+    if _above(residual, gate.highest_residual):
+        return Objection(Reason.UNEVEN_OUTLINE, f"It leaves the ellipse by {residual:.1%} of its radius.")
+    return None
+
+
+def object_to_picture(gate: Gate, seen: Appearance) -> Objection | None:
+    """Objections to what the picture shows where the outline runs and inside it."""
+    if _above(seen.outside_sector, gate.highest_outside_sector):
+        return Objection(Reason.HEAD_OUTSIDE_SECTOR, f"{seen.outside_sector:.0%} of the outline lies in the dark.")
+    if _below(seen.bright_level, gate.lowest_bright_level):
+        return Objection(Reason.IMAGE_TOO_DARK, f"A tenth of it is above grey level {seen.bright_level:.0f} of 255.")
+    if _above(seen.saturated, gate.highest_saturated):
+        return Objection(Reason.IMAGE_SATURATED, f"{seen.saturated:.0%} of the head is white.")
+    if _below(seen.sharpness, gate.lowest_sharpness):
+        return Objection(Reason.IMAGE_BLURRED, f"Its sharpness is {seen.sharpness:.2f}.")
+    if _above(seen.weak_echo, gate.highest_weak_echo):
+        return Objection(Reason.SKULL_ECHO_WEAK, f"{seen.weak_echo:.0%} of the outline has none.")
+    if _above(seen.marks, gate.highest_marks):
+        return Objection(Reason.MARKS_ON_SKULL, f"{seen.marks:.0%} of the outline is covered.")
+    return None
+
+
+def object_to_doubt(gate: Gate, evidence: Evidence) -> Objection | None:
+    """Objections to how sure the network was, by its repeated answers and by its one answer."""
+    if _above(evidence.relative_spread, gate.highest_spread):
+        return Objection(Reason.SPREAD_TOO_LARGE, f"HC differs by {evidence.relative_spread:.1%} (one SD).")
+    if _above(evidence.relative_level_spread, gate.highest_level_spread):
+        return Objection(Reason.UNSURE_OUTLINE, f"HC depends on the level by {evidence.relative_level_spread:.1%}.")
+    if _above(evidence.relative_blur, gate.highest_blur):
+        return Objection(Reason.UNSURE_OUTLINE, f"The outline is {evidence.relative_blur:.1%} of its length wide.")
+    return None
+
+
+def _above(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _below(value: float, limit: float | None) -> bool:
+    return limit is not None and value < limit
 
 
 def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:

@@ -131,6 +131,13 @@ def largest_component(probability: Probability, level: float) -> NDArray[np.bool
     return component
 
 
+def second_part(probability: Probability, level: float) -> float:
+    """Area of the second largest connected part above `level` over that of the largest, 0..1."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats((probability > level).astype(np.uint8), connectivity=4)
+    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    return float(areas[1] / areas[0]) if len(areas) > 1 else 0.0
+
+
 def outline_points(probability: Probability, component: NDArray[np.bool_], level: float) -> NDArray[np.float64]:
     """Points [n, 2] (column, row) where the probability crosses `level` around `component`, in grid pixels.
 

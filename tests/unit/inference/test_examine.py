@@ -312,3 +312,21 @@ def test_the_calibration_type_travels_with_the_measurement() -> None:
     region = Region(WHOLE, SQUARE, CalibrationSource.PIXEL_SPACING, calibration_detail="FIDUCIAL")
     result = finding(EllipsePx(400, 270, 220, 170, 10), region)
     assert (result.calibration_source, result.calibration_detail) == (CalibrationSource.PIXEL_SPACING, "FIDUCIAL")
+
+
+def test_two_heads_in_one_picture_are_not_measured() -> None:
+    limited = replace(MODEL, gate=replace(GATE, highest_second_part=0.25))
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    twins = frame_of(EllipsePx(220, 270, 150, 120, 80), EllipsePx(580, 270, 130, 100, 95), regions=(region,))
+    result = examiner(limited).examine([twins]).finding
+    assert isinstance(result, Abstention)
+    assert result.reason is Reason.TWO_HEADS
+    assert isinstance(examiner().examine([twins]).finding, Measurement)
+
+
+def test_an_outline_without_an_echo_of_bone_is_not_measured_where_the_model_asks_for_one() -> None:
+    limited = replace(MODEL, gate=replace(GATE, highest_weak_echo=0.8))
+    result = finding(EllipsePx(400, 270, 220, 170, 10), model=limited)
+    assert isinstance(result, Abstention)
+    assert result.reason is Reason.SKULL_ECHO_WEAK
+    assert result.ellipse is not None

@@ -15,6 +15,7 @@ from inference.measure import (
     fit_ellipse_mm,
     inside_distance_px,
     outline_px,
+    relative_residual,
     shift,
     to_millimetres,
     to_pixels,
@@ -125,3 +126,11 @@ def test_equal_weights_change_nothing_and_a_point_without_weight_does_not_count(
     weights[5] = 1e-9
     assert circumference_mm(fit_ellipse_mm(points, weights)) == pytest.approx(circumference_mm(truth), rel=1e-6)
     assert circumference_mm(fit_ellipse_mm(points)) != pytest.approx(circumference_mm(truth), rel=1e-3)
+
+
+def test_the_residual_is_the_share_of_the_radius_by_which_points_leave_the_ellipse() -> None:
+    ellipse = EllipseMm(50.0, 40.0, 30.0, 24.0, 35.0)
+    on_it = outline_px(EllipsePx(50.0, 40.0, 30.0, 24.0, 35.0), 90)
+    assert relative_residual(ellipse, on_it) == pytest.approx(0.0, abs=1e-9)
+    outside = outline_px(EllipsePx(50.0, 40.0, 30.5, 24.5, 35.0), 90)
+    assert relative_residual(ellipse, outside) == pytest.approx(0.5 / np.sqrt(30.0 * 24.0), rel=0.05)

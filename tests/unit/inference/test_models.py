@@ -101,3 +101,16 @@ def test_manifest_keys_are_sorted_and_entries_replaced(weights: Path) -> None:
     models = json.loads((weights / MANIFEST).read_text())["models"]
     assert sorted(m["name"] for m in models) == ["absent", "altered", "net", "other"]
     assert find_model(weights, "net").data == "again"
+
+
+def test_a_limit_that_refuses_nothing_changes_no_hash_and_one_that_does_is_kept(weights: Path) -> None:
+    limited = replace(MODEL, gate=replace(MODEL.gate, highest_weak_echo=0.8))
+    assert limited.calibration_sha256 != MODEL.calibration_sha256
+    write_entry(weights, limited)
+    assert find_model(weights, MODEL.name).gate == limited.gate
+    text = json.loads((weights / MANIFEST).read_text())
+    for row in text["models"]:
+        row["gate"] = {name: limit for name, limit in row["gate"].items() if limit is not None}
+        row["gate"].pop("highest_weak_echo", None)
+    (weights / MANIFEST).write_text(json.dumps(text))
+    assert find_model(weights, MODEL.name).calibration_sha256 == MODEL.calibration_sha256

@@ -1,0 +1,64 @@
+"""Every limit of the gate refuses what lies beyond it, by its own name, and lets through what does not."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from inference.appearance import UNSEEN
+from inference.domain import REASON_TEXT, Reason
+from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture
+from inference.uncertainty import NO_EVIDENCE
+
+OPEN = Gate(0.0, 1.0, 0.0, 0.0, 1e9, 0.0, 100.0)
+
+
+def of(objection: Objection | None) -> Reason | None:
+    return None if objection is None else objection.reason
+
+
+@pytest.mark.parametrize(
+    ("limit", "field", "beyond", "within", "reason"),
+    [
+        ({"highest_outside_sector": 0.05}, "outside_sector", 0.06, 0.05, Reason.HEAD_OUTSIDE_SECTOR),
+        ({"lowest_bright_level": 20.0}, "bright_level", 19.0, 20.0, Reason.IMAGE_TOO_DARK),
+        ({"highest_saturated": 0.2}, "saturated", 0.21, 0.2, Reason.IMAGE_SATURATED),
+        ({"lowest_sharpness": 0.1}, "sharpness", 0.09, 0.1, Reason.IMAGE_BLURRED),
+        ({"highest_weak_echo": 0.8}, "weak_echo", 0.81, 0.8, Reason.SKULL_ECHO_WEAK),
+        ({"highest_marks": 0.3}, "marks", 0.31, 0.3, Reason.MARKS_ON_SKULL),
+    ],
+)
+def test_limits_on_the_picture(
+    limit: dict[str, float], field: str, beyond: float, within: float, reason: Reason
+) -> None:
+    gate = replace(OPEN, **limit)
+    assert of(object_to_picture(gate, replace(UNSEEN, **{field: beyond}))) is reason
+    assert object_to_picture(gate, replace(UNSEEN, **{field: within})) is None
+    assert object_to_picture(OPEN, replace(UNSEEN, **{field: beyond})) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "field", "reason"),
+    [
+        ("highest_spread", "relative_spread", Reason.SPREAD_TOO_LARGE),
+        ("highest_level_spread", "relative_level_spread", Reason.UNSURE_OUTLINE),
+        ("highest_blur", "relative_blur", Reason.UNSURE_OUTLINE),
+    ],
+)
+def test_limits_on_doubt(limit: str, field: str, reason: Reason) -> None:
+    gate = replace(OPEN, **{limit: 0.04})
+    assert of(object_to_doubt(gate, replace(NO_EVIDENCE, **{field: 0.05}))) is reason
+    assert object_to_doubt(gate, replace(NO_EVIDENCE, **{field: 0.04})) is None
+    assert object_to_doubt(OPEN, replace(NO_EVIDENCE, **{field: 0.9})) is None
+
+
+def test_limits_on_the_mask() -> None:
+    gate = replace(OPEN, highest_second_part=0.25, highest_residual=0.04)
+    assert of(object_to_mask(gate, 0.3, 0.01)) is Reason.TWO_HEADS
+    assert of(object_to_mask(gate, 0.2, 0.05)) is Reason.UNEVEN_OUTLINE
+    assert object_to_mask(gate, 0.2, 0.04) is None
+    assert object_to_mask(OPEN, 1.0, 1.0) is None
+
+
+def test_an_older_gate_has_no_newer_limit_and_every_reason_a_text() -> None:
+    assert [name for name, limit in asdict(OPEN).items() if limit is None] == list(asdict(OPEN))[7:]
+    assert set(REASON_TEXT) == set(Reason)
