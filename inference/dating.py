@@ -6,8 +6,8 @@ others printed for it (`checks`), which the tests hold it to. docs/dating.md sho
 * Hadlock et al. 1984, Radiology 152:497-501: equation and +/- 2 SD by age; the bands as printed in a manufacturer's
   table of that paper.
 * Papageorghiou et al. 2016, Ultrasound Obstet Gynecol 48:719-726 (INTERGROWTH-21st): the form for HC alone, as in the
-  project's own calculator, for ages of 98 to 181 days. Its spread is not known here, so that there is no band and no
-  interval: HC's interval alone would promise far too much.
+  project's own calculator, for ages of 98 to 181 days as in the R package gigs. Its spread is not known here, so that
+  there is no band and no interval: HC's interval alone would promise far too much.
 * `reference-system`: the polynomial of an open reference implementation; it reads 4 to 7 days below Hadlock's published
   table and is offered for comparison only.
 """

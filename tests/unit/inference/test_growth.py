@@ -60,6 +60,24 @@ def test_the_mean_is_the_printed_one(standard: Standard, check: SizeCheck) -> No
     assert standard.mean_mm(check.weeks) == pytest.approx(check.mean_mm, abs=check.tolerance_mm)
 
 
+HADLOCK_TABLE_CM = (
+    *(6.8, 7.5, 8.2, 8.9, 9.7, 10.4, 11.0, 11.7, 12.4, 13.1, 13.8, 14.4, 15.1, 15.8, 16.4, 17.0, 17.7, 18.3, 18.9),
+    *(19.5, 20.1, 20.7, 21.3, 21.9, 22.4, 23.0, 23.5, 24.1, 24.6, 25.1, 25.6, 26.1, 26.6, 27.1, 27.5, 28.0, 28.4),
+    *(28.8, 29.3, 29.7, 30.1, 30.4, 30.8, 31.2, 31.5, 31.8, 32.2, 32.5, 32.8, 33.0, 33.3, 33.5, 33.8, 34.0, 34.2),
+    *(34.4, 34.6),
+)
+"""Predicted HC from 12 to 40 weeks by half weeks, as reprinted from Hadlock 1984 (medicalalgorithms.com)."""
+
+
+def test_hadlocks_mean_follows_the_whole_table_and_the_other_rounding_does_not() -> None:
+    ages = [12.0 + row / 2 for row in range(len(HADLOCK_TABLE_CM))]
+    assert ages[-1] == 40.0
+    mean = STANDARDS["hadlock-1984"].mean_mm
+    errors_cm = [mean(age) / 10 - hc_cm for age, hc_cm in zip(ages, HADLOCK_TABLE_CM, strict=True)]
+    assert max(map(abs, errors_cm)) < 0.1
+    assert max(error + 0.002 * age for error, age in zip(errors_cm, ages, strict=True)) > 0.15  # 1.562 for 1.56
+
+
 @pytest.mark.parametrize(
     ("weeks", "third", "ninety_seventh"),
     [(14, 87.4, 108.4), (20, 158.5, 186.5), (28, 243.6, 277.2), (36, 299.2, 339.6), (40, 309.6, 358.3)],
