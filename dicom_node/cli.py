@@ -571,30 +571,54 @@ def demo(
 
 @cli.command()
 @verb
-def train(
+def train(  # noqa: PLR0913, PLR0917  the options of the verb
     data: DataFolder,
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder of the run; a cut-off run goes on")],
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option("--recipe", dir_okay=False, exists=True, help="recipe.json of a run; else the architecture's own"),
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="efficientnet-lite0-unet or residual-unet")] = None,
+    width: Annotated[float | None, typer.Option(help="share of the network's channels, for a slow processor")] = None,
+    fold: Annotated[int | None, typer.Option(help="hold out this fold, 0 to 4; else the first split is used")] = None,
+    every_exam: Annotated[bool, typer.Option("--all", help="train on every exam; figures come from the folds")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option("--start-from", help="average.pt of a run with the same fold, to go on from")
+    ] = None,
     epochs: Annotated[
         tuple[int, int] | None, typer.Option(metavar="COARSE FINE", help="other numbers of epochs than the recipe's")
     ] = None,
     export: Annotated[
-        bool, typer.Option("--export", help="also calibrate on validation exams and write the weights folder")
+        bool, typer.Option("--export", help="also write the weights folder, calibrated on unseen validation exams")
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Train the network again, from ImageNet weights and the challenge's images."""
+    """Train a network again, from the challenge's images; the recipe is written beside the weights."""
     loaded = _config(config)
     logs.configure(loaded.logging.level, "text")
+    from inference.architectures.registry import ArchitectureError  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
-    from inference.training.train import Recipe  # noqa: PLC0415
+    from inference.training.folds import FoldsError  # noqa: PLC0415
+    from inference.training.recipe import RecipeError, basic_recipe, recipe_from_json  # noqa: PLC0415
     from inference.training.train import train as run_training  # noqa: PLC0415
 
-    recipe = Recipe(threads=loaded.inference.threads)
-    if epochs is not None:
-        recipe = replace(recipe, coarse_epochs=epochs[0], fine_epochs=epochs[1])
+    wanted: dict[str, Any] = {
+        "architecture": architecture,
+        "width": width,
+        "held_out_fold": fold,
+        "every_exam": every_exam or None,
+        "start_from": None if start_from is None else str(start_from),
+        "start_from_sha256": None if start_from is None else "",
+        "coarse_epochs": None if epochs is None else epochs[0],
+        "fine_epochs": None if epochs is None else epochs[1],
+        "threads": loaded.inference.threads,
+    }
     try:
+        given = None if recipe_file is None else recipe_from_json(recipe_file.read_text(encoding="utf-8"))
+        recipe = given or basic_recipe(architecture)
+        recipe = replace(recipe, **{name: value for name, value in wanted.items() if value is not None})
         print(run_training(data, out, recipe))
-    except ChallengeFolderError as error:
+    except (ArchitectureError, ChallengeFolderError, FoldsError, RecipeError) as error:
         _fail(str(error))
     if export:
         from inference.training.export import Shipment  # noqa: PLC0415

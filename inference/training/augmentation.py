@@ -18,47 +18,73 @@ from inference.training.overprint import overprint
 
 OUTLINE_POINTS = 64
 FAR_OUTSIDE = -1e4
+WEIGHT_ON_OUTLINE = 5.0
+WEIGHT_REACH_PX = 4.0
+
+Truth = EllipsePx | Luminance | None
+"""Where the head is: its ellipse, a soft mask 0..255 [rows, columns] of the source, or nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Picture and targets, float32 [rows, columns] each: grey 0..255, head 0..1, weight of the outline.
-
-    `distance`: signed distance to the outline in grid pixels, positive inside; FAR_OUTSIDE where there is no head.
-    """
+    """Picture and targets, float32 [rows, columns] each: grey 0..255, head 0..1, weight of the outline."""
 
     grey: NDArray[np.float32]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
-    distance: NDArray[np.float32]
 
 
 def view(
-    image: Luminance,
-    ellipse: EllipsePx | None,
-    grid: Grid,
-    rng: np.random.Generator,
-    span: AugmentationRange = PLAIN,
+    image: Luminance, truth: Truth, grid: Grid, rng: np.random.Generator, span: AugmentationRange = PLAIN
 ) -> Sample:
-    """One augmented view. `ellipse` None means that there is no head to find."""
+    """One augmented view."""
     matrix = _random_affine(image.shape, grid, rng, span)
     shrink = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     sigma = max(0.0, 0.5 / shrink * rng.uniform(0.55, 1.1)) if shrink < 1 else 0.0
+    warped = _warped(image, matrix, grid, sigma)
+    grey = degrade(warped, rng, span)
+    target, weight = _moved(truth, matrix, grid, sigma)
+    return Sample(overprint(grey, target > 0.5, rng, span), target, weight)
+
+
+def _warped(image: Luminance, matrix: NDArray[np.float64], grid: Grid, sigma: float) -> NDArray[np.float32]:
+    """A source image on the grid, smoothed by `sigma` source pixels first, so that a smaller one does not alias."""
     source = cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
     warped = cv2.warpAffine(source, matrix, (grid.columns, grid.rows), flags=cv2.INTER_LINEAR)
-    grey = degrade(warped.astype(np.float32), rng, span)
-    if ellipse is None:
-        distance = np.full((grid.rows, grid.columns), FAR_OUTSIDE, np.float32)
-    else:
-        distance = inside_distance_px(map_ellipse(ellipse, matrix), grid.rows, grid.columns)
-    return Sample(overprint(grey, distance > 0, rng, span), *targets(distance), distance)
+    return warped.astype(np.float32, copy=False)
+
+
+def _moved(
+    truth: Truth, matrix: NDArray[np.float64], grid: Grid, sigma: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Target and weight of a truth under the affine map of its picture."""
+    if truth is None:
+        return targets(np.full((grid.rows, grid.columns), FAR_OUTSIDE, np.float32))
+    if isinstance(truth, EllipsePx):
+        return targets(inside_distance_px(map_ellipse(truth, matrix), grid.rows, grid.columns))
+    mask = _warped(truth, matrix, grid, sigma) / np.float32(255.0)
+    return mask, outline_weight(mask_distance_px(mask))
 
 
 def targets(distance: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Soft mask (0.5 on the outline, a ramp of one pixel) and weight (5 on the outline, 1 far away)."""
-    target = np.clip(0.5 + distance, 0.0, 1.0).astype(np.float32)
-    weight = (1.0 + 4.0 * np.exp(-((distance / 4.0) ** 2))).astype(np.float32)
-    return target, weight
+    """Soft mask (0.5 on the outline, a ramp of one pixel) and weight; `distance` in pixels, positive inside."""
+    return np.clip(0.5 + distance, 0.0, 1.0).astype(np.float32), outline_weight(distance)
+
+
+def outline_weight(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """WEIGHT_ON_OUTLINE on the outline, 1 far away; `distance` in pixels."""
+    near = np.exp(-((distance / WEIGHT_REACH_PX) ** 2))
+    weight: NDArray[np.float32] = (1.0 + (WEIGHT_ON_OUTLINE - 1.0) * near).astype(np.float32)
+    return weight
+
+
+def mask_distance_px(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Signed distance to the 0.5 level of a mask 0..1 by distance transform, positive inside, half a pixel exact."""
+    inside = (mask > 0.5).astype(np.uint8)
+    if inside.all() or not inside.any():
+        return np.full(mask.shape, -FAR_OUTSIDE if inside.all() else FAR_OUTSIDE, np.float32)
+    within, without = (cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
+    return np.where(inside > 0, within - 0.5, 0.5 - without).astype(np.float32)
 
 
 def map_ellipse(ellipse: EllipsePx, matrix: NDArray[np.float64]) -> EllipsePx:

@@ -53,12 +53,16 @@ class Annotated:
             raise ChallengeFolderError(f"{self.path.name} cannot be read as an image")
         return np.asarray(image, np.uint8)
 
-    def ellipse(self) -> EllipsePx:
-        """The annotation's ellipse in pixels, fitted through the centres of the drawn pixels."""
+    def outline(self) -> Luminance:
+        """The expert's hollow line as it was drawn, uint8 [rows, columns]."""
         outline = cv2.imread(str(self.annotation), cv2.IMREAD_GRAYSCALE)
         if outline is None:
             raise ChallengeFolderError(f"{self.annotation.name} cannot be read as an image")
-        rows, columns = np.nonzero(outline > 127)
+        return np.asarray(outline, np.uint8)
+
+    def ellipse(self) -> EllipsePx:
+        """The annotation's ellipse in pixels, fitted through the centres of the drawn pixels."""
+        rows, columns = np.nonzero(self.outline() > 127)
         fitted: EllipseMm = fit_ellipse_mm(np.stack([columns, rows], axis=1).astype(np.float64))
         return EllipsePx(
             fitted.center_x_mm, fitted.center_y_mm, fitted.semi_major_mm, fitted.semi_minor_mm, fitted.angle_deg

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.dating import HADLOCK_1984
 from inference.domain import Status
 from inference.examine import Examiner
@@ -25,8 +23,8 @@ from inference.training.card import write_card
 from inference.training.challenge import Annotated, Split
 from inference.training.conformal import TooFewExamsError, calibrate
 from inference.training.evaluate import Row, images_of, predict
+from inference.training.recipe import network_of, recipe_of
 from inference.training.summary import summarise
-from inference.training.train import AVERAGE, GRID, NORMALISATION
 from inference.uncertainty import ConformalInterval
 
 COVERAGE = 0.95
@@ -62,22 +60,26 @@ class Shipment:
 def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEntry:
     """Write `<name>.safetensors`, its manifest entry and its card into `weights`.
 
-    Figures and interval are those of the validation exams; test exams are not opened here. The old weights stay in
-    their place until everything about the new ones is known.
+    Figures and interval are those of the validation exams; test exams are not opened here. A run that held out a fold
+    or nothing has trained on validation exams, so it gets neither: its figures come from the folds. The old weights
+    stay in their place until everything about the new ones is known.
+
+    Raises:
+        RecipeError: `run` is no finished run.
     """
-    network = _averaged(run)
+    recipe, network = recipe_of(run), network_of(run)
     weights.mkdir(parents=True, exist_ok=True)
     part = weights / f"{shipment.name}.safetensors.part"
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
     part.chmod(0o644)
     entry = ModelEntry(
         name=shipment.name,
-        architecture="efficientnet-lite0-unet",
+        architecture=recipe.architecture,
         file=f"{shipment.name}.safetensors",
         sha256=sha256_of(part),
         parameters=sum(p.numel() for p in network.parameters()),
-        grid=GRID,
-        normalisation=NORMALISATION,
+        grid=recipe.last_grid,
+        normalisation=recipe.normalisation,
         probability=shipment.level,
         slope_power=shipment.slope_power,
         look=shipment.look,
@@ -86,8 +88,10 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
         figures={},
         data=ATTRIBUTION,
         card=f"{shipment.name}.md",
+        width=recipe.width,
     )
-    entry = calibrated(entry, network, images_of(data, Split.VALIDATION))
+    if recipe.held_out_fold is None and not recipe.every_exam:
+        entry = calibrated(entry, network, images_of(data, Split.VALIDATION))
     part.replace(weights / entry.file)
     write_entry(weights, entry)
     write_card(weights, entry)
@@ -118,15 +122,6 @@ def with_interval(row: Row, interval: ConformalInterval) -> Row:
     """The row with the interval around its HC, where the product would have given a number."""
     around = interval.around(row.hc_forced_mm, row.judged.evidence)
     return replace(row, hc_low_mm=around.low, hc_high_mm=around.high) if row.status == Status.MEASURED else row
-
-
-def _averaged(run: Path) -> nn.Module:
-    """The network with the moving average of a finished run."""
-    state: dict[str, Tensor] = torch.load(run / AVERAGE, map_location="cpu", weights_only=True)
-    network = EfficientNetLiteUNet()
-    network.load_state_dict(state)
-    network.eval()
-    return network
 
 
 def write_entry(weights: Path, entry: ModelEntry) -> None:

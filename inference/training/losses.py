@@ -1,4 +1,4 @@
-"""Outline-weighted cross-entropy plus Dice, with deep supervision; two further terms that a recipe may switch on."""
+"""Outline-weighted cross-entropy plus Dice, with deep supervision; a further term that a recipe may switch on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 AUXILIARY_WEIGHTS = (0.4, 0.2)
-DISTANCE_SCALE = 12.0
 SMALLEST_HEAD = 50.0
 HC_SCALE = 0.02
 
@@ -21,14 +20,6 @@ def outline_loss(logits: tuple[Tensor, ...], target: Tensor, weight: Tensor) -> 
     for share, head in zip(AUXILIARY_WEIGHTS, auxiliary, strict=True):
         total = total + share * _single(head, target, weight)
     return total
-
-
-def distance_loss(logits: tuple[Tensor, ...], target: Tensor, weight: Tensor, distance: Tensor) -> Tensor:
-    """As `outline_loss`, but the coarsest auxiliary head answers with the signed distance, in DISTANCE_SCALE pixels."""
-    main, middle, coarsest = logits
-    total = _single(main, target, weight) + AUXILIARY_WEIGHTS[0] * _single(middle, target, weight)
-    wanted = torch.tanh(distance / DISTANCE_SCALE)
-    return total + F.smooth_l1_loss(torch.tanh(coarsest), wanted, beta=0.1)
 
 
 def circumference_loss(logits: Tensor, target: Tensor) -> Tensor:

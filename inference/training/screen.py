@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.domain import EllipsePx, PixelSpacingMm
 from inference.look import Look
 from inference.measure import DegenerateFitError, circumference_mm, fit_ellipse_mm, to_millimetres
@@ -37,7 +36,8 @@ from inference.training.bootstrap import SEED as BOOTSTRAP_SEED
 from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import dice
 from inference.training.folds import divide
-from inference.training.train import AVERAGE, LAST, NORMALISATION, Recipe, train
+from inference.training.recipe import AVERAGE, LAST, NORMALISATION, Recipe, network_of
+from inference.training.train import train
 
 FOLD = 0
 LEVEL = 0.5
@@ -53,8 +53,6 @@ IDEAS: dict[str, Recipe] = {
     "far": replace(SCREEN, augmentation=FAR),
     "harsh": replace(SCREEN, augmentation=HARSH),
     "circumference": replace(SCREEN, circumference_share=2.0),
-    "distance": replace(SCREEN, distance_head=True),
-    "pseudo": replace(SCREEN, pseudo_labels="pseudo.csv", epoch_examples=831),
     "longer": replace(SCREEN, coarse_epochs=28),
 }
 
@@ -73,13 +71,6 @@ class Answer:
     @property
     def error_mm(self) -> float:
         return self.hc_mm - self.hc_true_mm
-
-
-def network_of(run: Path) -> nn.Module:
-    """The averaged network of a finished run."""
-    network = EfficientNetLiteUNet()
-    network.load_state_dict(torch.load(run / AVERAGE, map_location="cpu", weights_only=True))
-    return network.eval()
 
 
 def maps_of(network: nn.Module, images: Sequence[Annotated], grid: Grid, *, flip: bool) -> list[Probability]:
@@ -196,8 +187,6 @@ def read_answers(path: Path) -> list[Answer]:
 def screen(data: Path, runs: Path, idea: str, trunk: Path | None = None) -> dict[str, Any]:
     """Train unless that is done, answer the held-out fold, write maps, answers and figures into `runs/idea`."""
     recipe = IDEAS[idea]
-    if recipe.pseudo_labels:
-        recipe = replace(recipe, pseudo_labels=str(runs / recipe.pseudo_labels))
     out = runs / idea
     if trunk is not None and not (out / LAST).is_file():
         out.mkdir(parents=True, exist_ok=True)
@@ -205,7 +194,7 @@ def screen(data: Path, runs: Path, idea: str, trunk: Path | None = None) -> dict
     if not (out / AVERAGE).is_file():
         train(data, out, recipe)
     _, images = divide(read_challenge(data), FOLD)
-    grid = recipe.grid if recipe.fine_epochs else recipe.coarse_grid
+    grid = recipe.last_grid
     maps = maps_of(network_of(out), images, grid, flip=False)
     np.savez_compressed(out / "maps.npz", maps=np.stack(maps).astype(np.float16), names=[i.name for i in images])
     result: dict[str, Any] = {"idea": idea}

@@ -6,118 +6,30 @@ ultrasound, then the shipped grid with the encoder's normalisation statistics fr
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet, load_imagenet_encoder
+from inference.architectures.head_network import HeadNetwork
+from inference.architectures.registry import build_network
 from inference.checkpoint import channels_last
-from inference.domain import EllipsePx, Luminance
-from inference.preprocess import Grid, Normalisation
-from inference.training.augmentation import view
-from inference.training.augmentation_range import PLAIN, AugmentationRange
-from inference.training.challenge import Split, read_challenge, split_of
-from inference.training.folds import divide
-from inference.training.losses import circumference_loss, distance_loss, outline_loss
-from inference.training.negatives import training_negatives
-from inference.training.phantoms import HOLLOW_FAMILY, training_phantom
+from inference.training.batches import Batch, ahead, batches
+from inference.training.examples import Example, load_examples
+from inference.training.losses import circumference_loss, outline_loss
+from inference.training.recipe import AVERAGE, LAST, Recipe, network_of, settled, write_recipe
 
 log = logging.getLogger(__name__)
-Example = tuple[Luminance, EllipsePx | None]
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
-COARSE_GRID = Grid(160, 256)
-GRID = Grid(256, 384)
-NORMALISATION = Normalisation(0.18, 0.20)
-LAST = "last.pt"
-AVERAGE = "average.pt"
 GRADIENT_NORM = 2.0
-HOLLOW_SEED = 400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides what comes out; written beside the checkpoint.
-
-    `held_out_fold`: train on the other four folds; None: on the exams that the first shipped model's split calls
-    training. `pseudo_labels`: a CSV of images with a teacher's ellipses (see `read_pseudo_labels`).
-    `epoch_examples`: how many examples an epoch draws; 0: all of them. `negatives`: how many pictures of other things
-    (`inference.training.negatives`) take part; a quarter as many phantom heads without a midline go with them.
-    """
-
-    coarse_grid: Grid = COARSE_GRID
-    grid: Grid = GRID
-    normalisation: Normalisation = NORMALISATION
-    coarse_epochs: int = 24
-    fine_epochs: int = 16
-    batch: int = 8
-    encoder_rate: float = 1e-3
-    decoder_rate: float = 2.5e-3
-    weight_decay: float = 1e-2
-    average_decay: float = 0.995
-    phantoms_with_head: int = 64
-    phantoms_without_head: int = 40
-    seed: int = 18
-    threads: int = 2
-    augmentation: AugmentationRange = PLAIN
-    held_out_fold: int | None = None
-    distance_head: bool = False
-    circumference_share: float = 0.0
-    pseudo_labels: str = ""
-    epoch_examples: int = 0
-    negatives: int = 0
-
-    @property
-    def epochs(self) -> int:
-        return self.coarse_epochs + self.fine_epochs
-
-    def examples_per_epoch(self, available: int) -> int:
-        """How many of the examples one epoch sees."""
-        return min(available, self.epoch_examples or available)
-
-
-def load_examples(data: Path, recipe: Recipe) -> list[Example]:
-    """Training exams and training phantoms, as source pixels with their ellipses."""
-    images = read_challenge(data)
-    if recipe.held_out_fold is None:
-        images = [image for image in images if split_of(image.exam) is Split.TRAIN]
-    else:
-        images, _ = divide(images, recipe.held_out_fold)
-    examples: list[Example] = [(image.luminance(), image.ellipse()) for image in images]
-    heads = [(luminance, ellipse) for luminance, ellipse in examples if ellipse is not None]
-    if recipe.pseudo_labels:
-        examples.extend(read_pseudo_labels(Path(recipe.pseudo_labels)))
-    for index in range(recipe.phantoms_with_head + recipe.phantoms_without_head):
-        phantom = training_phantom(index, with_head=index < recipe.phantoms_with_head)
-        examples.append((phantom.luminance, phantom.ellipse_px))
-    examples.extend((picture, None) for picture in training_negatives(recipe.negatives, heads))
-    for seed in range(HOLLOW_SEED, HOLLOW_SEED + recipe.negatives // 4):
-        phantom = training_phantom(seed, with_head=True, family=HOLLOW_FAMILY)
-        examples.append((phantom.luminance, phantom.ellipse_px))
-    return examples
-
-
-def read_pseudo_labels(table: Path) -> list[Example]:
-    """Images named in a CSV (path, column, row, semi_major, semi_minor, angle_deg; pixels) as a teacher drew them."""
-    examples: list[Example] = []
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            image = cv2.imread(row["path"], cv2.IMREAD_GRAYSCALE)
-            if image is None:
-                raise FileNotFoundError(f"{Path(row['path']).name} cannot be read as an image")
-            names = ("column", "row", "semi_major", "semi_minor", "angle_deg")
-            examples.append((np.asarray(image, np.uint8), EllipsePx(*(float(row[name]) for name in names))))
-    return examples
+ENCODER = "encoder."
+MOST_EPOCHS = 10_000
 
 
 def imagenet_state() -> dict[str, Tensor]:
@@ -129,20 +41,14 @@ def imagenet_state() -> dict[str, Tensor]:
     return state
 
 
-def batches(examples: list[Example], grid: Grid, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """Shuffled batches of one epoch: grey, target, weight, distance, each [batch, 1, rows, columns]."""
-    rng = np.random.default_rng([recipe.seed, epoch])
-    order = rng.permutation(len(examples))[: recipe.examples_per_epoch(len(examples))]
-    for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
-        chosen = [examples[i] for i in order[start : start + recipe.batch]]
-        samples = [view(image, ellipse, grid, rng, recipe.augmentation) for image, ellipse in chosen]
-        grey = recipe.normalisation.apply(np.stack([s.grey for s in samples]))
-        yield (
-            torch.from_numpy(grey[:, None]),
-            torch.from_numpy(np.stack([s.target for s in samples])[:, None]),
-            torch.from_numpy(np.stack([s.weight for s in samples])[:, None]),
-            torch.from_numpy(np.stack([s.distance for s in samples])[:, None]),
-        )
+def first_network(recipe: Recipe) -> HeadNetwork:
+    """Where training begins: a finished run, ImageNet weights where the architecture has them, or random weights."""
+    if recipe.start_from:
+        return network_of(Path(recipe.start_from).parent)
+    network = build_network(recipe.architecture, recipe.width)
+    if isinstance(network, EfficientNetLiteUNet):
+        load_imagenet_encoder(network, imagenet_state())
+    return network
 
 
 class Run:
@@ -151,15 +57,13 @@ class Run:
     def __init__(self, recipe: Recipe, steps_per_epoch: int, out: Path) -> None:
         self._recipe = recipe
         self._out = out
-        self.network = EfficientNetLiteUNet()
+        self.network = first_network(recipe)
         channels_last(self.network)
-        load_imagenet_encoder(self.network, imagenet_state())
-        decoder = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
+        parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        for name, parameter in self.network.named_parameters():
+            parts[not name.startswith(ENCODER)].append(parameter)
         rates = [recipe.encoder_rate, recipe.decoder_rate]
-        groups = [
-            {"params": list(self.network.encoder.parameters()), "lr": rates[0]},
-            {"params": decoder, "lr": rates[1]},
-        ]
+        groups = [{"params": part, "lr": rate} for part, rate in zip(parts, rates, strict=True)]
         self._optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer, rates, total_steps=recipe.epochs * steps_per_epoch, pct_start=0.2
@@ -192,20 +96,20 @@ class Run:
 
     def epoch(self, examples: list[Example], epoch: int) -> float:
         """One pass over the examples; returns the mean loss."""
+        torch.manual_seed(
+            self._recipe.seed * MOST_EPOCHS + epoch
+        )  # a run that goes on drops what it would have dropped
         coarse = epoch < self._recipe.coarse_epochs
         self.network.train()
         if not coarse:
             self._freeze_statistics()
         grid = self._recipe.coarse_grid if coarse else self._recipe.grid
-        return float(np.mean([self._step(batch) for batch in batches(examples, grid, self._recipe, epoch)]))
+        return float(np.mean([self._step(b) for b in ahead(batches(examples, grid, self._recipe, epoch))]))
 
     def _step(self, batch: Batch) -> float:
-        grey, target, weight, distance = batch
+        grey, target, weight = batch
         logits = self.network(grey.contiguous(memory_format=torch.channels_last))
-        if self._recipe.distance_head:
-            loss = distance_loss(logits, target, weight, distance)
-        else:
-            loss = outline_loss(logits, target, weight)
+        loss = outline_loss(logits, target, weight)
         if self._recipe.circumference_share > 0:
             loss = loss + self._recipe.circumference_share * circumference_loss(logits[0], target)
         self._optimizer.zero_grad(set_to_none=True)
@@ -217,8 +121,8 @@ class Run:
         return float(loss.detach())
 
     def _freeze_statistics(self) -> None:
-        for module in self.network.encoder.modules():
-            if isinstance(module, nn.BatchNorm2d):
+        for name, module in self.network.named_modules():
+            if name.startswith(ENCODER) and isinstance(module, nn.BatchNorm2d):
                 module.eval()
 
     def _follow(self) -> None:
@@ -235,12 +139,18 @@ def train(data: Path, out: Path, recipe: Recipe) -> Path:
     """Train and return the path of the averaged weights (a state dict, `average.pt`) inside `out`.
 
     A run that was cut off goes on from `out/last.pt`; `out/history.jsonl` holds one line per epoch.
+
+    Raises:
+        RecipeError: the recipe contradicts itself, or the run that it starts from or learns from.
+        ArchitectureError: no such network.
+        ChallengeFolderError: the folder is not that of the challenge.
     """
+    recipe = settled(recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     examples = load_examples(data, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, out)
     run = Run(recipe, recipe.examples_per_epoch(len(examples)) // recipe.batch, out)
     run.resume()
     for epoch in range(run.next_epoch, recipe.epochs):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
+from inference.architectures.registry import RESIDUAL, build_network
+from inference.checkpoint import load_network
 from inference.dating import HADLOCK_1984
 from inference.domain import EllipsePx, PixelSpacingMm
 from inference.examine import Examiner
@@ -21,8 +22,8 @@ from inference.segment import Segmenter
 from inference.training.challenge import TRAINING_CSV, Split, split_of
 from inference.training.evaluate import images_of
 from inference.training.export import Shipment, calibrated, export
+from inference.training.recipe import AVERAGE, Recipe, write_recipe
 from inference.training.report import OPENINGS, Place, judge_split, record, renew
-from inference.training.train import AVERAGE
 from inference.uncertainty import NO_EVIDENCE
 from tests.unit.inference.test_examine import MODEL
 from tests.unit.inference.test_segment import BrightIsHead
@@ -61,6 +62,13 @@ def challenge_folder(folder: Path, chosen: list[str]) -> Path:
     return folder
 
 
+def untrained_run(folder: Path, recipe: Recipe | None = None) -> None:
+    recipe = recipe or Recipe()
+    torch.manual_seed(3)
+    write_recipe(recipe, folder)
+    torch.save(build_network(recipe.architecture, recipe.width).state_dict(), folder / AVERAGE)
+
+
 def test_a_good_network_gets_an_interval_for_each_third(data: Path) -> None:
     entry = calibrated(replace(MODEL, interval=None), BrightIsHead(), images_of(data, Split.VALIDATION))
     assert entry.interval is not None
@@ -77,8 +85,7 @@ def test_with_too_few_exams_there_is_no_interval(data: Path) -> None:
 
 
 def test_a_run_becomes_weights_manifest_and_card(few: Path, tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    torch.save(EfficientNetLiteUNet().state_dict(), tmp_path / AVERAGE)
+    untrained_run(tmp_path)
     made = export(few, tmp_path, tmp_path / "weights", Shipment(name="tiny"))
     entry = find_model(tmp_path / "weights", "tiny")
     assert entry == made
@@ -90,9 +97,17 @@ def test_a_run_becomes_weights_manifest_and_card(few: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "weights").glob("*.part"))
 
 
+def test_a_run_that_saw_validation_exams_gets_no_figures_from_them(few: Path, tmp_path: Path) -> None:
+    recipe = Recipe(architecture=RESIDUAL, width=0.125, fine_epochs=0, every_exam=True)
+    untrained_run(tmp_path, recipe)
+    entry = export(few, tmp_path, tmp_path / "weights", Shipment(name="refit"))
+    assert (entry.figures, entry.interval) == ({}, None)
+    assert (entry.architecture, entry.width, entry.grid) == (RESIDUAL, 0.125, recipe.coarse_grid)
+    assert load_network(tmp_path / "weights", find_model(tmp_path / "weights", "refit"))
+
+
 def test_test_exams_are_opened_on_record(few: Path, tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    torch.save(EfficientNetLiteUNet().state_dict(), tmp_path / AVERAGE)
+    untrained_run(tmp_path)
     weights, out = tmp_path / "weights", tmp_path / "evaluation"
     entry = replace(export(few, tmp_path, weights, Shipment(name="tiny")), gate=MODEL.gate)
     judge = Examiner(Segmenter(BrightIsHead(), entry.grid, entry.normalisation, Look()), entry, HADLOCK_1984)
