@@ -54,10 +54,10 @@ def first_network(recipe: Recipe) -> HeadNetwork:
 class Run:
     """One training run: network, optimiser, schedule and moving average, saved together after every epoch."""
 
-    def __init__(self, recipe: Recipe, steps_per_epoch: int, out: Path) -> None:
+    def __init__(self, recipe: Recipe, network: HeadNetwork, steps_per_epoch: int, out: Path) -> None:
         self._recipe = recipe
         self._out = out
-        self.network = first_network(recipe)
+        self.network = network
         channels_last(self.network)
         parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
         for name, parameter in self.network.named_parameters():
@@ -148,10 +148,11 @@ def train(data: Path, out: Path, recipe: Recipe) -> Path:
     recipe = settled(recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
+    network = first_network(recipe)
     examples = load_examples(data, recipe)
     out.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, out)
-    run = Run(recipe, recipe.examples_per_epoch(len(examples)) // recipe.batch, out)
+    run = Run(recipe, network, recipe.examples_per_epoch(len(examples)) // recipe.batch, out)
     run.resume()
     for epoch in range(run.next_epoch, recipe.epochs):
         began = time.monotonic()

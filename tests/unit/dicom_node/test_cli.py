@@ -20,6 +20,8 @@ from dicom_node.domain import NewInstance
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 from inference.domain import PixelSpacingMm
+from inference.training.folds import read_folds
+from tests.unit.inference.training.test_export import challenge_folder
 
 LISTINGS = (["peers"], ["destinations"], ["jobs"], ["jobs", "--deliveries"], ["db", "info"], ["check-config"])
 
@@ -272,3 +274,45 @@ def test_listing_verbs_do_not_load_torch(config: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def exams(tmp_path: Path) -> Path:
+    return challenge_folder(tmp_path, [name.removesuffix("_HC") for name in read_folds() if name.endswith("_HC")][:8])
+
+
+def test_train_holds_out_a_fold_of_the_recipe_that_it_is_given(config: Path, exams: Path, tmp_path: Path) -> None:
+    small = {
+        "coarse_grid": {"rows": 32, "columns": 64},
+        "batch": 2,
+        "phantoms_with_head": 0,
+        "phantoms_without_head": 0,
+    }
+    (tmp_path / "small.json").write_text(json.dumps(small))
+    data = ("train", "--data", str(exams), "--recipe", str(tmp_path / "small.json"), "--epochs", "1", "0")
+    network = ("--architecture", "residual-unet", "--width", "0.125", "--fold", "3")
+    code, out, err = run(*data, *network, "--out", str(tmp_path / "run"), config=config)
+    assert code == 0, err
+    assert out.strip() == str(tmp_path / "run" / "average.pt")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert (recipe["architecture"], recipe["width"], recipe["held_out_fold"]) == ("residual-unet", 0.125, 3)
+    onward = (*data, "--out", str(tmp_path / "onward"), "--start-from", out.strip())
+    assert "they must match" in run(*onward, *network[:4], "--fold", "2", config=config)[2]
+    assert not (tmp_path / "onward").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("--architecture", "vgg"), "known: efficientnet-lite0-unet, residual-unet"),
+        (("--width", "0.5"), "full width only"),
+        (("--fold", "9"), "no fold 9"),
+        (("--all", "--fold", "1"), "held out of a training on every exam"),
+    ],
+)
+def test_train_names_what_it_cannot_do(
+    config: Path, exams: Path, tmp_path: Path, wrong: tuple[str, ...], told: str
+) -> None:
+    code, _, err = run("train", "--data", str(exams), "--out", str(tmp_path / "run"), *wrong, config=config)
+    assert code == 1
+    assert told in err
