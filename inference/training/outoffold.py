@@ -27,8 +27,8 @@ from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import Row, predict_one, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, interval_of, with_interval
 from inference.training.folds import FOLDS, divide, fold_of
+from inference.training.recipe import AVERAGE
 from inference.training.summary import measured_of
-from inference.training.train import AVERAGE
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,8 @@ def _read_run(path: Path, fold: int) -> FoldRun:
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
-    free = {"held_out_fold", "teacher_held_out_fold", "pseudo_labels", "threads", "seed"}
+    built_on = {"start_from", "start_from_sha256", "teachers", "teachers_sha256"}  # each fold's own; train checks them
+    free = {"held_out_fold", "teacher_held_out_fold", "pseudo_labels", "threads", "seed", *built_on}
     return ", ".join(sorted(key for key in {*one, *other} - free if one.get(key) != other.get(key)))
 
 
