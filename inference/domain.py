@@ -181,7 +181,6 @@ class Reason(StrEnum):
     IMAGE_SATURATED = "image_saturated"
     IMAGE_BLURRED = "image_blurred"
     SKULL_ECHO_WEAK = "skull_echo_weak"
-    MARKS_ON_SKULL = "marks_on_skull"
     UNSURE_OUTLINE = "unsure_outline"
     SPREAD_TOO_LARGE = "spread_too_large"
     IMPLAUSIBLE_SIZE = "implausible_size"
@@ -231,7 +230,6 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.IMAGE_SATURATED: "Too much of the head is at the top of the grey scale.",
     Reason.IMAGE_BLURRED: "The picture of the head is blurred.",
     Reason.SKULL_ECHO_WEAK: "Along too much of the outline no echo stands out as bone would.",
-    Reason.MARKS_ON_SKULL: "Calipers or letters lie over too much of the outline.",
     Reason.UNSURE_OUTLINE: "The network is not sure enough where the outline runs.",
     Reason.SPREAD_TOO_LARGE: "The network's repeated answers lie too far apart.",
     Reason.IMPLAUSIBLE_SIZE: "The outline is too small or too large for a fetal head.",
@@ -267,6 +265,7 @@ class Remark(StrEnum):
     INTERVAL_NOT_CALIBRATED = "interval_not_calibrated"
     REFERENCE_SYSTEM_EQUATION = "reference_system_equation_is_not_the_published_one"
     COLOUR_OVER_HEAD = "colour_over_head"
+    MARKS_ON_SKULL = "marks_on_skull"
     SECONDARY_CAPTURE = "secondary_capture"
     SCALE_OF_SCANNED_MEDIUM = "scale_is_that_of_the_scanned_medium"
     OUTSIDE_TWO_SD = "independent_age_outside_2sd_of_the_equation"
@@ -280,6 +279,7 @@ REMARK_TEXT: dict[Remark, str] = {
     Remark.CRL_PREFERRED: "Below 14 weeks crown-rump length is preferred for dating.",
     Remark.INTERVAL_NOT_CALIBRATED: "This model has no calibrated interval.",
     Remark.REFERENCE_SYSTEM_EQUATION: "The age comes from the reference system's polynomial, not from Hadlock 1984.",
+    Remark.MARKS_ON_SKULL: "Calipers or letters lie on the outline; check that it follows the skull and not them.",
     Remark.COLOUR_OVER_HEAD: "Colour (flow or graphics) lies over the head; check the outline against a grey image.",
     Remark.SECONDARY_CAPTURE: "The image is a secondary capture: nobody vouches that its scale survived the capture.",
     Remark.SCALE_OF_SCANNED_MEDIUM: (

@@ -43,6 +43,7 @@ from inference.models import ModelEntry
 from inference.preprocess import Letterbox
 from inference.quality import (
     NOTABLE_COLOUR_SHARE,
+    NOTABLE_MARK_SHARE,
     Objection,
     object_to_colour,
     object_to_doubt,
@@ -188,6 +189,8 @@ class Examiner:
             warnings.append(Remark.WEAK_AT_THIS_SIZE)
         if outline.colour_share >= NOTABLE_COLOUR_SHARE:
             warnings.append(Remark.COLOUR_OVER_HEAD)
+        if outline.appearance.marks >= NOTABLE_MARK_SHARE:
+            warnings.append(Remark.MARKS_ON_SKULL)
         warnings += region.remarks
         semi_major, semi_minor = outline.ellipse_mm.semi_major_mm, outline.ellipse_mm.semi_minor_mm
         return Measurement(

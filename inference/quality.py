@@ -18,6 +18,10 @@ NOTABLE_COLOUR_SHARE = 0.01
 """Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, a
 colour box that shows a vessel does not."""
 
+NOTABLE_MARK_SHARE = 0.05
+"""Share of the outline under calipers or letters from which they are remarked (docs/decisions/0017): they move HC by
+less than its interval tells, so they refuse nothing."""
+
 LARGEST_COLOUR_SHARE = 0.10
 """Share from which nothing is measured: the network knows grey images only, and its outline begins to follow the flow
 by more than the interval tells (docs/decisions/0012)."""
@@ -47,7 +51,6 @@ class Gate:
     highest_second_part: float | None = None
     highest_outside_sector: float | None = None
     highest_weak_echo: float | None = None
-    highest_marks: float | None = None
     lowest_bright_level: float | None = None
     highest_saturated: float | None = None
     lowest_sharpness: float | None = None
@@ -111,8 +114,6 @@ def object_to_picture(gate: Gate, seen: Appearance) -> Objection | None:
         return Objection(Reason.IMAGE_BLURRED, f"Its sharpness is {seen.sharpness:.2f}.")
     if _above(seen.weak_echo, gate.highest_weak_echo):
         return Objection(Reason.SKULL_ECHO_WEAK, f"{seen.weak_echo:.0%} of the outline has none.")
-    if _above(seen.marks, gate.highest_marks):
-        return Objection(Reason.MARKS_ON_SKULL, f"{seen.marks:.0%} of the outline is covered.")
     return None
 
 

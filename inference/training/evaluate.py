@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from inference.appearance import Appearance
 from inference.domain import (
     CalibrationSource,
     EllipseMm,
@@ -49,6 +50,8 @@ DIGITS = 6
 FACTS = ("image", "exam", "fold", "weights_sha256", "pixel_size_mm", "hc_true_mm", "hc_forced_mm", "hc_low_mm",
          "hc_high_mm", "status", "reason", "dice", "hausdorff_mm", "quality", "sharpness")  # fmt: skip
 ELLIPSE = ("center_x_mm", "center_y_mm", "semi_major_mm", "semi_minor_mm", "angle_deg")
+APPEARANCE = tuple(f"picture_{field.name}" for field in fields(Appearance))
+MASK = ("residual", "second_part")
 EVIDENCE = tuple(f"evidence_{field.name}" for field in fields(Evidence))
 
 
@@ -60,8 +63,8 @@ class RowsError(ValueError):
 class Row:
     """One image: truth, forced answer, and what the product would have said. Lengths in mm.
 
-    `sharpness` is that of `sharpness()`; `evidence` what the examiner knew about the outline; `expert` and `found` are
-    the two ellipses. Files of the first shipped model have none of them.
+    `sharpness` is that of `sharpness()`; `evidence`, `appearance`, `residual` and `second_part` what the gate knew of
+    the outline; `expert` and `found` are the two ellipses. Files of the first shipped model have none of them.
     """
 
     image: str
@@ -82,6 +85,9 @@ class Row:
     expert: EllipseMm | None = None
     found: EllipseMm | None = None
     evidence: Evidence | None = None
+    appearance: Appearance | None = None
+    residual: float | None = None
+    second_part: float | None = None
 
     @property
     def error_mm(self) -> float:
@@ -146,6 +152,9 @@ def _forced(
         "quality": outline.overlap,
         "found": outline.ellipse_mm,
         "evidence": outline.evidence,
+        "appearance": outline.appearance,
+        "residual": outline.residual,
+        "second_part": outline.second_part,
     }
 
 
@@ -183,7 +192,7 @@ def images_of(data: Path, split: Split) -> list[Annotated]:
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """One CSV line per image, so that figures regenerate without the images."""
-    names = [*FACTS, *EVIDENCE, *_ellipse_columns("expert"), *_ellipse_columns("found")]
+    names = [*FACTS, *EVIDENCE, *MASK, *APPEARANCE, *_ellipse_columns("expert"), *_ellipse_columns("found")]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
@@ -198,6 +207,9 @@ def _cells(row: Row) -> dict[str, Any]:
     cells: dict[str, Any] = {name: getattr(row, name) for name in FACTS}
     if row.evidence is not None:
         cells |= dict(zip(EVIDENCE, asdict(row.evidence).values(), strict=True))
+    cells |= {name: getattr(row, name) for name in MASK}
+    if row.appearance is not None:
+        cells |= dict(zip(APPEARANCE, asdict(row.appearance).values(), strict=True))
     for which in ("expert", "found"):
         ellipse: EllipseMm | None = getattr(row, which)
         if ellipse is not None:
@@ -238,6 +250,9 @@ def _row_of(cells: Mapping[str, str]) -> Row:
         expert=_ellipse_of(cells, "expert"),
         found=_ellipse_of(cells, "found"),
         evidence=_evidence_of(cells),
+        appearance=_appearance_of(cells),
+        residual=_number(cells.get("residual", "")),
+        second_part=_number(cells.get("second_part", "")),
     )
 
 
@@ -248,6 +263,11 @@ def _number(text: str) -> float | None:
 def _evidence_of(cells: Mapping[str, str]) -> Evidence | None:
     texts = [cells.get(name, "") for name in EVIDENCE]
     return Evidence(*map(float, texts)) if all(texts) else None
+
+
+def _appearance_of(cells: Mapping[str, str]) -> Appearance | None:
+    texts = [cells.get(name, "") for name in APPEARANCE]
+    return Appearance(*map(float, texts)) if all(texts) else None
 
 
 def _ellipse_of(cells: Mapping[str, str], which: str) -> EllipseMm | None:

@@ -22,7 +22,7 @@ from inference.domain import (
 )
 from inference.examine import Examiner
 from inference.look import Look
-from inference.measure import circumference_mm, inside_distance_px, to_pixels
+from inference.measure import circumference_mm, inside_distance_px, outline_px, to_pixels
 from inference.models import ModelEntry
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
@@ -330,3 +330,18 @@ def test_an_outline_without_an_echo_of_bone_is_not_measured_where_the_model_asks
     assert isinstance(result, Abstention)
     assert result.reason is Reason.SKULL_ECHO_WEAK
     assert result.ellipse is not None
+
+
+def test_calipers_on_the_skull_are_remarked_and_refuse_nothing() -> None:
+    head = EllipsePx(400, 270, 220, 170, 10)
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    dark = frame_of(head, regions=(region,))
+    dark = replace(dark, luminance=(dark.luminance * 0.6).astype(np.uint8))
+    marked = dark.luminance.copy()
+    for x, y in outline_px(replace(head, semi_major_px=224, semi_minor_px=174), 24).round().astype(int):
+        marked[y - 4 : y + 5, x] = marked[y, x - 4 : x + 5] = 255
+    with_marks, without = (examiner().examine([frame]).finding for frame in (replace(dark, luminance=marked), dark))
+    assert isinstance(with_marks, Measurement)
+    assert isinstance(without, Measurement)
+    assert Remark.MARKS_ON_SKULL in with_marks.warnings
+    assert Remark.MARKS_ON_SKULL not in without.warnings

@@ -24,7 +24,6 @@ def of(objection: Objection | None) -> Reason | None:
         ({"highest_saturated": 0.2}, "saturated", 0.21, 0.2, Reason.IMAGE_SATURATED),
         ({"lowest_sharpness": 0.1}, "sharpness", 0.09, 0.1, Reason.IMAGE_BLURRED),
         ({"highest_weak_echo": 0.8}, "weak_echo", 0.81, 0.8, Reason.SKULL_ECHO_WEAK),
-        ({"highest_marks": 0.3}, "marks", 0.31, 0.3, Reason.MARKS_ON_SKULL),
     ],
 )
 def test_limits_on_the_picture(
