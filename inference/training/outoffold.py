@@ -27,17 +27,17 @@ from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import Row, predict_one, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, interval_of, with_interval
 from inference.training.folds import FOLDS, divide, fold_of
-from inference.training.recipe import AVERAGE
+from inference.training.recipe import AVERAGE, RECIPE, RecipeError, recipe_from_json
 from inference.training.summary import measured_of
 
 log = logging.getLogger(__name__)
 
-RECIPE = "recipe.json"
 HISTORY = "history.jsonl"
 FOLDER = "folds"
 SAVE_EVERY = 25
-FIRST_ARCHITECTURE = "efficientnet-lite0-unet"
-"""Of runs whose recipe names none: there was only one."""
+PATHS = ("start_from", "teachers")
+HASHES = ("start_from_sha256", "teachers_sha256")
+"""What a run builds on is its fold's own (`recipe.settled` refuses another fold's); the hash is told, not the place."""
 
 
 class RunError(ValueError):
@@ -60,12 +60,12 @@ class FoldRun:
 
     @property
     def architecture(self) -> str:
-        return str(self.recipe.get("architecture", FIRST_ARCHITECTURE))
+        return str(self.recipe["architecture"])
 
     @property
     def width(self) -> float:
         """Share of the architecture's channels."""
-        return float(self.recipe.get("width", 1.0))
+        return float(self.recipe["width"])
 
     def history(self) -> list[dict[str, float]]:
         """One line per epoch; empty where the file is gone."""
@@ -94,17 +94,21 @@ def _read_run(path: Path, fold: int) -> FoldRun:
     for needed in (AVERAGE, RECIPE):
         if not (path / needed).is_file():
             raise RunError(f"{path.name}/{needed} is missing: every fold needs its finished run")
-    recipe: dict[str, Any] = json.loads((path / RECIPE).read_text(encoding="utf-8"))
-    if recipe.get("held_out_fold") != fold:
-        raise RunError(f"{path.name} holds out fold {recipe.get('held_out_fold')}, so it has seen fold {fold}")
-    if recipe.get("pseudo_labels") and recipe.get("teacher_held_out_fold") != fold:
+    text = (path / RECIPE).read_text(encoding="utf-8")
+    written: dict[str, Any] = json.loads(text)
+    if written.get("pseudo_labels") and written.get("teacher_held_out_fold") != fold:
         raise RunError(f"{path.name} learnt from pseudo-labels whose teacher may have seen fold {fold}")
+    try:
+        recipe = asdict(recipe_from_json(text))  # with what older versions left out, so that runs compare
+    except RecipeError as error:
+        raise RunError(f"{path.name}: {error}") from error
+    if recipe["held_out_fold"] != fold:
+        raise RunError(f"{path.name} holds out fold {recipe['held_out_fold']}, so it has seen fold {fold}")
     return FoldRun(fold, path, sha256_of(path / AVERAGE), recipe)
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
-    built_on = {"start_from", "start_from_sha256", "teachers", "teachers_sha256"}  # each fold's own; train checks them
-    free = {"held_out_fold", "teacher_held_out_fold", "pseudo_labels", "threads", "seed", *built_on}
+    free = {"held_out_fold", "threads", "seed", *PATHS, *HASHES}
     return ", ".join(sorted(key for key in {*one, *other} - free if one.get(key) != other.get(key)))
 
 
@@ -226,12 +230,21 @@ def _key(runs: Sequence[FoldRun], shipment: Shipment) -> str:
 def _told_runs(runs: Sequence[FoldRun], shipment: Shipment) -> dict[str, Any]:
     """What is kept of the runs: recipe and settings that they share, and of each fold its weights and loss by epoch."""
     first = runs[0]
-    recipe = {key: value for key, value in first.recipe.items() if key not in {"held_out_fold", "threads"}}
+    own = {"held_out_fold", "threads", *PATHS, *HASHES}
+    recipe = {key: value for key, value in first.recipe.items() if key not in own}
     return {
         "architecture": first.architecture,
         "grid": {"rows": first.grid.rows, "columns": first.grid.columns},
         "width": first.width,
         "settings": settings_of(entry_of(first, shipment)),
         "recipe": recipe,
-        "runs": [{"fold": run.fold, "weights_sha256": run.sha256, "history": run.history()} for run in runs],
+        "runs": [
+            {
+                "fold": run.fold,
+                "weights_sha256": run.sha256,
+                "history": run.history(),
+                **{name: run.recipe[name] for name in HASHES if run.recipe[name]},
+            }
+            for run in runs
+        ],
     }
