@@ -55,7 +55,7 @@ from inference.quality import (
     object_to_size,
 )
 from inference.segment import Segmenter, second_part, trace
-from inference.uncertainty import Evidence
+from inference.uncertainty import Doubts, Evidence
 from inference.weakness import is_weak
 
 UNSTATED_MARGIN = 0.03
@@ -180,7 +180,8 @@ class Examiner:
         """Round once, here."""
         assert region.spacing_mm is not None  # noqa: S101  the caller has checked
         hc_mm = round(circumference_mm(outline.ellipse_mm), 1)
-        interval = None if self._model.interval is None else self._model.interval.around(hc_mm, outline.evidence)
+        doubts = Doubts(hc_mm, outline.evidence, outline.appearance.weak_echo)
+        interval = None if self._model.interval is None else self._model.interval.around(doubts)
         age = date_by_hc(hc_mm, interval, self._equation)
         warnings = [Remark.PLANE_NOT_VERIFIED, *dating_warnings(hc_mm, age)]
         if interval is None:

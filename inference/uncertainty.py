@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from inference.domain import IntervalMm
@@ -36,29 +36,36 @@ NO_EVIDENCE = Evidence(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Doubts:
+    """All that the width of an interval follows: HC, how sure the network was, and what the picture shows of the bone.
+
+    `weak_echo`: share of the outline without a bright echo (inference.appearance.Appearance).
+    """
+
+    hc_mm: float
+    evidence: Evidence
+    weak_echo: float
+
+    def terms(self) -> tuple[float, ...]:
+        """What the factors of a `Scale` multiply: 1, logarithms of HC and of the evidence, and the share as it is."""
+        shown = (self.evidence.relative_spread, self.evidence.relative_level_spread, self.evidence.relative_blur)
+        return (1.0, math.log(self.hc_mm), *(math.log(max(doubt, 0.0) + LEAST) for doubt in shown), self.weak_echo)
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
-    """Typical absolute error in mm as a product of powers: of HC in mm and of each doubt in `Evidence`."""
+    """Typical absolute error in mm: exp of a weighted sum of `Doubts.terms`, in their order."""
 
     intercept: float = 0.0
     hc: float = 0.0
     spread: float = 0.0
     level_spread: float = 0.0
     blur: float = 0.0
+    weak_echo: float = 0.0
 
-    def of(self, hc_mm: float, evidence: Evidence) -> float:
-        """The scale in mm; 1 for a scale without powers."""
-        return math.exp(math.fsum(p * x for p, x in zip(self.powers, logarithms(hc_mm, evidence), strict=True)))
-
-    @property
-    def powers(self) -> tuple[float, ...]:
-        """In the order of `logarithms`."""
-        return (self.intercept, self.hc, self.spread, self.level_spread, self.blur)
-
-
-def logarithms(hc_mm: float, evidence: Evidence) -> tuple[float, ...]:
-    """What the powers of a scale are applied to: 1, ln HC and the logarithm of each doubt."""
-    doubts = (evidence.relative_spread, evidence.relative_level_spread, evidence.relative_blur)
-    return (1.0, math.log(hc_mm), *(math.log(max(doubt, 0.0) + LEAST) for doubt in doubts))
+    def of(self, doubts: Doubts) -> float:
+        """The scale in mm; 1 where all weights are 0."""
+        return math.exp(math.fsum(w * term for w, term in zip(astuple(self), doubts.terms(), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,13 @@ class ConformalInterval:
     quantiles: tuple[float, ...]
     counts: tuple[int, ...]
 
-    def half_width_mm(self, hc_mm: float, evidence: Evidence) -> float:
+    def half_width_mm(self, doubts: Doubts) -> float:
         """Half the interval before rounding."""
-        return self.quantiles[bisect.bisect_right(self.edges_mm, hc_mm)] * self.scale.of(hc_mm, evidence)
+        return self.quantiles[bisect.bisect_right(self.edges_mm, doubts.hc_mm)] * self.scale.of(doubts)
 
-    def around(self, hc_mm: float, evidence: Evidence) -> IntervalMm:
+    def around(self, doubts: Doubts) -> IntervalMm:
         """The interval for one HC, rounded outward to 0.1 mm."""
-        half = self.half_width_mm(hc_mm, evidence)
+        hc_mm, half = doubts.hc_mm, self.half_width_mm(doubts)
         return IntervalMm(math.floor((hc_mm - half) * 10.0) / 10.0, math.ceil((hc_mm + half) * 10.0) / 10.0)
 
     def to_json(self) -> dict[str, Any]:

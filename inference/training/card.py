@@ -162,8 +162,15 @@ def _interval(entry: ModelEntry) -> list[str]:
 
 
 def _powers(scale: Scale) -> str:
-    doubts = ("HC", "spread of passes", "spread of levels", "blur")
-    factors = [f"{name} ^ {power:.2f}" for name, power in zip(doubts, scale.powers[1:], strict=True) if power]
+    powers = {
+        "HC": scale.hc,
+        "spread of passes": scale.spread,
+        "spread of levels": scale.level_spread,
+        "blur": scale.blur,
+    }
+    factors = [f"{name} ^ {power:.2f}" for name, power in powers.items() if power]
+    if scale.weak_echo:
+        factors.append(f"exp({scale.weak_echo:.2f} share of weak echo)")
     return " x ".join([f"{math.exp(scale.intercept):.3g}", *factors])
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from inference.uncertainty import ConformalInterval, Evidence, Scale, logarithms
+from inference.uncertainty import ConformalInterval, Doubts, Scale
 
 SHRINKAGE = 0.5
 """Penalty of the squared powers, per power: a doubt that says nothing is left out rather than followed."""
@@ -18,11 +18,10 @@ SHRINKAGE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One image that no network of its fold had seen: HC as answered, its error (answer minus expert), its evidence."""
+    """One image that no network of its fold had seen: its doubts (HC as answered among them), and its error."""
 
-    hc_mm: float
+    doubts: Doubts
     error_mm: float
-    evidence: Evidence
 
 
 class TooFewExamsError(ValueError):
@@ -46,7 +45,7 @@ def fit_scale(judged: Sequence[Judged]) -> Scale:
 
     Standardised inside, so that the shrinkage treats all doubts alike; a doubt without variation gets power 0.
     """
-    x = np.array([logarithms(j.hc_mm, j.evidence)[1:] for j in judged])
+    x = np.array([j.doubts.terms()[1:] for j in judged])
     size = np.abs([j.error_mm for j in judged]) + 1e-3
     centre, spread = x.mean(axis=0), x.std(axis=0)
     varies = spread > 1e-9
@@ -73,6 +72,6 @@ def calibrate(judged: Sequence[Judged], edges_mm: Sequence[float], coverage: flo
     scale = fit_scale(judged)
     classes: list[list[float]] = [[] for _ in range(len(edges_mm) + 1)]
     for j in judged:
-        classes[bisect.bisect_right(edges_mm, j.hc_mm)].append(abs(j.error_mm) / scale.of(j.hc_mm, j.evidence))
+        classes[bisect.bisect_right(edges_mm, j.doubts.hc_mm)].append(abs(j.error_mm) / scale.of(j.doubts))
     quantiles = tuple(round(conformal_quantile(scores, coverage), 4) for scores in classes)
     return ConformalInterval(coverage, scale, tuple(edges_mm), quantiles, tuple(map(len, classes)))

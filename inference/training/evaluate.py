@@ -39,7 +39,7 @@ from inference.preprocess import Grid, plan, to_grid
 from inference.quality import Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
 from inference.training.conformal import Judged
-from inference.uncertainty import Evidence
+from inference.uncertainty import Doubts, Evidence
 
 HAUSDORFF_POINTS = 360
 NOTHING_SEEN = Evidence(LOST, LOST, LOST)
@@ -96,7 +96,8 @@ class Row:
     @property
     def judged(self) -> Judged:
         """What intervals are calibrated on."""
-        return Judged(self.hc_forced_mm, self.error_mm, self.evidence or NOTHING_SEEN)
+        echo = 1.0 if self.appearance is None else self.appearance.weak_echo
+        return Judged(Doubts(self.hc_forced_mm, self.evidence or NOTHING_SEEN, echo), self.error_mm)
 
     @property
     def width_mm(self) -> float | None:

@@ -120,7 +120,7 @@ def interval_of(measured: Sequence[Row]) -> ConformalInterval | None:
 
 def with_interval(row: Row, interval: ConformalInterval) -> Row:
     """The row with the interval around its HC, where the product would have given a number."""
-    around = interval.around(row.hc_forced_mm, row.judged.evidence)
+    around = interval.around(row.judged.doubts)
     return replace(row, hc_low_mm=around.low, hc_high_mm=around.high) if row.status == Status.MEASURED else row
 
 

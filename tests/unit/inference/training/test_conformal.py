@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.training.conformal import Judged, TooFewExamsError, calibrate, conformal_quantile, fit_scale
-from inference.uncertainty import NO_EVIDENCE, Evidence
+from inference.uncertainty import NO_EVIDENCE, Doubts, Evidence
 
 
 def simulated(count: int, seed: int) -> list[Judged]:
@@ -14,8 +14,12 @@ def simulated(count: int, seed: int) -> list[Judged]:
     for _ in range(count):
         hc, spread, level, blur = rng.uniform(70, 320), *np.exp(rng.normal(-5, 0.7, 3))
         error = rng.laplace(0, 0.01 * hc * (spread / 0.007) ** 0.6)
-        judged.append(Judged(hc, error, Evidence(spread, level, blur)))
+        judged.append(Judged(Doubts(hc, Evidence(spread, level, blur), rng.uniform(0, 0.5)), error))
     return judged
+
+
+def plain(hc_mm: float) -> Doubts:
+    return Doubts(hc_mm, NO_EVIDENCE, 0.0)
 
 
 def test_the_quantile_is_the_ranked_score() -> None:
@@ -35,26 +39,27 @@ def test_the_scale_follows_what_matters_and_leaves_the_rest() -> None:
     assert scale.spread == pytest.approx(0.6, abs=0.1)
     assert abs(scale.level_spread) < 0.08
     assert abs(scale.blur) < 0.08
+    assert abs(scale.weak_echo) < 0.25
 
 
 def test_a_doubt_that_never_varies_has_no_power() -> None:
-    judged = [Judged(hc, error, NO_EVIDENCE) for hc, error in zip(range(80, 280), [1.0, -2.0] * 100, strict=True)]
+    judged = [Judged(plain(hc), error) for hc, error in zip(range(80, 280), [1.0, -2.0] * 100, strict=True)]
     scale = fit_scale(judged)
-    assert (scale.spread, scale.level_spread, scale.blur) == (0.0, 0.0, 0.0)
+    assert (scale.spread, scale.level_spread, scale.blur, scale.weak_echo) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_coverage_on_new_images_overall_and_by_size() -> None:
     interval = calibrate(simulated(900, 2), (150.0, 240.0), 0.95)
     new = simulated(6000, 3)
-    held = np.array([abs(j.error_mm) <= interval.half_width_mm(j.hc_mm, j.evidence) for j in new])
+    held = np.array([abs(j.error_mm) <= interval.half_width_mm(j.doubts) for j in new])
     assert held.mean() == pytest.approx(0.95, abs=0.02)
-    size = np.digitize([j.hc_mm for j in new], [150.0, 240.0])
+    size = np.digitize([j.doubts.hc_mm for j in new], [150.0, 240.0])
     assert all(0.92 <= held[size == third].mean() <= 0.98 for third in range(3))
 
 
 def test_classes_by_size_have_their_own_width() -> None:
-    judged = [Judged(100.0, 0.5, NO_EVIDENCE)] * 40 + [Judged(300.0, -4.0, NO_EVIDENCE)] * 40
+    judged = [Judged(plain(100.0), 0.5)] * 40 + [Judged(plain(300.0), -4.0)] * 40
     interval = calibrate(judged, [200.0], 0.95)
     assert interval.counts == (40, 40)
-    assert interval.half_width_mm(100.0, NO_EVIDENCE) == pytest.approx(0.5, abs=1e-3)
-    assert interval.half_width_mm(300.0, NO_EVIDENCE) == pytest.approx(4.0, abs=1e-3)
+    assert interval.half_width_mm(plain(100.0)) == pytest.approx(0.5, abs=1e-3)
+    assert interval.half_width_mm(plain(300.0)) == pytest.approx(4.0, abs=1e-3)

@@ -24,7 +24,7 @@ from inference.training.evaluate import images_of
 from inference.training.export import Shipment, calibrated, export
 from inference.training.recipe import AVERAGE, Recipe, write_recipe
 from inference.training.report import OPENINGS, Place, judge_split, record, renew
-from inference.uncertainty import NO_EVIDENCE
+from inference.uncertainty import NO_EVIDENCE, Doubts
 from tests.unit.inference.test_examine import MODEL
 from tests.unit.inference.test_segment import BrightIsHead
 
@@ -73,7 +73,7 @@ def test_a_good_network_gets_an_interval_for_each_third(data: Path) -> None:
     entry = calibrated(replace(MODEL, interval=None), BrightIsHead(), images_of(data, Split.VALIDATION))
     assert entry.interval is not None
     assert sum(entry.interval.counts) == 60
-    assert all(entry.interval.half_width_mm(hc, NO_EVIDENCE) < 2.0 for hc in (60.0, 90.0, 120.0))
+    assert all(entry.interval.half_width_mm(Doubts(hc, NO_EVIDENCE, 0.0)) < 2.0 for hc in (60.0, 90.0, 120.0))
     assert entry.figures["validation"]["forced"]["mae_mm"][0] < 1.0
     assert entry.figures["validation"]["interval_coverage"]["share"][0] >= 0.95
 
