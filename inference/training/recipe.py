@@ -15,7 +15,7 @@ from inference.architectures.head_network import HeadNetwork
 from inference.architectures.registry import EFFICIENTNET, RESIDUAL, build_network
 from inference.models import sha256_of
 from inference.preprocess import Grid, Normalisation
-from inference.training.augmentation_range import PLAIN, AugmentationRange
+from inference.training.augmentation_range import PLAIN, RANGES, AugmentationRange
 
 COARSE_GRID = Grid(160, 256)
 GRID = Grid(256, 384)
@@ -113,7 +113,7 @@ def basic_recipe(architecture: str | None) -> Recipe:
 
 
 def recipe_from_json(text: str) -> Recipe:
-    """A recipe as `recipe.json` holds it; fields that are left out have their default.
+    """A recipe as `recipe.json` holds it; fields that are left out have their default, a range may go by its name.
 
     A field that this version does not know may stand there switched off, as in the runs of older versions.
 
@@ -130,14 +130,15 @@ def recipe_from_json(text: str) -> Recipe:
             if name in made:
                 made[name] = kind(**made[name])
         if "augmentation" in made:
-            made["augmentation"] = AugmentationRange(**made["augmentation"])
+            span = made["augmentation"]
+            made["augmentation"] = RANGES[span] if isinstance(span, str) else AugmentationRange(**span)
         for name in ("teachers", "teachers_sha256"):
             made[name] = tuple(made.get(name, ()))
         made["target"] = Target(made.get("target", Target.ELLIPSE))
         return Recipe(**made)
     except RecipeError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise RecipeError(f"not a recipe ({type(error).__name__}: {error})") from error
 
 

@@ -103,6 +103,8 @@ def test_a_run_that_saw_validation_exams_gets_no_figures_from_them(few: Path, tm
     entry = export(few, tmp_path, tmp_path / "weights", Shipment(name="refit"))
     assert (entry.figures, entry.interval) == ({}, None)
     assert (entry.architecture, entry.width, entry.grid) == (RESIDUAL, 0.125, recipe.coarse_grid)
+    assert "ImageNet" not in entry.data
+    assert "residual-unet at 0.125 of its channels" in (tmp_path / "weights" / entry.card).read_text()
     assert load_network(tmp_path / "weights", find_model(tmp_path / "weights", "refit"))
 
 

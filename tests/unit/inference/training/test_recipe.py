@@ -10,7 +10,7 @@ import torch
 
 from inference.architectures.registry import ARCHITECTURES, EFFICIENTNET, RESIDUAL, build_network
 from inference.models import sha256_of
-from inference.training.augmentation_range import FAR
+from inference.training.augmentation_range import FAR, PLAIN
 from inference.training.recipe import (
     AVERAGE,
     RECIPES,
@@ -50,6 +50,8 @@ def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_recipe_file_may_leave_out_what_it_does_not_change() -> None:
     assert recipe_from_json('{"seed": 5}') == Recipe(seed=5)
+    assert recipe_from_json('{"augmentation": "far"}') == Recipe(augmentation=FAR)
+    assert recipe_from_json('{"augmentation": {"text": 0.5}}') == Recipe(augmentation=replace(PLAIN, text=0.5))
 
 
 def test_a_switch_of_an_older_version_may_stand_there_switched_off() -> None:
@@ -59,7 +61,9 @@ def test_a_switch_of_an_older_version_may_stand_there_switched_off() -> None:
         recipe_from_json(json.dumps(raw | {"distance_head": True}))
 
 
-@pytest.mark.parametrize("text", ["", "[3]", "3", '{"target": "moon"}', '{"grid": {"rows": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[3]", "3", '{"target": "moon"}', '{"grid": {"rows": 1}}', '{"augmentation": "near"}']
+)
 def test_what_is_no_recipe_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="not a recipe"):
         recipe_from_json(text)
