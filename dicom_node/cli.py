@@ -659,6 +659,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     pictures: Annotated[
         Path, typer.Option(file_okay=False, help="folder for the worst cases with their images; outside git")
     ] = Path("runs/worst-cases"),
+    non_heads: Annotated[
+        int,
+        typer.Option("--non-heads", min=0, help="also judge the model on pictures without a head: so many a family"),
+    ] = 0,
     config: ConfigFile = None,
 ) -> None:
     """Write the evaluation: by folds, the figures of a split, or (given neither) all again from the committed rows."""
@@ -685,9 +689,28 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
         told = report.renew(place, pictures)
         if record:
             report.record(place, entry.name)
+        if non_heads:
+            told.append(_judge_non_heads(data, out, loaded, non_heads))
     except (ChallengeFolderError, FoldsError, RowsError, RunError) as error:
         _fail(str(error))
     print("\n".join(told))
+
+
+def _judge_non_heads(data: Path, out: Path, loaded: Config, count: int) -> str:
+    """The headline of the page on pictures without a head."""
+    from itertools import chain  # noqa: PLC0415
+
+    from dicom_node.examiner import build_examiner, find_entry  # noqa: PLC0415  brings torch
+    from dicom_node.sample_pictures import sample_pictures  # noqa: PLC0415
+    from inference.training import silence  # noqa: PLC0415
+    from inference.training.negatives import scaled  # noqa: PLC0415
+
+    entry = find_entry(loaded)
+    samples = (scaled(family, name, picture, seed) for seed, (family, name, picture) in enumerate(sample_pictures()))
+    pictures = chain(silence.all_non_heads(data, count), samples)
+    rows = silence.judge_negatives(build_examiner(loaded, entry), pictures)
+    facts = {"model": entry.name, "sha256": entry.sha256, "calibration_sha256": entry.calibration_sha256}
+    return silence.write_non_heads(out, rows, facts)
 
 
 def _config(explicit: Path | None) -> Config:

@@ -1,5 +1,7 @@
 """Limits of the gate from out-of-fold rows, and what refusing by them does: who is refused, and how wrong they were.
 
+    python -m inference.training.gating docs/evaluation/folds/<model>.csv [--weights weights --model <model>]
+
 A few limits are fixed beforehand, where an experiment on perturbed images says that numbers go wrong
 (docs/decisions/0017). The others follow from the rows: each cuts off the same small share of the images at its own
 bad end, as large as the whole may be. Judged crosswise: each fold by limits from the other folds.
@@ -7,22 +9,28 @@ bad end, as large as the whole may be. Judged crosswise: each fold by limits fro
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.domain import Reason, Status
 from inference.evidence import LOST
+from inference.models import find_model
 from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture
-from inference.training.evaluate import Row
+from inference.training.evaluate import Row, read_rows
+from inference.training.export import GATE, write_entry
 
-REFUSED_SHARE = 0.025
-"""Of the images of the folds; the rest of three in a hundred is left for what the other limits refuse."""
+REFUSED_SHARE = 0.02
+"""Of the images that limits follow from; on others they refuse a little more, and three in a hundred is the most."""
 
 TAILS = tuple(np.arange(0.0250, 0.0, -0.0005))
-SPARE = 1.0001
+SPARE = 1.001
 """A limit lies a little beyond the last image that it lets through, whatever the rounding in the file."""
 
 FIXED: dict[str, float] = {
@@ -87,12 +95,12 @@ def calibrate_gate(rows: Sequence[Row], gate: Gate, share: float = REFUSED_SHARE
     return replace(fixed, **_limits(rows, 0.0))
 
 
-def _limits(rows: Sequence[Row], tail: float) -> dict[str, float]:
-    """Each limit at its own quantile, rounded outwards to four digits."""
-    limits = {}
+def _limits(rows: Sequence[Row], tail: float) -> dict[str, Any]:
+    """Each limit at its own quantile, rounded to four digits; none for what no row has (a spread without passes)."""
+    limits: dict[str, Any] = {}
     for name, value in FOLLOWING.items():
         quantile = float(np.quantile([value(row) for row in rows], 1.0 - tail, method="higher"))
-        limits[name] = float(f"{quantile * SPARE:.4g}")
+        limits[name] = float(f"{quantile * SPARE:.4g}") if quantile > 0 else None
     return limits
 
 
@@ -172,3 +180,36 @@ def _errors(rows: Sequence[Row]) -> tuple[float, float] | None:
         return None
     errors = np.abs([row.error_mm for row in rows])
     return float(errors.mean()), float((errors / np.array([row.hc_true_mm for row in rows])).mean())
+
+
+SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+
+
+def report(rows: Sequence[Row], gate: Gate) -> dict[str, Any]:
+    """The limits from all rows, what they do to these, what limits from the other folds do, and the curve of risk."""
+    limited = calibrate_gate(rows, gate)
+    return {
+        "images": len(rows),
+        "exams": len({row.exam for row in rows}),
+        "gate": asdict(limited),
+        "same_rows": asdict(judge(regate(rows, limited))),
+        "crosswise": asdict(judge(cross_gated(rows, gate))),
+        "risk_coverage": risk_coverage(rows, limited, SHARES),
+    }
+
+
+def main() -> None:
+    """Command line: prints the report; with a weights folder also writes the gate into its manifest."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=Path, help="out-of-fold rows, as `dicom-node evaluate --runs` writes them")
+    parser.add_argument("--weights", type=Path, help="folder whose manifest gets the gate")
+    parser.add_argument("--model", help="name in that manifest")
+    chosen = parser.parse_args()
+    told = report(read_rows(chosen.rows), GATE)
+    if chosen.weights is not None:
+        write_entry(chosen.weights, replace(find_model(chosen.weights, chosen.model), gate=Gate(**told["gate"])))
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,7 @@ def test_noise_and_words_are_pictures(seed: int) -> None:
 
 
 def test_pictures_on_disk_are_found_once_each_and_tiny_ones_left_out(tmp_path: Path) -> None:
-    picture = np.random.default_rng(1).integers(0, 255, (120, 90), np.uint8)
+    picture = np.random.default_rng(1).integers(0, 255, (120, 100), np.uint8)
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), picture)
     cv2.imwrite(str(tmp_path / "icon.png"), picture[:16, :16])
@@ -91,5 +91,5 @@ def test_pictures_on_disk_are_found_once_each_and_tiny_ones_left_out(tmp_path: P
     assert [path.name for path in pictures_on_disk([tmp_path])] == ["a.png", "broken.png", "icon.png"]
     (found,) = photographs([tmp_path])
     assert found.name == "a.png"
-    assert found.luminance.shape == (360, 270)
+    assert found.luminance.shape == (360, 300)
     assert 60.0 <= found.spacing.row * 360 <= 160.0
