@@ -44,6 +44,9 @@ SATURATED_FROM = 250
 MARK_WIDTH_PX = 5
 MARK_CONTRAST = 90
 MARK_LEVEL = 200
+MARK_SURROUNDINGS = 120
+MARK_REACH_PX = 11
+MARK_CROWD = 0.35
 SECTOR_COLUMNS = 200
 SECTOR_LEVEL = 6
 SECTOR_GAP = 9
@@ -133,14 +136,19 @@ def outside_sector_share(luminance: Luminance, ellipse: EllipsePx) -> float:
 
 
 def marked_share(luminance: Luminance, ellipse: EllipsePx) -> float:
-    """Share of the outline over near-white structures thinner than bone and speckle; in pixels of the region."""
+    """Share of the outline over near-white lines and dots that stand alone; in pixels of the region.
+
+    Where much around a white pixel is bright too, it is speckle in bone; marks on bright bone are missed.
+    """
     reach = math.ceil(ellipse.semi_major_px * (1.0 + NEAR)) + MARK_WIDTH_PX
     left, top = math.floor(ellipse.center_col_px) - reach, math.floor(ellipse.center_row_px) - reach
     crop = luminance[max(0, top) : top + 2 * reach + 1, max(0, left) : left + 2 * reach + 1]
     if not crop.size:
         return 0.0
     broad = cv2.morphologyEx(crop, cv2.MORPH_OPEN, np.ones((MARK_WIDTH_PX, MARK_WIDTH_PX), np.uint8))
-    rows, columns = np.nonzero((crop >= MARK_LEVEL) & (crop.astype(np.int16) - broad > MARK_CONTRAST))
+    crowd = cv2.boxFilter((crop > MARK_SURROUNDINGS).astype(np.float32), -1, (MARK_REACH_PX, MARK_REACH_PX))
+    thin = (crop >= MARK_LEVEL) & (crop.astype(np.int16) - broad > MARK_CONTRAST) & (crowd < MARK_CROWD)
+    rows, columns = np.nonzero(thin)
     at = shift(ellipse, -max(0, left), -max(0, top))
     turn = math.radians(at.angle_deg)
     x, y = columns - at.center_col_px, rows - at.center_row_px

@@ -18,7 +18,7 @@ NOTABLE_COLOUR_SHARE = 0.01
 """Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, a
 colour box that shows a vessel does not."""
 
-NOTABLE_MARK_SHARE = 0.05
+NOTABLE_MARK_SHARE = 0.02
 """Share of the outline under calipers or letters from which they are remarked (docs/decisions/0017): they move HC by
 less than its interval tells, so they refuse nothing."""
 
