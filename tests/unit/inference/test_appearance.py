@@ -101,9 +101,10 @@ def test_letters_beside_the_picture_do_not_make_it_larger() -> None:
 
 
 def test_calipers_and_letters_on_the_outline_are_marks_and_bone_is_none() -> None:
-    luminance = picture()
+    luminance = picture(ring=80)
     outline = to_pixels(HEAD, SPACING)
     assert marked_share(luminance, outline) == 0.0
+    assert marked_share(picture(ring=220), outline) == 0.0
     for x, y in outline_px(outline, 48).round().astype(int):
         cv2.drawMarker(luminance, (int(x), int(y)), 255, cv2.MARKER_CROSS, 9, 1)
     assert 48 / ANGLES <= marked_share(luminance, outline) <= 1.0
