@@ -35,7 +35,7 @@ SPARE = 1.001
 
 FIXED: dict[str, float] = {
     "highest_second_part": 0.25,
-    "highest_outside_sector": 0.05,
+    "highest_outside_sector": 0.12,
     "lowest_bright_level": 12.0,
     "highest_saturated": 0.20,
     "lowest_sharpness": 0.065,
