@@ -677,6 +677,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     from inference.training.export import Shipment  # noqa: PLC0415
     from inference.training.folds import FoldsError  # noqa: PLC0415
     from inference.training.outoffold import RunError  # noqa: PLC0415
+    from inference.training.recipe import RecipeError  # noqa: PLC0415
 
     entry = find_entry(loaded)
     place = report.Place(data, out, loaded.weights)
@@ -691,7 +692,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
             report.record(place, entry.name)
         if non_heads:
             told.append(_judge_non_heads(data, out, loaded, non_heads))
-    except (ChallengeFolderError, FoldsError, RowsError, RunError) as error:
+    except (ChallengeFolderError, FoldsError, RecipeError, RowsError, RunError) as error:
         _fail(str(error))
     print("\n".join(told))
 

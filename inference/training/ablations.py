@@ -1,9 +1,9 @@
 """The table of what was tried: one row per idea, kept or not, from two files of rows; no figure typed by hand.
 
     python -m inference.training.ablations --idea harsh --what "stronger shadow" --folds 0 --kept no \
-        --new runs/harsh/answers-0.csv --old runs/baseline/answers-0.csv
+        --new runs/harsh/rows.csv --old runs/baseline/rows.csv
 
-Files are those of `dicom-node evaluate` (docs/evaluation/folds) or of a screening (`answers-*.csv`).
+Files are those of `dicom-node evaluate` (docs/evaluation/folds), of a screening, or the first screenings' answers.
 """
 
 from __future__ import annotations

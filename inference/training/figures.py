@@ -22,6 +22,8 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 """Okabe & Ito: distinct for colour-blind readers."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9")
 SIZE_INCHES = (7.0, 4.2)
+# every legend has its place: matplotlib warns where looking for the best one takes long, and machines differ
+
 DPI = 110
 MOST_REFUSED = 0.2
 
@@ -56,7 +58,7 @@ def draw_learning_curves(histories: Mapping[str, History], path: Path) -> Path:
     axes.set(xlabel="epoch", ylabel="training loss", title="Learning curve", yscale="log")
     axes.grid(alpha=0.3)
     if any(histories):
-        axes.legend(fontsize="small")
+        axes.legend(loc="upper right", fontsize="small")
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
     return path
@@ -78,7 +80,7 @@ def _dice_histogram(axes: Axes, rows: Sequence[Row]) -> None:
     axes.axvline(float(values.mean()), color=ORANGE, label=f"mean {values.mean():.2f} %")
     axes.axvline(float(np.median(values)), color=GREEN, linestyle="--", label=f"median {np.median(values):.2f} %")
     axes.set(xlabel="Dice of fitted and expert ellipse (%)", ylabel="images")
-    axes.legend()
+    axes.legend(loc="upper left")
 
 
 def _error_boxes(axes: Axes, rows: Sequence[Row]) -> None:
@@ -94,7 +96,7 @@ def _error_boxes(axes: Axes, rows: Sequence[Row]) -> None:
         boxes, positions=places, widths=0.7, showmeans=True, flierprops={"markersize": 2.5},
         medianprops={"color": ORANGE}, meanprops={"markersize": 4, "marker": "D", "markerfacecolor": GREEN},
     )  # fmt: skip
-    axes.legend([drawn["medians"][0], drawn["means"][0]], ["median", "mean"], fontsize="small")
+    axes.legend([drawn["medians"][0], drawn["means"][0]], ["median", "mean"], loc="upper left", fontsize="small")
     axes.set_xticks(places, labels, rotation=40, ha="right", fontsize=6)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.set(ylabel="HC error, measured − expert (mm)")
@@ -111,7 +113,7 @@ def _bland_altman(axes: Axes, rows: Sequence[Row]) -> None:
     ):  # fmt: skip
         axes.axhline(level, color=ORANGE, linestyle=style, label=f"{name} {level:+.2f} mm")
     axes.set(xlabel="mean of measured and expert HC (mm)", ylabel="measured − expert (mm)")
-    axes.legend(fontsize="small")
+    axes.legend(loc="upper left", fontsize="small")
 
 
 def _scatter(axes: Axes, rows: Sequence[Row]) -> None:
@@ -125,7 +127,7 @@ def _scatter(axes: Axes, rows: Sequence[Row]) -> None:
             expert[~said], ours[~said], s=18, color=ORANGE, marker="x", label=f"abstained, forced ({(~said).sum()})"
         )
     axes.set(xlabel="expert's HC (mm)", ylabel="measured HC (mm)")
-    axes.legend(fontsize="small")
+    axes.legend(loc="upper left", fontsize="small")
 
 
 def _risk_coverage(axes: Axes, rows: Sequence[Row]) -> None:
@@ -140,7 +142,7 @@ def _risk_coverage(axes: Axes, rows: Sequence[Row]) -> None:
         axes.plot(refused, float(np.mean(kept)), "k*", markersize=10, label=f"the gate ({refused:.1f} % refused)")
     axes.set(xlabel="refused (%)", ylabel="MAE of those kept (mm)")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(loc="lower left", fontsize="small")
 
 
 def _curve(ordered: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

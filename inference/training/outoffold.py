@@ -1,7 +1,8 @@
 """Out-of-fold predictions: each image by the network that never saw its exam, through the node's own examiner.
 
-A run folder holds `average.pt` and `recipe.json`; the recipe must hold out the fold it stands for. Intervals are set
-for each fold from the other folds' rows, so that no exam takes part in its own (cross-conformal, Vovk 2015).
+A run folder holds `average.pt` and `recipe.json`; the recipe must hold out the fold it stands for. Limits of
+the gate and intervals are set for each fold from the other folds' rows, so that no exam takes part in its own
+(cross-conformal, Vovk 2015).
 """
 
 from __future__ import annotations
@@ -14,30 +15,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from inference.architectures.registry import ArchitectureError, build_network
+from inference.checkpoint import channels_last
 from inference.dating import HADLOCK_1984
 from inference.examine import Examiner
 from inference.models import ModelEntry, sha256_of
-from inference.preprocess import Grid, Normalisation
+from inference.quality import Gate
 from inference.segment import Segmenter
 from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import Row, predict_one, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, interval_of, with_interval
 from inference.training.folds import FOLDS, divide, fold_of
-from inference.training.recipe import AVERAGE, RECIPE, RecipeError, recipe_from_json
+from inference.training.gating import calibrate_gate, cross_gated, regate
+from inference.training.recipe import AVERAGE, Recipe, RecipeError, network_of, recipe_of, settled
 from inference.training.summary import measured_of
 
 log = logging.getLogger(__name__)
 
 HISTORY = "history.jsonl"
-FOLDER = "folds"
 SAVE_EVERY = 25
-PATHS = ("start_from", "teachers")
-HASHES = ("start_from_sha256", "teachers_sha256")
-"""What a run builds on is its fold's own (`recipe.settled` refuses another fold's); the hash is told, not the place."""
+BUILT_ON = {"start_from": "start_from_sha256", "teachers": "teachers_sha256"}
+"""What a run builds on is its fold's own: where it lay, and the hash by which it is told."""
 
 
 class RunError(ValueError):
@@ -46,26 +43,12 @@ class RunError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FoldRun:
-    """One finished training that never saw `fold`; `recipe` as it was written beside the weights."""
+    """One finished training that never saw `fold`."""
 
     fold: int
     path: Path
     sha256: str
-    recipe: dict[str, Any]
-
-    @property
-    def grid(self) -> Grid:
-        """The one it was trained on last."""
-        return Grid(**self.recipe["grid" if self.recipe["fine_epochs"] else "coarse_grid"])
-
-    @property
-    def architecture(self) -> str:
-        return str(self.recipe["architecture"])
-
-    @property
-    def width(self) -> float:
-        """Share of the architecture's channels."""
-        return float(self.recipe["width"])
+    recipe: Recipe
 
     def history(self) -> list[dict[str, float]]:
         """One line per epoch; empty where the file is gone."""
@@ -79,8 +62,8 @@ def read_runs(runs: Path, folds: Sequence[int] = range(FOLDS)) -> list[FoldRun]:
     """The runs `fold0` to `fold4` below `runs`.
 
     Raises:
-        RunError: a run is missing or unfinished, does not hold out its fold, learnt from a teacher that may have seen
-            the fold, or was made by another recipe than the others.
+        RunError: a run is missing or unfinished, does not hold out its fold, builds on weights that may have seen it,
+            or was made by another recipe than the others.
     """
     found = [_read_run(runs / f"fold{fold}", fold) for fold in folds]
     for run in found[1:]:
@@ -91,37 +74,40 @@ def read_runs(runs: Path, folds: Sequence[int] = range(FOLDS)) -> list[FoldRun]:
 
 
 def _read_run(path: Path, fold: int) -> FoldRun:
-    for needed in (AVERAGE, RECIPE):
-        if not (path / needed).is_file():
-            raise RunError(f"{path.name}/{needed} is missing: every fold needs its finished run")
-    text = (path / RECIPE).read_text(encoding="utf-8")
-    written: dict[str, Any] = json.loads(text)
-    if written.get("pseudo_labels") and written.get("teacher_held_out_fold") != fold:
-        raise RunError(f"{path.name} learnt from pseudo-labels whose teacher may have seen fold {fold}")
+    if not (path / AVERAGE).is_file():
+        raise RunError(f"{path.name}/{AVERAGE} is missing: every fold needs its finished run")
     try:
-        recipe = asdict(recipe_from_json(text))  # with what older versions left out, so that runs compare
+        recipe = _shown(recipe_of(path))
     except RecipeError as error:
         raise RunError(f"{path.name}: {error}") from error
-    if recipe["held_out_fold"] != fold:
-        raise RunError(f"{path.name} holds out fold {recipe['held_out_fold']}, so it has seen fold {fold}")
+    if recipe.held_out_fold != fold:
+        raise RunError(f"{path.name} holds out fold {recipe.held_out_fold}, so it has seen fold {fold}")
     return FoldRun(fold, path, sha256_of(path / AVERAGE), recipe)
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
-    free = {"held_out_fold", "threads", "seed", *PATHS, *HASHES}
-    return ", ".join(sorted(key for key in {*one, *other} - free if one.get(key) != other.get(key)))
+def _shown(recipe: Recipe) -> Recipe:
+    """The recipe, once what it builds on has held out the same fold.
+
+    Training has refused anything else and then written down the hash, so the hash does where the weights are gone.
+
+    Raises:
+        RecipeError: it builds on weights that have seen other exams, or whose hash was never written.
+    """
+    here = [Path(weights).is_file() for weights in (*filter(None, [recipe.start_from]), *recipe.teachers)]
+    written = bool(recipe.start_from) == bool(recipe.start_from_sha256)
+    if written and len(recipe.teachers) == len(recipe.teachers_sha256) and not all(here):
+        return recipe
+    return settled(recipe)
 
 
-def network_of(run: FoldRun) -> nn.Module:
-    """The averaged network of a run, in evaluation mode. Raises RunError where it does not fit its architecture."""
-    try:
-        network = build_network(run.architecture, run.width)
-        network.load_state_dict(torch.load(run.path / AVERAGE, map_location="cpu", weights_only=True))
-    except ArchitectureError as error:
-        raise RunError(f"{run.path.name}: {error}") from error
-    except RuntimeError as error:
-        raise RunError(f"{run.path.name}/{AVERAGE} does not fit {run.architecture}") from error
-    return network.eval()
+def _differences(one: Recipe, other: Recipe) -> str:
+    return ", ".join(sorted(key for key in shared(one) if shared(one)[key] != shared(other)[key]))
+
+
+def shared(recipe: Recipe) -> dict[str, Any]:
+    """What the runs of all folds have in common; what each fold builds on is its own."""
+    own = {"held_out_fold", "threads", "seed", *BUILT_ON, *BUILT_ON.values()}
+    return {key: value for key, value in asdict(recipe).items() if key not in own}
 
 
 def entry_of(run: FoldRun, shipment: Shipment) -> ModelEntry:
@@ -131,12 +117,12 @@ def entry_of(run: FoldRun, shipment: Shipment) -> ModelEntry:
     """
     return ModelEntry(
         name=shipment.name,
-        architecture=run.architecture,
+        architecture=run.recipe.architecture,
         file=AVERAGE,
         sha256=run.sha256,
         parameters=0,
-        grid=run.grid,
-        normalisation=Normalisation(**run.recipe["normalisation"]),
+        grid=run.recipe.last_grid,
+        normalisation=run.recipe.normalisation,
         probability=shipment.level,
         slope_power=shipment.slope_power,
         look=shipment.look,
@@ -145,14 +131,16 @@ def entry_of(run: FoldRun, shipment: Shipment) -> ModelEntry:
         figures={},
         data="",
         card="",
-        width=run.width,
+        width=run.recipe.width,
     )
 
 
 def examiner_of(run: FoldRun, shipment: Shipment) -> Examiner:
-    """The node's examiner around a run."""
+    """The node's examiner around a run. Raises RecipeError where its weights are not those of its architecture."""
     entry = entry_of(run, shipment)
-    return Examiner(Segmenter(network_of(run), entry.grid, entry.normalisation, entry.look), entry, HADLOCK_1984)
+    network = network_of(run.path)
+    channels_last(network)
+    return Examiner(Segmenter(network, entry.grid, entry.normalisation, entry.look), entry, HADLOCK_1984)
 
 
 def predict_folds(data: Path, runs: Sequence[FoldRun], shipment: Shipment, path: Path) -> list[Row]:
@@ -171,7 +159,7 @@ def predict_folds(data: Path, runs: Sequence[FoldRun], shipment: Shipment, path:
             if len(done) % SAVE_EVERY == 0:
                 write_rows(list(done.values()), part)
         log.info("evaluate.fold", extra={"fold": run.fold, "images": len(outside)})
-    rows = with_cross_intervals([done[image.name] for image in images if image.name in done])
+    rows = calibrated_crosswise([done[image.name] for image in images if image.name in done], shipment.gate)
     write_rows(rows, path)
     write_summary(_told_runs(runs, shipment), path.with_name(f"{path.stem}-runs.json"))
     part.unlink(missing_ok=True)
@@ -184,6 +172,19 @@ def _predicted(run: FoldRun, shipment: Shipment, images: Sequence[Annotated]) ->
     examiner = examiner_of(run, shipment)
     for image in images:
         yield replace(predict_one(image, examiner), fold=run.fold, weights_sha256=run.sha256)
+
+
+def calibrated_crosswise(rows: Sequence[Row], gate: Gate) -> list[Row]:
+    """Rows of each fold as limits and intervals from the other folds would have them; of one fold as they are."""
+    if len({row.fold for row in rows}) < 2:
+        return list(rows)
+    return with_cross_intervals(cross_gated(rows, gate))
+
+
+def calibrated_by(rows: Sequence[Row], entry: ModelEntry) -> ModelEntry:
+    """The entry of a refit on every exam with limits and interval from all folds, which it has no exams left to set."""
+    gate = calibrate_gate(rows, entry.gate)
+    return replace(entry, gate=gate, interval=interval_of(measured_of(regate(rows, gate))))
 
 
 def with_cross_intervals(rows: Sequence[Row]) -> list[Row]:
@@ -199,12 +200,11 @@ def with_cross_intervals(rows: Sequence[Row]) -> list[Row]:
 
 
 def settings_of(entry: ModelEntry) -> dict[str, Any]:
-    """What besides weights and grid decides the rows."""
+    """What besides weights, grid and gate decides the rows."""
     return {
         "probability": entry.probability,
         "slope_power": entry.slope_power,
         "look": asdict(entry.look),
-        "gate": asdict(entry.gate),
     }
 
 
@@ -229,22 +229,19 @@ def _key(runs: Sequence[FoldRun], shipment: Shipment) -> str:
 
 def _told_runs(runs: Sequence[FoldRun], shipment: Shipment) -> dict[str, Any]:
     """What is kept of the runs: recipe and settings that they share, and of each fold its weights and loss by epoch."""
-    first = runs[0]
-    own = {"held_out_fold", "threads", *PATHS, *HASHES}
-    recipe = {key: value for key, value in first.recipe.items() if key not in own}
+    first = entry_of(runs[0], shipment)
     return {
         "architecture": first.architecture,
-        "grid": {"rows": first.grid.rows, "columns": first.grid.columns},
+        "grid": asdict(first.grid),
         "width": first.width,
-        "settings": settings_of(entry_of(first, shipment)),
-        "recipe": recipe,
-        "runs": [
-            {
-                "fold": run.fold,
-                "weights_sha256": run.sha256,
-                "history": run.history(),
-                **{name: run.recipe[name] for name in HASHES if run.recipe[name]},
-            }
-            for run in runs
-        ],
+        "settings": settings_of(first),
+        "recipe": shared(runs[0].recipe),
+        "runs": [_told_run(run) for run in runs],
     }
+
+
+def _told_run(run: FoldRun) -> dict[str, Any]:
+    """Weights and history of one fold, and the hashes of what it builds on: hashes, not places."""
+    hashes = {name: getattr(run.recipe, name) for name in BUILT_ON.values()}
+    told = {"fold": run.fold, "weights_sha256": run.sha256, "history": run.history()}
+    return told | {name: value for name, value in hashes.items() if value}

@@ -151,7 +151,7 @@ def _intervals(figures: Summary) -> list[str]:
     return [
         "### Intervals",
         "",
-        f"{coverage_sentence(figures)} Each fold's intervals were set on the other folds' rows.",
+        f"{coverage_sentence(figures)} Each fold's gate and intervals were set on the other folds' rows.",
         "",
         *coverage_table(figures),
     ]
@@ -284,6 +284,8 @@ def _ablations(lines: Sequence[Ablation]) -> list[str]:
 def _told_difference(one: Ablation) -> str:
     if not one.difference_mm:
         return "–"
+    if not one.difference_low_mm:
+        return one.difference_mm
     return f"{one.difference_mm} [{one.difference_low_mm}, {one.difference_high_mm}]"
 
 

@@ -23,7 +23,7 @@ from inference.training.evaluate import Row, images_of, predict, read_rows, writ
 from inference.training.export import Shipment, write_entry
 from inference.training.figures import draw_all, draw_learning_curve, draw_learning_curves
 from inference.training.folds import FOLDS
-from inference.training.outoffold import HISTORY, check_rows, read_runs, settings_of
+from inference.training.outoffold import HISTORY, calibrated_by, check_rows, read_runs, settings_of
 from inference.training.page import FOLDER, LEARNING_CURVE, RUNS, read_doubtful, read_summaries, write_page
 from inference.training.pictures import CASES, draw_worst_images, draw_worst_outlines
 from inference.training.residual import residual
@@ -161,14 +161,19 @@ def record(place: Place, shown: str) -> None:
     """Put the figures below `out` into the manifest, every model card, and, those of the model `shown`, the README.
 
     A file takes the figures of its own splits (by its hash), and those of the folds that carry its name. Its known
-    weaknesses are those of the folds, else of the validation exams; never of the test exams.
+    weaknesses are those of the folds, else of the validation exams; never of the test exams. A refit, which only folds
+    can judge, also takes the limits of its gate and its interval from all their rows. Splits of a file that ships no
+    more are taken away: their rows are in the history.
 
     Raises:
         ModelError: the folds that carry a file's name were run with another architecture, grid or setting.
     """
-    for entry in read_manifest(place.weights):
-        summaries = summaries_of(place.out, entry)
+    for known in read_manifest(place.weights):
+        summaries = summaries_of(place.out, known)
         weak = next((summaries[split] for split in (FOLDS_SPLIT, str(Split.VALIDATION)) if split in summaries), None)
+        entry = known
+        if set(summaries) == {FOLDS_SPLIT}:
+            entry = calibrated_by(read_rows(place.out / FOLDER / f"{known.name}.csv"), known)
         renewed = replace(
             entry,
             figures={**entry.figures, **{split: summary["figures"] for split, summary in summaries.items()}},
@@ -178,6 +183,17 @@ def record(place: Place, shown: str) -> None:
         write_card(place.weights, renewed, summaries)
         if entry.name == shown:
             record_readme(place.out.resolve().parents[1] / README, summaries)
+    _forget_unshipped(place)
+    write_page(place.out, place.weights / OPENINGS)
+
+
+def _forget_unshipped(place: Place) -> None:
+    shipped = {(entry.name, entry.sha256) for entry in read_manifest(place.weights)}
+    for summary in read_summaries(place.out):
+        if (summary["model"], summary["sha256"]) not in shipped:
+            stem = f"{summary['model']}-{summary['split']}"
+            for path in (*place.out.glob(f"{stem}.*"), *place.out.glob(f"{stem}-*.png")):
+                path.unlink()
 
 
 def _weak(summary: Mapping[str, Any]) -> tuple[WeakSize, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from inference.dating import HADLOCK_1984
 from inference.domain import (
+    REMARK_TEXT,
     Abstention,
     CalibrationSource,
     EllipseMm,
@@ -27,7 +28,9 @@ from inference.models import ModelEntry
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
 from inference.segment import Segmenter
+from inference.training.summary import WEAK_RATIO
 from inference.uncertainty import ConformalInterval, Scale
+from inference.weakness import WeakSize
 from tests.unit.inference.test_segment import BrightIsHead
 
 GATE = Gate(0.95, 0.02, 0.01, 40.0, 400.0, 62.0, 98.0)
@@ -345,3 +348,16 @@ def test_calipers_on_the_skull_are_remarked_and_refuse_nothing() -> None:
     assert isinstance(without, Measurement)
     assert Remark.MARKS_ON_SKULL in with_marks.warnings
     assert Remark.MARKS_ON_SKULL not in without.warnings
+
+
+def test_a_size_at_which_the_model_is_weak_is_remarked() -> None:
+    """220 and 170 pixels of 0.15 mm: HC 184.5 mm."""
+    head = EllipsePx(400, 270, 220, 170, 10)
+    for weak, said in ((WeakSize(0.0, 184.0), False), (WeakSize(180.0, None), True), (WeakSize(180.0, 190.0), True)):
+        result = finding(head, model=replace(MODEL, weak_sizes=(weak,)))
+        assert isinstance(result, Measurement)
+        assert (Remark.WEAK_AT_THIS_SIZE in result.warnings) == said
+
+
+def test_the_remark_names_the_rule_of_the_evaluation() -> None:
+    assert f"{WEAK_RATIO:g} times" in REMARK_TEXT[Remark.WEAK_AT_THIS_SIZE]
