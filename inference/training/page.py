@@ -111,7 +111,8 @@ def _which_folds(summary: Summary) -> str:
     folds = summary["folds"]
     if len(folds) == FOLDS:
         return f"All {FOLDS} folds of [folds.csv](../../inference/training/folds.csv), grouped by exam number."
-    return f"**Only fold {', '.join(map(str, folds))} of {FOLDS}: not the figures of all images.**"
+    which = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+    return f"**Only {which} of {FOLDS}: not the figures of all images.**"
 
 
 def _abstained(summary: Summary) -> str:

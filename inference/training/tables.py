@@ -114,7 +114,7 @@ def coverage_table(figures: Mapping[str, Any]) -> list[str]:
     coverage = figures["interval_coverage"]
     if coverage is None or "by_size" not in coverage:
         return []
-    groups = {"all measured": coverage, **{n.replace("_", " "): g for n, g in coverage["by_size"].items()}}
+    groups = {"all measured": coverage, **{n.replace("_", " "): coverage["by_size"][n] for n in SIZE_CLASSES}}
     rows = (("share", "interval holds the expert's HC", per_cent), ("mean_width_mm", "mean width (mm)", millimetres))
     return [*figure_table(groups, rows), ""]
 
