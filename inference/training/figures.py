@@ -96,7 +96,9 @@ def _error_boxes(axes: Axes, rows: Sequence[Row]) -> None:
         boxes, positions=places, widths=0.7, showmeans=True, flierprops={"markersize": 2.5},
         medianprops={"color": ORANGE}, meanprops={"markersize": 4, "marker": "D", "markerfacecolor": GREEN},
     )  # fmt: skip
-    axes.legend([drawn["medians"][0], drawn["means"][0]], ["median", "mean"], loc="upper left", fontsize="small", framealpha=0.5)
+    axes.legend(
+        [drawn["medians"][0], drawn["means"][0]], ["median", "mean"], loc="upper left", fontsize="small", framealpha=0.5
+    )
     axes.set_xticks(places, labels, rotation=40, ha="right", fontsize=6)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.set(ylabel="HC error, measured − expert (mm)")

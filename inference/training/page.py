@@ -28,6 +28,7 @@ from inference.training.tables import (
 PAGE = "README.md"
 FOLDER = "folds"
 RUNS = "-runs.json"
+NON_HEADS = "non-heads.md"
 DOUBTFUL = "doubtful-outlines.csv"
 LEARNING_CURVE = "learning-curve.png"
 
@@ -35,9 +36,9 @@ Summary = Mapping[str, Any]
 
 
 def read_summaries(folder: Path) -> list[Summary]:
-    """Every summary that lies in a folder, by name."""
-    paths = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(RUNS)]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    """Every summary of rows that lies in a folder, by name; other JSON there is not one."""
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
+    return [summary for summary in found if "split" in summary]
 
 
 def read_doubtful(out: Path) -> dict[str, str]:
@@ -53,6 +54,8 @@ def write_page(out: Path, openings: Path) -> None:
     """`out/README.md`, from everything that lies there."""
     parts = ["# Evaluation", "", "Written by `dicom-node evaluate`; not edited by hand.", ""]
     parts += ["In brackets 95 % bootstrap intervals, resampled by exam.", NEAR_NOTE, ""]
+    if (out / NON_HEADS).is_file():
+        parts += [f"Pictures without a head: [{NON_HEADS}]({NON_HEADS}).", ""]
     for summary in read_summaries(out / FOLDER):
         parts += _folds_section(summary, out)
     parts += _ablations(read_ablations(out / ABLATIONS))
