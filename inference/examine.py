@@ -42,8 +42,10 @@ from inference.measure import (
 from inference.models import ModelEntry
 from inference.preprocess import Letterbox
 from inference.quality import (
+    FAULTLESS,
     NOTABLE_COLOUR_SHARE,
     NOTABLE_MARK_SHARE,
+    Mask,
     Objection,
     object_to_colour,
     object_to_doubt,
@@ -54,7 +56,7 @@ from inference.quality import (
     object_to_shape,
     object_to_size,
 )
-from inference.segment import Segmenter, second_part, trace
+from inference.segment import Segmenter, hesitation, second_part, trace
 from inference.uncertainty import Doubts, Evidence
 from inference.weakness import is_weak
 
@@ -64,18 +66,14 @@ UNSTATED_MARGIN = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What was seen in one region: the ellipse in region pixels and in mm (pixels where there is no scale).
-
-    `residual` and `second_part` are those of `inference.quality.Gate`.
-    """
+    """What was seen in one region: the ellipse in region pixels and in mm (pixels where there is no scale)."""
 
     ellipse: EllipsePx
     ellipse_mm: EllipseMm
     overlap: float
     evidence: Evidence
     colour_share: float = 0.0
-    residual: float = 0.0
-    second_part: float = 0.0
+    mask: Mask = FAULTLESS
     appearance: Appearance = UNSEEN
 
 
@@ -130,7 +128,7 @@ class Examiner:
         return (
             object_to_place(_to_frame(outline.ellipse, region), region)
             or object_to_outline(gate, outline.overlap, outline.ellipse, region.box)
-            or object_to_mask(gate, outline.second_part, outline.residual)
+            or object_to_mask(gate, outline.mask)
             or object_to_colour(outline.colour_share)
             or object_to_picture(gate, outline.appearance)
             or object_to_doubt(gate, outline.evidence)
@@ -171,8 +169,11 @@ class Examiner:
             overlap,
             evidence,
             _colour_share(frame, region, ellipse),
-            relative_residual(fitted, points_mm),
-            second_part(segmentation.probability, self._model.probability),
+            Mask(
+                relative_residual(fitted, points_mm),
+                second_part(segmentation.probability, self._model.probability),
+                hesitation(segmentation.probability, seen.component),
+            ),
             appearance(crop, fitted, spacing),
         )
 

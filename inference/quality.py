@@ -36,8 +36,9 @@ class Gate:
 
     The rest came later; None refuses nothing, so that older manifests still mean what they meant. `highest_residual` is
     the root mean square distance of the outline's points from the ellipse as a share of its mean radius,
-    `highest_second_part` the area of the second largest part of the mask over that of the largest. The others are
-    limits on `inference.appearance.Appearance` and `inference.uncertainty.Evidence`.
+    `highest_second_part` the area of the second largest part of the mask over that of the largest, `highest_hesitation`
+    what the probability lacks to 1 well inside the mask. The others are limits on `inference.appearance.Appearance` and
+    `inference.uncertainty.Evidence`.
     """
 
     lowest_overlap: float
@@ -49,6 +50,7 @@ class Gate:
     highest_cephalic_index: float
     highest_residual: float | None = None
     highest_second_part: float | None = None
+    highest_hesitation: float | None = None
     highest_outside_sector: float | None = None
     highest_weak_echo: float | None = None
     lowest_bright_level: float | None = None
@@ -57,6 +59,18 @@ class Gate:
     highest_spread: float | None = None
     highest_level_spread: float | None = None
     highest_blur: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What the mask says of itself, in the terms of `Gate`; shares, 0 where nothing is wrong."""
+
+    residual: float = 0.0
+    second_part: float = 0.0
+    hesitation: float = 0.0
+
+
+FAULTLESS = Mask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +107,14 @@ def object_to_colour(share: float) -> Objection | None:
     return Objection(Reason.HEAD_UNDER_COLOUR, f"{share:.0%} of the outline's area is coloured.")
 
 
-def object_to_mask(gate: Gate, second_part: float, residual: float) -> Objection | None:
-    """Objections to the mask: a second head beside the first, or a border that leaves its ellipse; both shares."""
-    if _above(second_part, gate.highest_second_part):
-        return Objection(Reason.TWO_HEADS, f"The second is {second_part:.0%} as large as the first.")
-    if _above(residual, gate.highest_residual):
-        return Objection(Reason.UNEVEN_OUTLINE, f"It leaves the ellipse by {residual:.1%} of its radius.")
+def object_to_mask(gate: Gate, mask: Mask) -> Objection | None:
+    """Objections to the mask: a second head beside the first, one that may be none, an uneven border."""
+    if _above(mask.second_part, gate.highest_second_part):
+        return Objection(Reason.TWO_HEADS, f"The second is {mask.second_part:.0%} as large as the first.")
+    if _above(mask.hesitation, gate.highest_hesitation):
+        return Objection(Reason.UNSURE_HEAD, f"Its probability inside is {1.0 - mask.hesitation:.1%}.")
+    if _above(mask.residual, gate.highest_residual):
+        return Objection(Reason.UNEVEN_OUTLINE, f"It leaves the ellipse by {mask.residual:.1%} of its radius.")
     return None
 
 

@@ -20,6 +20,8 @@ from inference.domain import Luminance, PixelSpacingMm
 from inference.look import Look
 from inference.preprocess import Grid, Letterbox, Normalisation, plan, to_grid
 
+INNER_DEPTH = 0.25
+
 SMALLEST_SLOPE = 1e-3
 """Per grid pixel; a sharp outline has 0.2 to 0.4."""
 
@@ -136,6 +138,12 @@ def second_part(probability: Probability, level: float) -> float:
     _, _, stats, _ = cv2.connectedComponentsWithStats((probability > level).astype(np.uint8), connectivity=4)
     areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
     return float(areas[1] / areas[0]) if len(areas) > 1 else 0.0
+
+
+def hesitation(probability: Probability, component: NDArray[np.bool_]) -> float:
+    """What the mean probability lacks to 1 in the inner part of a component, a quarter of its depth and deeper."""
+    depth = cv2.distanceTransform(np.pad(component.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    return 1.0 - float(probability[depth > INNER_DEPTH * float(depth.max())].mean())
 
 
 def outline_points(probability: Probability, component: NDArray[np.bool_], level: float) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ from inference.evidence import LOST
 from inference.examine import Examiner, Outline
 from inference.measure import circumference_mm, inside_distance_px, outline_px, to_millimetres
 from inference.preprocess import Grid, plan, to_grid
-from inference.quality import Objection
+from inference.quality import Mask, Objection
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
 from inference.training.conformal import Judged
 from inference.uncertainty import Doubts, Evidence
@@ -51,7 +51,7 @@ FACTS = ("image", "exam", "fold", "weights_sha256", "pixel_size_mm", "hc_true_mm
          "hc_high_mm", "status", "reason", "dice", "hausdorff_mm", "quality", "sharpness")  # fmt: skip
 ELLIPSE = ("center_x_mm", "center_y_mm", "semi_major_mm", "semi_minor_mm", "angle_deg")
 APPEARANCE = tuple(f"picture_{field.name}" for field in fields(Appearance))
-MASK = ("residual", "second_part")
+MASK = tuple(f"mask_{field.name}" for field in fields(Mask))
 EVIDENCE = tuple(f"evidence_{field.name}" for field in fields(Evidence))
 
 
@@ -63,7 +63,7 @@ class RowsError(ValueError):
 class Row:
     """One image: truth, forced answer, and what the product would have said. Lengths in mm.
 
-    `sharpness` is that of `sharpness()`; `evidence`, `appearance`, `residual` and `second_part` what the gate knew of
+    `sharpness` is that of `sharpness()`; `evidence`, `appearance` and `mask` what the gate knew of
     the outline; `expert` and `found` are the two ellipses. Files of the first shipped model have none of them.
     """
 
@@ -86,8 +86,7 @@ class Row:
     found: EllipseMm | None = None
     evidence: Evidence | None = None
     appearance: Appearance | None = None
-    residual: float | None = None
-    second_part: float | None = None
+    mask: Mask | None = None
 
     @property
     def error_mm(self) -> float:
@@ -154,8 +153,7 @@ def _forced(
         "found": outline.ellipse_mm,
         "evidence": outline.evidence,
         "appearance": outline.appearance,
-        "residual": outline.residual,
-        "second_part": outline.second_part,
+        "mask": outline.mask,
     }
 
 
@@ -208,7 +206,8 @@ def _cells(row: Row) -> dict[str, Any]:
     cells: dict[str, Any] = {name: getattr(row, name) for name in FACTS}
     if row.evidence is not None:
         cells |= dict(zip(EVIDENCE, asdict(row.evidence).values(), strict=True))
-    cells |= {name: getattr(row, name) for name in MASK}
+    if row.mask is not None:
+        cells |= dict(zip(MASK, asdict(row.mask).values(), strict=True))
     if row.appearance is not None:
         cells |= dict(zip(APPEARANCE, asdict(row.appearance).values(), strict=True))
     for which in ("expert", "found"):
@@ -252,8 +251,7 @@ def _row_of(cells: Mapping[str, str]) -> Row:
         found=_ellipse_of(cells, "found"),
         evidence=_evidence_of(cells),
         appearance=_appearance_of(cells),
-        residual=_number(cells.get("residual", "")),
-        second_part=_number(cells.get("second_part", "")),
+        mask=_mask_of(cells),
     )
 
 
@@ -269,6 +267,11 @@ def _evidence_of(cells: Mapping[str, str]) -> Evidence | None:
 def _appearance_of(cells: Mapping[str, str]) -> Appearance | None:
     texts = [cells.get(name, "") for name in APPEARANCE]
     return Appearance(*map(float, texts)) if all(texts) else None
+
+
+def _mask_of(cells: Mapping[str, str]) -> Mask | None:
+    texts = [cells.get(name, "") for name in MASK]
+    return Mask(*map(float, texts)) if all(texts) else None
 
 
 def _ellipse_of(cells: Mapping[str, str], which: str) -> EllipseMm | None:

@@ -42,7 +42,8 @@ FIXED: dict[str, float] = {
 }
 
 FOLLOWING: dict[str, Callable[[Row], float]] = {
-    "highest_residual": lambda row: LOST if row.residual is None else row.residual,
+    "highest_residual": lambda row: LOST if row.mask is None else row.mask.residual,
+    "highest_hesitation": lambda row: LOST if row.mask is None else row.mask.hesitation,
     "highest_weak_echo": lambda row: LOST if row.appearance is None else row.appearance.weak_echo,
     "highest_spread": lambda row: LOST if row.evidence is None else row.evidence.relative_spread,
     "highest_level_spread": lambda row: LOST if row.evidence is None else row.evidence.relative_level_spread,
@@ -60,6 +61,7 @@ LATE = frozenset(
         Reason.IMAGE_BLURRED,
         Reason.SKULL_ECHO_WEAK,
         Reason.SPREAD_TOO_LARGE,
+        Reason.UNSURE_HEAD,
         Reason.UNSURE_OUTLINE,
     }
 )
@@ -111,7 +113,7 @@ def regate(rows: Sequence[Row], gate: Gate) -> list[Row]:
 
 def _regated(row: Row, gate: Gate) -> Row:
     refused_early = row.status != Status.MEASURED and Reason(row.reason) not in LATE
-    if refused_early or row.evidence is None or row.appearance is None:
+    if refused_early or row.evidence is None or row.appearance is None or row.mask is None:
         return row
     objection = late_objection(row, gate)
     if objection is None:
@@ -123,10 +125,9 @@ def late_objection(row: Row, gate: Gate) -> Objection | None:
     """The first objection that follows from the row alone, in the examiner's order."""
     assert row.evidence is not None  # noqa: S101  the caller has checked
     assert row.appearance is not None  # noqa: S101
+    assert row.mask is not None  # noqa: S101
     return (
-        object_to_mask(gate, row.second_part or 0.0, row.residual or 0.0)
-        or object_to_picture(gate, row.appearance)
-        or object_to_doubt(gate, row.evidence)
+        object_to_mask(gate, row.mask) or object_to_picture(gate, row.appearance) or object_to_doubt(gate, row.evidence)
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from inference.appearance import UNSEEN
 from inference.domain import REASON_TEXT, Reason
-from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture
+from inference.quality import Gate, Mask, Objection, object_to_doubt, object_to_mask, object_to_picture
 from inference.uncertainty import NO_EVIDENCE
 
 OPEN = Gate(0.0, 1.0, 0.0, 0.0, 1e9, 0.0, 100.0)
@@ -51,11 +51,12 @@ def test_limits_on_doubt(limit: str, field: str, reason: Reason) -> None:
 
 
 def test_limits_on_the_mask() -> None:
-    gate = replace(OPEN, highest_second_part=0.25, highest_residual=0.04)
-    assert of(object_to_mask(gate, 0.3, 0.01)) is Reason.TWO_HEADS
-    assert of(object_to_mask(gate, 0.2, 0.05)) is Reason.UNEVEN_OUTLINE
-    assert object_to_mask(gate, 0.2, 0.04) is None
-    assert object_to_mask(OPEN, 1.0, 1.0) is None
+    gate = replace(OPEN, highest_second_part=0.25, highest_residual=0.04, highest_hesitation=0.1)
+    assert of(object_to_mask(gate, Mask(second_part=0.3))) is Reason.TWO_HEADS
+    assert of(object_to_mask(gate, Mask(residual=0.05))) is Reason.UNEVEN_OUTLINE
+    assert of(object_to_mask(gate, Mask(hesitation=0.11))) is Reason.UNSURE_HEAD
+    assert object_to_mask(gate, Mask(0.04, 0.25, 0.1)) is None
+    assert object_to_mask(OPEN, Mask(1.0, 1.0, 1.0)) is None
 
 
 def test_an_older_gate_has_no_newer_limit_and_every_reason_a_text() -> None:

@@ -12,7 +12,15 @@ from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm
 from inference.look import Look
 from inference.measure import circumference_mm, fit_ellipse_mm, inside_distance_px
 from inference.preprocess import Grid, Normalisation
-from inference.segment import Segmentation, Segmenter, largest_component, outline_points, outline_weights
+from inference.segment import (
+    Segmentation,
+    Segmenter,
+    hesitation,
+    largest_component,
+    outline_points,
+    outline_weights,
+    second_part,
+)
 
 NORMALISATION = Normalisation(0.18, 0.2)
 
@@ -168,3 +176,19 @@ class TestPasses:
         network = Doubting().eval()
         self.look(network)
         assert not network.dropout.training
+
+
+def test_hesitation_is_what_the_inside_lacks_and_the_border_does_not_count() -> None:
+    distance = inside_distance_px(EllipsePx(190.0, 120.0, 100.0, 80.0, 30.0), 256, 384)
+    for height in (1.0, 0.8):
+        probability = (height * np.clip(0.5 + distance / 8.0, 0.0, 1.0)).astype(np.float32)
+        component = largest_component(probability, 0.5)
+        assert hesitation(probability, component) == pytest.approx(1.0 - height, abs=0.01)
+
+
+def test_the_second_part_is_measured_against_the_first() -> None:
+    probability = np.zeros((60, 80), np.float32)
+    probability[5:25, 5:25] = probability[40:50, 40:50] = 0.9
+    assert second_part(probability, 0.5) == pytest.approx(0.25)
+    probability[40:50, 40:50] = 0.4
+    assert second_part(probability, 0.5) == 0.0

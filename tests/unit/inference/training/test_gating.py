@@ -7,6 +7,7 @@ import pytest
 
 from inference.appearance import UNSEEN
 from inference.domain import Reason
+from inference.quality import Mask
 from inference.training.evaluate import Row
 from inference.training.export import GATE
 from inference.training.gating import FIXED, calibrate_gate, cross_gated, judge, regate, risk_coverage
@@ -25,7 +26,7 @@ def rows(count: int = 400, seed: int = 3) -> list[Row]:
             Row(
                 str(index), str(index), 0.1, 200.0, 200.0 + error, None, None, "measured", "", 0.98, 1.0, 0.98,
                 fold=index % 5, evidence=Evidence(doubt, 0.03, 0.01), appearance=picture,
-                residual=0.01 + 0.001 * error, second_part=0.0,
+                mask=Mask(residual=0.01 + 0.001 * error),
             )
         )  # fmt: skip
     return made
@@ -55,7 +56,7 @@ def test_a_row_gets_its_number_back_from_a_wider_gate_and_a_cut_head_does_not() 
 
 def test_a_fold_is_judged_by_limits_that_it_took_no_part_in() -> None:
     given = rows()
-    worst = replace(given[0], residual=0.9)
+    worst = replace(given[0], mask=Mask(residual=0.9))
     alone = [worst, *given[1:]]
     assert cross_gated(alone, GATE)[0].reason == str(Reason.UNEVEN_OUTLINE)
     others = [row for row in alone if row.fold != worst.fold]
