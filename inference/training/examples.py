@@ -15,7 +15,7 @@ from inference.training.augmentation import Truth, letterbox_affine
 from inference.training.challenge import Annotated, Split, read_challenge, split_of
 from inference.training.folds import divide
 from inference.training.negatives import training_negatives
-from inference.training.phantoms import HOLLOW_FAMILY, training_phantom
+from inference.training.phantoms import COUNTERPARTS, training_phantom
 from inference.training.recipe import Recipe, Target, network_of, recipe_of
 
 Example = tuple[Luminance, Truth]
@@ -37,7 +37,7 @@ def load_examples(data: Path, recipe: Recipe) -> list[Example]:
     heads = [(image.luminance(), image.ellipse()) for image in images] if recipe.negatives else []
     examples.extend((picture, None) for picture in training_negatives(recipe.negatives, heads))
     for seed in range(HOLLOW_SEED, HOLLOW_SEED + recipe.negatives // 4):
-        phantom = training_phantom(seed, with_head=True, family=HOLLOW_FAMILY)
+        phantom = training_phantom(seed, with_head=True, family=COUNTERPARTS[seed % len(COUNTERPARTS)])
         examples.append((phantom.luminance, phantom.ellipse_px))
     return examples
 

@@ -20,8 +20,23 @@ TRAINING_FAMILIES = (
     ),
 )
 
-HOLLOW_FAMILY = PhantomFamily("hollow", midline=False, skull_thickness_mm=(1.0, 3.0), skull_lateral_loss_db=(3.0, 16.0))
-"""Heads without a midline: where negatives take part, so that no network makes the midline its only sign of a head."""
+COUNTERPARTS = (
+    PhantomFamily("hollow", midline=False, skull_thickness_mm=(1.0, 3.0), skull_lateral_loss_db=(3.0, 16.0)),
+    PhantomFamily(
+        "clear",
+        psf_axial_mm=(0.22, 0.34),
+        psf_lateral_mm=(0.5, 0.9),
+        dynamic_range_db=(52.0, 64.0),
+        skull_echo_db=(20.0, 32.0),
+        skull_lateral_loss_db=(3.0, 12.0),
+        fluid_echo_db=(-32.0, -14.0),
+    ),
+    PhantomFamily(
+        "coarse", psf_axial_mm=(0.35, 0.7), psf_lateral_mm=(1.0, 2.2), dynamic_range_db=(44.0, 56.0), midline=False
+    ),
+)
+"""Heads that go with negatives: seen by the same drawn machines, so that no network takes the machine for a sign, and
+partly without a midline, so that it does not take that for the only one."""
 
 
 def training_phantom(seed: int, *, with_head: bool, family: PhantomFamily | None = None) -> PhantomImage:

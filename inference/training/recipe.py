@@ -48,7 +48,7 @@ class Recipe:
     `start_from`: weights of a finished run (its `average.pt`) to go on from, by a cycle of their own; `teachers`: such
     weights whose mean probability replaces the target of every exam. Both must have held out the same exams.
     `epoch_examples`: how many examples an epoch draws; 0: all of them. `negatives`: how many pictures of other things
-    (`inference.training.negatives`) take part; a quarter as many phantom heads without a midline go with them.
+    (`inference.training.negatives`) take part; a quarter as many phantom heads on the same drawn machines go with them.
     """
 
     architecture: str = EFFICIENTNET
