@@ -106,6 +106,8 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "report_s": _number,
     "commit_s": _number,
     "epoch": _number,
+    "fold": _number,
+    "images": _number,
     "loss": _number,
     "delay_s": _number,
     "pid": _number,
