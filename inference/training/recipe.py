@@ -46,7 +46,8 @@ class Recipe:
     `held_out_fold`: train on the other four folds; None: on the exams that the first shipped model's split calls
     training, or with `every_exam` on all of them, for a refit whose figures come from the folds.
     `start_from`: weights of a finished run (its `average.pt`) to go on from, by a cycle of their own; `teachers`: such
-    weights whose mean probability replaces the target of every exam. Both must have held out the same exams.
+    weights whose mean probability replaces the target of every exam. Both must have held out the same exams; a run on
+    every exam judges nothing, so it may build on any run.
     `epoch_examples`: how many examples an epoch draws; 0: all of them. `negatives`: how many pictures of other things
     (`inference.training.negatives`) take part; a quarter as many phantom heads on the same drawn machines go with them.
     """
@@ -206,7 +207,9 @@ def _refuse_other_exams(recipe: Recipe, weights: Path) -> None:
     if weights.name != AVERAGE or not weights.is_file():
         raise RecipeError(f"{weights} is not the {AVERAGE} of a finished run")
     origin = recipe_of(weights.parent)
-    if (origin.held_out_fold, origin.every_exam) != (recipe.held_out_fold, recipe.every_exam):
+    if recipe.every_exam:
+        return
+    if (origin.held_out_fold, origin.every_exam) != (recipe.held_out_fold, False):
         seen, allowed = exams_of(origin), exams_of(recipe)
         raise RecipeError(f"{weights} was trained on {seen}, this run may see {allowed}: they must match")
 

@@ -94,6 +94,13 @@ def test_weights_that_saw_the_held_out_fold_are_refused(finish: Finish, origin: 
         settled(replace(TINY, **{way: weights if way == "start_from" else (weights,)}))
 
 
+@pytest.mark.parametrize("origin", [TINY, replace(TINY, held_out_fold=None, every_exam=True)])
+def test_a_run_on_every_exam_may_build_on_any_run(finish: Finish, origin: Recipe) -> None:
+    weights = finish("other", origin)
+    made = settled(replace(TINY, held_out_fold=None, every_exam=True, start_from=str(weights)))
+    assert made.start_from_sha256 == sha256_of(weights)
+
+
 def test_weights_of_another_network_are_refused(finish: Finish) -> None:
     with pytest.raises(RecipeError, match="another network"):
         settled(replace(TINY, start_from=str(finish("wider", replace(TINY, width=0.25)))))
