@@ -110,13 +110,19 @@ def compared(idea: Idea, new: Sequence[Answer], old: Sequence[Answer] | None) ->
 
 
 def _difference(new: Sequence[Answer], old: Sequence[Answer]) -> tuple[str, str, str]:
+    matched = paired_answers(new, old)
+    paired = np.array([abs(one.error_mm) - abs(before.error_mm) for one, before in matched])
+    counts = bootstrap.draw([one.exam for one, _ in matched])
+    value, low, high = bootstrap.with_interval(partial(bootstrap.mean, paired), counts) or (0.0, 0.0, 0.0)
+    return f"{value:+.3f}", f"{low:+.3f}", f"{high:+.3f}"
+
+
+def paired_answers(new: Sequence[Answer], old: Sequence[Answer]) -> list[tuple[Answer, Answer]]:
+    """Both answers for each image, in the order of `new`. Raises AblationError where they are not the same images."""
     before = {one.image: one for one in old}
     if set(before) != {one.image for one in new}:
         raise AblationError("the two files have not answered the same images")
-    paired = np.array([abs(one.error_mm) - abs(before[one.image].error_mm) for one in new])
-    counts = bootstrap.draw([one.exam for one in new])
-    value, low, high = bootstrap.with_interval(partial(bootstrap.mean, paired), counts) or (0.0, 0.0, 0.0)
-    return f"{value:+.3f}", f"{low:+.3f}", f"{high:+.3f}"
+    return [(one, before[one.image]) for one in new]
 
 
 def read_ablations(path: Path) -> list[Ablation]:

@@ -65,9 +65,18 @@ def explained(truth: Values, errors: Values, counts: Counts) -> Values:
     return out
 
 
+def correlation(one: Values, other: Values, counts: Counts) -> Values:
+    """Pearson's correlation of `one` and `other` [images] in each round."""
+    return _correlation(np.broadcast_to(one, counts.shape), np.broadcast_to(other, counts.shape), counts)
+
+
 def rank_correlation(one: Values, other: Values, counts: Counts) -> Values:
     """Spearman's correlation with mid-ranks for ties."""
-    first, second = _ranks(one, counts), _ranks(other, counts)
+    return _correlation(_ranks(one, counts), _ranks(other, counts), counts)
+
+
+def _correlation(first: Values, second: Values, counts: Counts) -> Values:
+    """Pearson's correlation of values [rounds, images], each as often as it was drawn."""
     total = counts.sum(axis=1, keepdims=True)
     first = first - (counts * first).sum(axis=1, keepdims=True) / total
     second = second - (counts * second).sum(axis=1, keepdims=True) / total

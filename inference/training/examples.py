@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from inference.training.recipe import Recipe, Target, network_of, recipe_of
 Example = tuple[Luminance, Truth]
 """Source pixels, and where the head is in them."""
 
+SHARE_SALT = "hc18-share-v1"
 HOLLOW_SEED = 400_000
 HALF = 128
 INSIDE = 255
@@ -43,7 +45,17 @@ def load_examples(data: Path, recipe: Recipe) -> list[Example]:
 
 
 def images_to_see(images: list[Annotated], recipe: Recipe) -> list[Annotated]:
-    """The images whose exams the recipe does not hold out."""
+    """The images whose exams the recipe does not hold out, or its share of them."""
+    return [image for image in _not_held_out(images, recipe) if _draw_of(image.exam) < recipe.exam_share]
+
+
+def _draw_of(exam: str) -> float:
+    """A number in 0..1 that an exam keeps for ever, so that a smaller share is a part of a larger one."""
+    digest = hashlib.sha256(f"{SHARE_SALT}:{exam}".encode()).digest()
+    return float(int.from_bytes(digest[:8], "big") / 2**64)
+
+
+def _not_held_out(images: list[Annotated], recipe: Recipe) -> list[Annotated]:
     if recipe.every_exam:
         return images
     if recipe.held_out_fold is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.training.ablations import ABLATIONS, Ablation, read_ablations
+from inference.training.agreement import AGREEMENT, Agreement, read_agreements
 from inference.training.folds import FOLDS
 from inference.training.summary import WEAK_RATIO
 from inference.training.tables import (
@@ -59,6 +60,7 @@ def write_page(out: Path, openings: Path) -> None:
     for summary in read_summaries(out / FOLDER):
         parts += _folds_section(summary, out)
     parts += _ablations(read_ablations(out / ABLATIONS))
+    parts += _agreements(read_agreements(out / AGREEMENT))
     parts += _doubtful(read_doubtful(out))
     for summary in read_summaries(out):
         parts += _split_section(summary)
@@ -291,6 +293,37 @@ def _told_difference(one: Ablation) -> str:
     if not one.difference_low_mm:
         return one.difference_mm
     return f"{one.difference_mm} [{one.difference_low_mm}, {one.difference_high_mm}]"
+
+
+def _agreements(lines: Sequence[Agreement]) -> list[str]:
+    if not lines:
+        return []
+    head = [
+        "one",
+        "other",
+        "folds",
+        "n",
+        "MAE of one",
+        "of the other",
+        "of their mean",
+        "apart",
+        "correlation of errors",
+    ]
+    rows = [
+        [each.one, each.other, each.folds, str(each.n), each.mae_one_mm, each.mae_other_mm, each.mae_mean_mm,
+         each.apart_mm, f"{each.correlation} [{each.correlation_low}, {each.correlation_high}]"]
+        for each in lines
+    ]  # fmt: skip
+    return [
+        "## What two networks get wrong alike",
+        "",
+        "In mm; signed errors by Pearson's correlation, with its 95 % bootstrap interval by exam. What networks of "
+        "other design or start get wrong alike lies in the image or in the expert's line, not in the network. "
+        f"Table: [{AGREEMENT}]({AGREEMENT}).",
+        "",
+        *table([head, *rows]),
+        "",
+    ]
 
 
 def _doubtful(reasons: Mapping[str, str]) -> list[str]:

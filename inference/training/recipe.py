@@ -48,6 +48,7 @@ class Recipe:
     `start_from`: weights of a finished run (its `average.pt`) to go on from, by a cycle of their own; `teachers`: such
     weights whose mean probability replaces the target of every exam. Both must have held out the same exams; a run on
     every exam judges nothing, so it may build on any run.
+    `exam_share`: train on this share of the exams only, the same ones each time, to see what more exams would bring.
     `epoch_examples`: how many examples an epoch draws; 0: all of them. `negatives`: how many pictures of other things
     (`inference.training.negatives`) take part; a quarter as many phantom heads on the same drawn machines go with them.
     """
@@ -71,6 +72,7 @@ class Recipe:
     augmentation: AugmentationRange = PLAIN
     held_out_fold: int | None = None
     every_exam: bool = False
+    exam_share: float = 1.0
     target: Target = Target.ELLIPSE
     circumference_share: float = 0.0
     epoch_examples: int = 0

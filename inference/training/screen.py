@@ -46,6 +46,7 @@ IDEAS: dict[str, Recipe] = {
     "far": replace(SCREEN, augmentation=FAR),
     "circumference": replace(SCREEN, circumference_share=2.0),
     "longer": replace(SCREEN, coarse_epochs=28),
+    "quarter": replace(SCREEN, exam_share=0.25, coarse_epochs=56, phantoms_with_head=16, phantoms_without_head=10),
     "residual": replace(
         RECIPES[RESIDUAL], width=CHEAP_RESIDUAL_WIDTH, coarse_epochs=14, fine_epochs=0, held_out_fold=FOLD
     ),

@@ -73,6 +73,13 @@ def test_a_run_sees_what_its_recipe_lets_it_see(images: list[Annotated]) -> None
     assert seen(Recipe()) == {exam for exam in everything if split_of(exam) is Split.TRAIN} < everything
 
 
+def test_a_share_of_the_exams_is_a_part_of_a_larger_share(images: list[Annotated]) -> None:
+    def seen(share: float) -> set[str]:
+        return {image.exam for image in images_to_see(images, Recipe(every_exam=True, exam_share=share))}
+
+    assert set() < seen(0.4) < seen(0.8) < seen(1.0)
+
+
 def test_examples_are_exams_phantoms_and_other_things(images: list[Annotated]) -> None:
     recipe = Recipe(every_exam=True, phantoms_with_head=1, phantoms_without_head=1, negatives=4)
     examples = load_examples(images[0].path.parents[1], recipe)

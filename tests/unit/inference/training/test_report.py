@@ -8,6 +8,9 @@ import pytest
 
 from inference.models import ModelEntry, ModelError, find_model
 from inference.training import bootstrap, report
+from inference.training.ablations import read_answers
+from inference.training.agreement import AGREEMENT, Pair, agreement
+from inference.training.agreement import record as record_agreement
 from inference.training.evaluate import read_rows, write_rows
 from inference.training.export import write_entry
 from inference.training.gating import calibrate_gate
@@ -58,12 +61,15 @@ def write_runs(path: Path, entry: ModelEntry) -> None:
 
 
 def test_everything_is_made_from_the_rows(place: Place) -> None:
+    answered = read_answers(place.out / "folds/tiny.csv")
+    record_agreement(place.out / AGREEMENT, agreement(Pair("tiny", "itself", "all"), answered, answered))
     (told,) = renew(place)
     assert told.startswith("tiny: 150 images of 150 exams of HC18 in 5 folds by exam")
     page = (place.out / "README.md").read_text()
     for said in (
         "All 5 folds", "cross-validated recipe, not this file", "Without 001_HC, whose expert", "cuts the skull",
         "| below 14 weeks | ", "above 30 weeks (n = ", "at HC from 257", "errors above 4 mm", "runs/worst-cases",
+        "| tiny | itself | all | 150 | ", "| 1.000 [1.000, 1.000] |",
     ):  # fmt: skip
         assert said in page, said
     drawn = ("worst", "bland-altman", "scatter", "error-boxplot", "dice-histogram", "risk-coverage", "learning-curve")
