@@ -78,8 +78,8 @@ class Segmenter:
         batch = torch.from_numpy(grey)[None, None]  # [1, 1, rows, columns]
         if self._look.mirrored:
             batch = torch.cat([batch, batch.flip(3)])  # [2, 1, rows, columns]
-        seed = int.from_bytes(hashlib.sha256(grey.tobytes()).digest()[:8], "big") >> 1
-        plain, *others = self._answers(batch.to(self._device).contiguous(memory_format=torch.channels_last), seed)
+        batch = batch.to(self._device).contiguous(memory_format=torch.channels_last)
+        plain, *others = self._answers(batch, _seed_of(luminance))
         if self._look.flip_average:
             plain = (plain + others[0]) / 2.0
         return Segmentation(plain, letterbox, tuple(others) if self._look.dropout_passes else ())
@@ -95,7 +95,7 @@ class Segmenter:
             size = (self._grid.rows, self._grid.columns)
             answers = _turned_back(network.decode(features, size))
             upright = [feature[:1] for feature in features]
-            with _dropping_out(network, seed):
+            with _dropping_out(network, np.random.Generator(np.random.PCG64(seed))):
                 for _ in range(self._look.dropout_passes):
                     answers += _turned_back(network.decode(upright, size))
             return answers
@@ -108,19 +108,31 @@ def _turned_back(logits: Tensor | tuple[Tensor, ...]) -> list[Probability]:
     return [probability[0, 0].numpy(), *(mirrored[0].flip(1).numpy() for mirrored in probability[1:])]
 
 
+def _seed_of(luminance: Luminance) -> int:
+    """From the pixels as they came: what is resampled from them may differ in its last bit from machine to machine."""
+    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(luminance).tobytes()).digest()[:8], "big")
+
+
 @contextmanager
-def _dropping_out(network: nn.Module, seed: int) -> Iterator[None]:
-    """Dropout layers awake, all else as in evaluation; draws depend on the seed alone, which the picture gives."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Dropout2d)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for layer in layers:
-            layer.train()
-        try:
-            yield
-        finally:
-            for layer in layers:
-                layer.eval()
+def _dropping_out(network: nn.Module, draws: np.random.Generator) -> Iterator[None]:
+    """Dropout layers drop channels, all else is as in evaluation.
+
+    The layers themselves stay asleep: torch draws by another method on an Intel processor than elsewhere, so that the
+    same seed would give another interval on another machine.
+    """
+
+    def drop(layer: nn.Module, _: tuple[Tensor, ...], features: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
+        kept = draws.random(features.shape[:2]) >= layer.p
+        factors = torch.from_numpy(kept.astype(np.float32) / np.float32(1.0 - layer.p))
+        return features * factors.to(features)[:, :, None, None]
+
+    hooks = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, nn.Dropout2d)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def largest_component(probability: Probability, level: float) -> NDArray[np.bool_]:
