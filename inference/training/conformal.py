@@ -43,7 +43,9 @@ def conformal_quantile(scores: Sequence[float], coverage: float) -> float:
 def fit_scale(judged: Sequence[Judged]) -> Scale:
     """Maximum likelihood of Laplace errors whose scale is a product of powers, with shrunk powers.
 
-    Standardised inside, so that the shrinkage treats all doubts alike; a doubt without variation gets power 0.
+    Standardised inside, so that the shrinkage treats all doubts alike; a doubt without variation gets power 0. No doubt
+    has a negative power: blur and the spread of levels go together on these images, and a fit left free makes the
+    interval narrower the more blurred the outline is, which turns false where a picture parts the two.
     """
     x = np.array([j.doubts.terms()[1:] for j in judged])
     size = np.abs([j.error_mm for j in judged]) + 1e-3
@@ -56,7 +58,8 @@ def fit_scale(judged: Sequence[Judged]) -> Scale:
         return float(np.sum(log_scale + size * np.exp(-log_scale)) + SHRINKAGE * np.sum(powers[1:] ** 2))
 
     start = np.array([math.log(float(size.mean())), *np.zeros(z.shape[1])])
-    best = minimize(loss, start, method="L-BFGS-B").x
+    signs = [(None, None)] * 2 + [(0.0, None)] * (z.shape[1] - 1)  # HC alone may go either way
+    best = minimize(loss, start, method="L-BFGS-B", bounds=signs).x
     powers = np.where(varies, best[1:] / np.where(varies, spread, 1.0), 0.0)
     return Scale(*(round(float(p), 6) for p in (best[0] - powers @ centre, *powers)))
 

@@ -25,9 +25,10 @@ from inference.training.challenge import Annotated, read_challenge
 from inference.training.evaluate import Row, predict_one, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, interval_of, with_interval
 from inference.training.folds import FOLDS, divide, fold_of
-from inference.training.gating import calibrate_gate, cross_gated, regate
+from inference.training.gating import calibrate_gate, regate
 from inference.training.recipe import AVERAGE, Recipe, RecipeError, network_of, recipe_of, settled
 from inference.training.summary import measured_of
+from inference.uncertainty import ConformalInterval
 
 log = logging.getLogger(__name__)
 
@@ -175,28 +176,32 @@ def _predicted(run: FoldRun, shipment: Shipment, images: Sequence[Annotated]) ->
 
 
 def calibrated_crosswise(rows: Sequence[Row], gate: Gate) -> list[Row]:
-    """Rows of each fold as limits and intervals from the other folds would have them; of one fold as they are."""
-    if len({row.fold for row in rows}) < 2:
+    """Rows of each fold as limits and interval from the other folds would have them; of one fold as they are.
+
+    Both are set on the other folds alone, also the limits that say which of their rows the interval is set on.
+    """
+    folds = {row.fold for row in rows}
+    if len(folds) < 2:
         return list(rows)
-    return with_cross_intervals(cross_gated(rows, gate))
+    settings = {fold: _limits_and_interval([row for row in rows if row.fold != fold], gate) for fold in folds}
+    return [_judged_by(row, *settings[row.fold]) for row in rows]
 
 
 def calibrated_by(rows: Sequence[Row], entry: ModelEntry) -> ModelEntry:
     """The entry of a refit on every exam with limits and interval from all folds, which it has no exams left to set."""
-    gate = calibrate_gate(rows, entry.gate)
-    return replace(entry, gate=gate, interval=interval_of(measured_of(regate(rows, gate))))
+    gate, interval = _limits_and_interval(rows, entry.gate)
+    return replace(entry, gate=gate, interval=interval)
 
 
-def with_cross_intervals(rows: Sequence[Row]) -> list[Row]:
-    """Rows with intervals set on the measured rows of the other folds; none where those are too few."""
-    intervals = {
-        fold: interval_of([row for row in measured_of(rows) if row.fold != fold]) for fold in {row.fold for row in rows}
-    }
-    out = []
-    for row in rows:
-        interval = intervals[row.fold]
-        out.append(row if interval is None else with_interval(row, interval))
-    return out
+def _limits_and_interval(rows: Sequence[Row], gate: Gate) -> tuple[Gate, ConformalInterval | None]:
+    """`gate` with the limits that the rows give, and the interval of those that it lets through; None for too few."""
+    limited = calibrate_gate(rows, gate)
+    return limited, interval_of(measured_of(regate(rows, limited)))
+
+
+def _judged_by(row: Row, gate: Gate, interval: ConformalInterval | None) -> Row:
+    (judged,) = regate([row], gate)
+    return judged if interval is None else with_interval(judged, interval)
 
 
 def settings_of(entry: ModelEntry) -> dict[str, Any]:

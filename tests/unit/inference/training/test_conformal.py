@@ -42,6 +42,20 @@ def test_the_scale_follows_what_matters_and_leaves_the_rest() -> None:
     assert abs(scale.weak_echo) < 0.25
 
 
+def test_no_doubt_makes_an_interval_narrower() -> None:
+    """Blur that goes with the other doubts and errs a little less than they say must not be held against them."""
+    rng = np.random.default_rng(5)
+    judged = []
+    for _ in range(1000):
+        level = float(np.exp(rng.normal(-4, 0.5)))
+        blur = level * float(np.exp(rng.normal(0, 0.1)))
+        error = rng.laplace(0, 300.0 * level**2 / blur)
+        judged.append(Judged(Doubts(180.0, Evidence(0.004, level, blur), 1.0 - 20.0 * blur), error))
+    scale = fit_scale(judged)
+    assert scale.level_spread > 0.5
+    assert min(scale.spread, scale.level_spread, scale.blur, scale.weak_echo) == 0.0
+
+
 def test_a_doubt_that_never_varies_has_no_power() -> None:
     judged = [Judged(plain(hc), error) for hc, error in zip(range(80, 280), [1.0, -2.0] * 100, strict=True)]
     scale = fit_scale(judged)

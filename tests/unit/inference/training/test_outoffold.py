@@ -10,15 +10,18 @@ import pytest
 
 from inference.examine import Examiner
 from inference.look import Look
+from inference.quality import Mask
 from inference.training import outoffold
 from inference.training.challenge import Annotated
 from inference.training.evaluate import Row, predict_one, read_rows
-from inference.training.export import Shipment
+from inference.training.export import GATE, Shipment
 from inference.training.folds import FOLDS, fold_of
-from inference.training.outoffold import RunError, check_rows, predict_folds, read_runs, with_cross_intervals
+from inference.training.outoffold import RunError, calibrated_crosswise, check_rows, predict_folds, read_runs
+from inference.uncertainty import NO_EVIDENCE
 from tests.unit.inference.test_segment import BrightIsHead
 from tests.unit.inference.training.rows import rows
 from tests.unit.inference.training.test_export import challenge_folder
+from tests.unit.inference.training.test_gating import rows as doubting_rows
 
 EXAMS = ("000", "002", "003", "004", "005", "006", "007", "008")
 PLAIN = Shipment(name="tiny", slope_power=0.0, look=Look())
@@ -142,14 +145,28 @@ def test_a_run_that_may_have_seen_the_fold_is_refused(tmp_path: Path, changed: d
 def test_an_interval_is_set_on_other_folds_only() -> None:
     """Exams of fold 0 err by 9 mm: their own intervals do not know it, those of the other folds do."""
     some = [replace(r, hc_forced_mm=r.hc_true_mm + (9.0 if r.fold == 0 else 1.0)) for r in rows([0.0] * 400)]
-    told = with_cross_intervals(some)
+    told = calibrated_crosswise(some, GATE)
     width = {fold: [w for r in told if r.fold == fold and (w := r.width_mm) is not None] for fold in range(FOLDS)}
     assert max(width[0]) < 9.0
     assert all(min(width[fold]) > 16.0 for fold in range(1, FOLDS))
 
 
+def test_a_fold_has_no_say_in_which_rows_its_interval_is_set_on() -> None:
+    """Exams of fold 0 with poor outlines widen the limits of all others, so that worse rows of theirs are measured."""
+    given = [
+        replace(r, hc_true_mm=150.0 + k % 90, hc_forced_mm=150.0 + k % 90 + r.error_mm, evidence=NO_EVIDENCE)
+        for k, r in enumerate(doubting_rows())
+    ]
+    poor = [replace(r, mask=Mask(residual=0.5)) if k % 10 == 5 else r for k, r in enumerate(given)]
+    before, after = (calibrated_crosswise(some, GATE) for some in (given, poor))
+    assert {r.fold for r in given[::5]} == {0}
+    assert all(r.width_mm is not None for r in before[::10] if r.status == "measured")
+    assert before[::10] == after[::10]
+    assert [r.status for r in before if r.fold] != [r.status for r in after if r.fold]
+
+
 def test_too_few_rows_get_no_interval() -> None:
-    assert [r.width_mm for r in with_cross_intervals(rows([1.0] * 20))] == [None] * 20
+    assert [r.width_mm for r in calibrated_crosswise(rows([1.0] * 20), GATE)] == [None] * 20
 
 
 @pytest.mark.parametrize("spoil", [lambda rs: [*rs, rs[0]], lambda rs: [replace(rs[0], fold=(rs[0].fold + 1) % FOLDS)]])
