@@ -84,9 +84,9 @@ class Objection:
 def object_to_outline(gate: Gate, overlap: float, ellipse: EllipsePx, region: RegionPx) -> Objection | None:
     """Objections that need no scale: a bad fit, or a head that leaves the region. `ellipse` in region pixels."""
     outside = share_outside(ellipse, region)
-    if outside > gate.highest_outside:
+    if _above(outside, gate.highest_outside):
         return Objection(Reason.HEAD_CUT_BY_BORDER, f"{outside:.0%} of the outline lies beyond the image.")
-    if overlap < gate.lowest_overlap:
+    if _below(overlap, gate.lowest_overlap):
         return Objection(Reason.POOR_ELLIPSE_FIT, f"Mask and ellipse overlap by {overlap:.1%}.")
     return None
 
@@ -145,11 +145,13 @@ def object_to_doubt(gate: Gate, evidence: Evidence) -> Objection | None:
 
 
 def _above(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit
+    """Also where the value is not a number: what cannot be judged is refused."""
+    return limit is not None and not value <= limit
 
 
 def _below(value: float, limit: float | None) -> bool:
-    return limit is not None and value < limit
+    """Also where the value is not a number."""
+    return limit is not None and not value >= limit
 
 
 def object_to_size(gate: Gate, ellipse: EllipseMm) -> Objection | None:

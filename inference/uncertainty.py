@@ -17,6 +17,8 @@ from inference.domain import IntervalMm
 LEAST = 1e-4
 """Added to every relative measure of doubt: below it the grid, not the network, is what is seen."""
 
+LEAST_HC_MM = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -83,18 +85,23 @@ class ConformalInterval:
         return self.quantiles[bisect.bisect_right(self.edges_mm, doubts.hc_mm)] * self.scale.of(doubts)
 
     def around(self, doubts: Doubts) -> IntervalMm:
-        """The interval for one HC, rounded outward to 0.1 mm."""
+        """The interval for one HC, rounded outward to 0.1 mm; it never reaches 0, where no age equation is defined."""
         hc_mm, half = doubts.hc_mm, self.half_width_mm(doubts)
-        return IntervalMm(math.floor((hc_mm - half) * 10.0) / 10.0, math.ceil((hc_mm + half) * 10.0) / 10.0)
+        low = max(LEAST_HC_MM, math.floor((hc_mm - half) * 10.0) / 10.0)
+        return IntervalMm(low, math.ceil((hc_mm + half) * 10.0) / 10.0)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> ConformalInterval:
-        """Raises ValueError unless there is one quantile and one count more than edges."""
+        """Raises ValueError unless there is one quantile and one count more than edges, all finite, edges ascending."""
         scale = Scale(**{name: float(power) for name, power in raw["scale"].items()})
         made = cls(float(raw["coverage"]), scale, tuple(raw["edges_mm"]), tuple(raw["quantiles"]), tuple(raw["counts"]))
         if not len(made.edges_mm) + 1 == len(made.quantiles) == len(made.counts):
             raise ValueError("an interval needs one quantile and one count per size class")
+        if not all(map(math.isfinite, (*made.edges_mm, *made.quantiles, *astuple(scale)))):
+            raise ValueError("an interval needs finite numbers")
+        if list(made.edges_mm) != sorted(made.edges_mm):
+            raise ValueError("the edges of size classes ascend")
         return made

@@ -1,12 +1,21 @@
 """Every limit of the gate refuses what lies beyond it, by its own name, and lets through what does not."""
 
+import math
 from dataclasses import asdict, replace
 
 import pytest
 
 from inference.appearance import UNSEEN
-from inference.domain import REASON_TEXT, Reason
-from inference.quality import Gate, Mask, Objection, object_to_doubt, object_to_mask, object_to_picture
+from inference.domain import REASON_TEXT, EllipsePx, Reason, RegionPx
+from inference.quality import (
+    Gate,
+    Mask,
+    Objection,
+    object_to_doubt,
+    object_to_mask,
+    object_to_outline,
+    object_to_picture,
+)
 from inference.uncertainty import NO_EVIDENCE
 
 OPEN = Gate(0.0, 1.0, 0.0, 0.0, 1e9, 0.0, 100.0)
@@ -57,6 +66,16 @@ def test_limits_on_the_mask() -> None:
     assert of(object_to_mask(gate, Mask(hesitation=0.11))) is Reason.UNSURE_HEAD
     assert object_to_mask(gate, Mask(0.04, 0.25, 0.1)) is None
     assert object_to_mask(OPEN, Mask(1.0, 1.0, 1.0)) is None
+
+
+def test_what_is_not_a_number_passes_no_limit() -> None:
+    nan = math.nan
+    gate = replace(OPEN, highest_residual=0.04, lowest_sharpness=0.1, highest_blur=0.1, lowest_overlap=0.95)
+    ellipse, box = EllipsePx(50.0, 40.0, 20.0, 15.0, 0.0), RegionPx(0, 0, 99, 79)
+    assert of(object_to_outline(gate, nan, ellipse, box)) is Reason.POOR_ELLIPSE_FIT
+    assert of(object_to_mask(gate, Mask(residual=nan))) is Reason.UNEVEN_OUTLINE
+    assert of(object_to_picture(gate, replace(UNSEEN, sharpness=nan))) is Reason.IMAGE_BLURRED
+    assert of(object_to_doubt(gate, replace(NO_EVIDENCE, relative_blur=nan))) is Reason.UNSURE_OUTLINE
 
 
 def test_an_older_gate_has_no_newer_limit_and_every_reason_a_text() -> None:

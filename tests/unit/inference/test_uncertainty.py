@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.dating import HADLOCK_1984, date_by_hc
+from inference.domain import IntervalMm
 from inference.uncertainty import LEAST, ConformalInterval, Doubts, Evidence, Scale
 
 SHARE = st.floats(0, 0.2)
@@ -42,3 +44,13 @@ def test_json_round_trip_and_refusal() -> None:
     assert ConformalInterval.from_json(interval.to_json()) == interval
     with pytest.raises(ValueError, match="one quantile"):
         ConformalInterval.from_json({**interval.to_json(), "counts": [1]})
+    with pytest.raises(ValueError, match="finite"):
+        ConformalInterval.from_json({**interval.to_json(), "quantiles": [1.0, math.nan, 3.0]})
+    with pytest.raises(ValueError, match="ascend"):
+        ConformalInterval.from_json({**interval.to_json(), "edges_mm": [200.0, 170.0]})
+
+
+def test_an_interval_wider_than_the_head_still_has_an_age() -> None:
+    wide = ConformalInterval(0.95, Scale(), (), (90.0,), (40,)).around(Doubts(80.0, Evidence(1.0, 1.0, 1.0), 1.0))
+    assert wide == IntervalMm(0.1, 170.0)
+    assert date_by_hc(80.0, wide, HADLOCK_1984).interval is not None
