@@ -56,10 +56,11 @@ class ModelEntry:
 
     @property
     def calibration_sha256(self) -> str:
-        """Hash of what decides a result besides the weights: gate, level, weighting, passes and interval."""
+        """Hash of what decides a result besides the weights: grid, grey, gate, level, weighting, passes, interval."""
         interval = None if self.interval is None else self.interval.to_json()
         limits = {name: limit for name, limit in asdict(self.gate).items() if limit is not None}
-        facts = [limits, self.probability, self.slope_power, asdict(self.look), interval]
+        seen = [asdict(self.grid), asdict(self.normalisation)]
+        facts = [*seen, limits, self.probability, self.slope_power, asdict(self.look), interval]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def verified(self, weights: Path) -> bool:

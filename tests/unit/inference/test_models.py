@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from safetensors.torch import save_file
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.architectures.registry import RESIDUAL, build_network
 from inference.checkpoint import load_network
+from inference.look import Look
 from inference.models import MANIFEST, ModelError, find_model, read_manifest, sha256_of
+from inference.preprocess import Grid, Normalisation
 from inference.training.export import write_entry
+from inference.uncertainty import ConformalInterval, Scale
 from tests.unit.inference.test_examine import MODEL
 
 
@@ -101,6 +105,22 @@ def test_manifest_keys_are_sorted_and_entries_replaced(weights: Path) -> None:
     models = json.loads((weights / MANIFEST).read_text())["models"]
     assert sorted(m["name"] for m in models) == ["absent", "altered", "net", "other"]
     assert find_model(weights, "net").data == "again"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"grid": Grid(64, 96)},
+        {"normalisation": Normalisation(0.2, 0.2)},
+        {"probability": 0.4},
+        {"slope_power": 3.0},
+        {"look": Look(dropout_passes=2)},
+        {"interval": None},
+    ],
+)
+def test_whatever_the_manifest_says_of_how_to_look_is_part_of_a_results_name(changed: dict[str, Any]) -> None:
+    with_interval = replace(MODEL, interval=ConformalInterval(0.95, Scale(), (), (3.0,), (40,)))
+    assert replace(with_interval, **changed).calibration_sha256 != with_interval.calibration_sha256
 
 
 def test_a_limit_that_refuses_nothing_changes_no_hash_and_one_that_does_is_kept(weights: Path) -> None:
