@@ -16,6 +16,8 @@ from inference.uncertainty import ConformalInterval
 from inference.weakness import WeakSize
 
 MANIFEST = "manifest.json"
+EVERY_EXAM = "every exam"
+FIRST_SPLIT = "the training exams of the first split"
 CHUNK = 1 << 20
 
 
@@ -29,7 +31,8 @@ class ModelEntry:
 
     `probability` is the level of the outline, `slope_power` what its points are weighted by (inference.segment.trace),
     `look` how often the network is asked; `width`: the share of its architecture's channels that the network has;
-    `weak_sizes` are remarked with every measurement that lies in one.
+    `weak_sizes` are remarked with every measurement that lies in one; `trained_on`: the exams that the weights learnt
+    from, in words, which decide who may judge them.
     """
 
     name: str
@@ -49,6 +52,7 @@ class ModelEntry:
     card: str
     width: float = 1.0
     weak_sizes: tuple[WeakSize, ...] = ()
+    trained_on: str = FIRST_SPLIT
 
     @property
     def identity(self) -> ModelIdentity:
@@ -130,4 +134,5 @@ def _entry(row: dict[str, Any]) -> ModelEntry:
         card=str(row["card"]),
         width=float(row.get("width", 1.0)),
         weak_sizes=tuple(WeakSize(**size) for size in row.get("weak_sizes", ())),
+        trained_on=str(row.get("trained_on", FIRST_SPLIT)),
     )

@@ -1,9 +1,9 @@
-"""What two networks get wrong alike: if their errors go together, the error is not the network's own.
+"""What two networks get wrong alike: what their errors share is not one network's own.
 
     python -m inference.training.agreement --one-name "..." --other-name "..." --folds 0 --one a.csv --other b.csv
 
-Networks that share nothing but the data can only agree in an error through the image or its reference line, so the
-part of the error that they share is what no third network of the kind would take away.
+Networks that share nothing but the data agree in an error through the image, its reference line, or the exams that both
+learnt from; a third network of the kind, learning from the same exams, would not take that part away.
 """
 
 from __future__ import annotations

@@ -96,6 +96,7 @@ def _lines(entry: ModelEntry, summaries: Summaries) -> list[str]:
         *["## Metrics", "", METRICS, "", NEAR_NOTE, "In brackets 95 % bootstrap intervals, resampled by exam.", ""],
         *_evaluation_data(entry),
         *["## Training data", "", f"{entry.data}. The weights carry that attribution with them.", ""],
+        *[f"Learnt from: {entry.trained_on}.", ""],
         *["## Quantitative analyses", "", *_analyses(entry, summaries)],
         *_interval(entry),
         *_audit(entry, summaries),

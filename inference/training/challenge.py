@@ -69,6 +69,11 @@ class Annotated:
         )
 
 
+def exam_of(name: str) -> str:
+    """The exam of an image, the leading number of its name: "010" of "010_2HC"."""
+    return name.split("_", maxsplit=1)[0]
+
+
 def split_of(exam: str) -> Split:
     """The split of one exam. Two images of an exam never part."""
     digest = hashlib.sha256(f"{SPLIT_SALT}:{exam}".encode()).digest()
@@ -98,7 +103,7 @@ def read_challenge(folder: Path) -> list[Annotated]:
             images.append(
                 Annotated(
                     name=path.stem,
-                    exam=path.stem.split("_")[0],
+                    exam=exam_of(path.stem),
                     path=path,
                     annotation=annotation,
                     pixel_size_mm=float(row["pixel size(mm)"]),

@@ -24,7 +24,7 @@ from inference.training.card import write_card
 from inference.training.challenge import Annotated, Split
 from inference.training.conformal import TooFewExamsError, calibrate
 from inference.training.evaluate import Row, images_of, predict
-from inference.training.recipe import network_of, recipe_of
+from inference.training.recipe import exams_of, network_of, recipe_of
 from inference.training.summary import summarise
 from inference.uncertainty import ConformalInterval
 
@@ -91,6 +91,7 @@ def export(data: Path, run: Path, weights: Path, shipment: Shipment) -> ModelEnt
         data=ATTRIBUTION + (IMAGENET if recipe.architecture == EFFICIENTNET else ""),
         card=f"{shipment.name}.md",
         width=recipe.width,
+        trained_on=exams_of(recipe),
     )
     if recipe.held_out_fold is None and not recipe.every_exam:
         entry = calibrated(entry, network, images_of(data, Split.VALIDATION))

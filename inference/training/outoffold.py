@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from inference.examine import Examiner
 from inference.models import ModelEntry, sha256_of
 from inference.quality import Gate
 from inference.segment import Segmenter
-from inference.training.challenge import Annotated, read_challenge
+from inference.training.challenge import Annotated, exam_of, read_challenge
 from inference.training.evaluate import Row, predict_one, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, interval_of, with_interval
 from inference.training.folds import FOLDS, divide, fold_of
 from inference.training.gating import calibrate_gate, regate
-from inference.training.recipe import AVERAGE, Recipe, RecipeError, network_of, recipe_of, settled
+from inference.training.recipe import AVERAGE, Recipe, RecipeError, exams_of, network_of, recipe_of, settled
 from inference.training.summary import measured_of
 from inference.uncertainty import ConformalInterval
 
@@ -133,6 +133,7 @@ def entry_of(run: FoldRun, shipment: Shipment) -> ModelEntry:
         data="",
         card="",
         width=run.recipe.width,
+        trained_on=exams_of(run.recipe),
     )
 
 
@@ -213,11 +214,20 @@ def settings_of(entry: ModelEntry) -> dict[str, Any]:
     }
 
 
-def check_rows(rows: Sequence[Row], name: str) -> None:
-    """Raises RunError where a row stands in another fold than its exam's hash says, or an image stands twice."""
-    wrong = [row.image for row in rows if row.fold != fold_of(row.exam)]
+def check_rows(rows: Sequence[Row], name: str, runs: Mapping[str, Any]) -> None:
+    """Refuse rows that a network may have made which saw the exam; `runs` as `predict_folds` wrote it beside them.
+
+    Raises:
+        RunError: a row stands in another fold than the hash of its image's exam says, was not made by the weights of
+            that fold, or stands twice.
+    """
+    wrong = [row.image for row in rows if row.exam != exam_of(row.image) or row.fold != fold_of(row.exam)]
     if wrong:
         raise RunError(f"{name}: {', '.join(wrong[:5])} not in the fold of the exam")
+    weights = {run["fold"]: run["weights_sha256"] for run in runs["runs"]}
+    others = [row.image for row in rows if row.weights_sha256 != weights.get(row.fold)]
+    if others:
+        raise RunError(f"{name}: {', '.join(others[:5])} not made by the weights of the fold's run")
     if len({row.image for row in rows}) != len(rows):
         raise RunError(f"{name}: an image stands there twice")
 

@@ -114,8 +114,10 @@ def _folds_section(summary: Summary, out: Path) -> list[str]:
 
 def _which_folds(summary: Summary) -> str:
     folds = summary["folds"]
-    if len(folds) == FOLDS:
+    if len(folds) == FOLDS and not summary["missing"]:
         return f"All {FOLDS} folds of [folds.csv](../../inference/training/folds.csv), grouped by exam number."
+    if len(folds) == FOLDS:
+        return f"**{len(summary['missing'])} images of {FOLDS} folds have no row: not the figures of all images.**"
     which = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
     return f"**Only {which} of {FOLDS}: not the figures of all images.**"
 
@@ -154,10 +156,12 @@ def _networks(summary: Summary) -> list[str]:
 
 
 def _intervals(figures: Summary) -> list[str]:
+    calibrated = figures["interval_coverage"] is not None
+    crosswise = " Each fold's gate and intervals were set on the other folds' rows." if calibrated else ""
     return [
         "### Intervals",
         "",
-        f"{coverage_sentence(figures)} Each fold's gate and intervals were set on the other folds' rows.",
+        f"{coverage_sentence(figures)}{crosswise}",
         "",
         *coverage_table(figures),
     ]
@@ -318,7 +322,8 @@ def _agreements(lines: Sequence[Agreement]) -> list[str]:
         "## What two networks get wrong alike",
         "",
         "In mm; signed errors by Pearson's correlation, with its 95 % bootstrap interval by exam. What networks of "
-        "other design or start get wrong alike lies in the image or in the expert's line, not in the network. "
+        "other design or start get wrong alike comes from what they share: the image, the expert's line, and the exams "
+        "they learnt from. "
         f"Table: [{AGREEMENT}]({AGREEMENT}).",
         "",
         *table([head, *rows]),

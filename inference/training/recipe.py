@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inference.architectures.head_network import HeadNetwork
 from inference.architectures.registry import EFFICIENTNET, RESIDUAL, build_network
-from inference.models import sha256_of
+from inference.models import EVERY_EXAM, FIRST_SPLIT, sha256_of
 from inference.preprocess import Grid, Normalisation
 from inference.training.augmentation_range import PLAIN, RANGES, AugmentationRange
 
@@ -218,6 +218,7 @@ def _refuse_other_exams(recipe: Recipe, weights: Path) -> None:
 
 def exams_of(recipe: Recipe) -> str:
     """Which exams a run may see, in words."""
+    exams = FIRST_SPLIT if recipe.held_out_fold is None else f"all folds but {recipe.held_out_fold}"
     if recipe.every_exam:
-        return "every exam"
-    return "the first split" if recipe.held_out_fold is None else f"all folds but {recipe.held_out_fold}"
+        exams = EVERY_EXAM
+    return exams if recipe.exam_share == 1.0 else f"{recipe.exam_share:.0%} of {exams}"

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from inference.examine import Examiner
-from inference.models import ModelEntry, ModelError, read_manifest
+from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, ModelError, read_manifest
 from inference.training import outoffold
 from inference.training.card import write_card
 from inference.training.challenge import SPLIT_SALT, Annotated, Split, read_challenge
 from inference.training.evaluate import Row, images_of, predict, read_rows, write_rows, write_summary
 from inference.training.export import Shipment, write_entry
 from inference.training.figures import draw_all, draw_learning_curve, draw_learning_curves
-from inference.training.folds import FOLDS
+from inference.training.folds import FOLDS, read_folds
 from inference.training.outoffold import HISTORY, calibrated_by, check_rows, read_runs, settings_of
 from inference.training.page import FOLDER, LEARNING_CURVE, RUNS, read_doubtful, read_summaries, write_page
 from inference.training.pictures import CASES, draw_worst_images, draw_worst_outlines
@@ -70,7 +70,12 @@ def judge_split(
     """Judge a file on one split of its exams, write rows, summary and figures, and return the summary.
 
     An opening of the test exams is recorded before anything is computed. `run` has the loss history of the file.
+
+    Raises:
+        ModelError: the file learnt from exams of the split.
     """
+    if split is not Split.TRAIN and entry.trained_on != FIRST_SPLIT:
+        raise ModelError(f"model {entry.name} was trained on {entry.trained_on}, {split} exams among them")
     place.out.mkdir(parents=True, exist_ok=True)
     images = images_of(place.data, split)
     if split is Split.TEST:
@@ -117,12 +122,15 @@ def _renew_split(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renew_folds(path: Path, doubtful: Mapping[str, str]) -> dict[str, Any]:
     rows = read_rows(path)
-    check_rows(rows, path.name)
     runs = json.loads(path.with_name(path.stem + RUNS).read_text(encoding="utf-8"))
+    check_rows(rows, path.name, runs)
+    folds = {row.fold for row in rows if row.fold is not None}
+    expected = {image for image, fold in read_folds().items() if fold in folds}
     summary = {
         "model": path.stem,
         "split": FOLDS_SPLIT,
-        "folds": sorted({row.fold for row in rows if row.fold is not None}),
+        "folds": sorted(folds),
+        "missing": sorted(expected - {row.image for row in rows}),
         "weights_sha256": {str(row.fold): row.weights_sha256 for row in rows},
         "architecture": runs["architecture"],
         "grid": runs["grid"],
@@ -166,13 +174,14 @@ def record(place: Place, shown: str) -> None:
     more are taken away: their rows are in the history.
 
     Raises:
-        ModelError: the folds that carry a file's name were run with another architecture, grid or setting.
+        ModelError: the folds that carry a file's name were run with another architecture, grid or setting, or the file
+            is no refit on every exam.
     """
     for known in read_manifest(place.weights):
         summaries = summaries_of(place.out, known)
         weak = next((summaries[split] for split in (FOLDS_SPLIT, str(Split.VALIDATION)) if split in summaries), None)
         entry = known
-        if set(summaries) == {FOLDS_SPLIT}:
+        if FOLDS_SPLIT in summaries:
             entry = calibrated_by(read_rows(place.out / FOLDER / f"{known.name}.csv"), known)
         renewed = replace(
             entry,
@@ -204,7 +213,8 @@ def summaries_of(out: Path, entry: ModelEntry) -> dict[str, Mapping[str, Any]]:
     """The summaries of a file by split: its own, and those of the folds that carry its name.
 
     Raises:
-        ModelError: the folds were run with another architecture, grid or setting than the file's.
+        ModelError: the folds were run with another architecture, grid or setting than the file's, or the file is no
+            refit on every exam, as all that is said of such figures supposes.
     """
     found = {
         str(summary["split"]): summary
@@ -217,6 +227,8 @@ def summaries_of(out: Path, entry: ModelEntry) -> dict[str, Mapping[str, Any]]:
         theirs = (folds["architecture"], folds["width"], folds["grid"], folds["settings"])
         if theirs != (entry.architecture, entry.width, asdict(entry.grid), settings_of(entry)):
             raise ModelError(f"model {entry.name}: the folds of that name have another architecture, grid or setting")
+        if entry.trained_on != EVERY_EXAM:
+            raise ModelError(f"model {entry.name} was trained on {entry.trained_on}: folds judge a refit on every exam")
         found[FOLDS_SPLIT] = folds
     return found
 

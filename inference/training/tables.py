@@ -14,13 +14,19 @@ CAVEAT = (
 NOTES = {
     "folds": (
         "Each image was predicted by a network that never saw its exam. A file that ships is a refit on all exams: "
-        "these are figures of the **cross-validated recipe, not this file**."
+        "these are figures of the **cross-validated recipe, not this file**. Ideas and fixed limits were tried on fold "
+        "0 first, so its images helped to choose the recipe."
     ),
     "train": "The network was trained on these exams: these figures say nothing about new ones.",
     "validation": (
         "Recipe, epoch and interval were settled on these exams, so figures and coverage flatter the model a little."
     ),
     "test": "Nothing was tuned on these exams; every look at them is recorded.",
+}
+SEEN = {
+    "train": "that the network was trained on",
+    "validation": "on which recipe, epoch and interval were settled",
+    "test": "that the network never saw",
 }
 TITLES = {
     "folds": "Out of fold", "train": "Train exams", "validation": "Validation exams", "test": "Test exams"
@@ -136,7 +142,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 def _seen(summary: Mapping[str, Any]) -> str:
     if summary["split"] == "folds":
         return f"in {len(summary['folds'])} folds by exam, each predicted by a network that never saw its exam"
-    return "that the network never saw"
+    return SEEN[summary["split"]]
 
 
 def _silence(figures: Mapping[str, Any]) -> str:

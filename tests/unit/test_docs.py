@@ -24,6 +24,7 @@ from inference.growth import REDATING, REDATING_CITATION, STANDARDS
 from inference.models import find_model, read_manifest
 from inference.training.card import card_text
 from inference.training.evaluate import read_rows
+from inference.training.folds import FOLDS
 from inference.training.page import read_summaries
 from inference.training.report import BEGIN, END, summaries_of, told_in_readme
 from inference.training.summary import summarise
@@ -263,6 +264,12 @@ ROWS = [path for path in sorted(EVALUATION.rglob("*.csv")) if path.with_suffix("
 def test_the_figures_are_those_of_the_rows(rows: Path) -> None:
     written = json.loads(rows.with_suffix(".json").read_text(encoding="utf-8"))["figures"]
     assert numbers(summarise(read_rows(rows))) == pytest.approx(numbers(written), abs=2e-4)
+
+
+def test_every_image_of_a_fold_has_its_row() -> None:
+    """Rows of all folds with an image left out would flatter."""
+    missing = {s["model"]: s["missing"] for s in read_summaries(EVALUATION / "folds") if len(s["folds"]) == FOLDS}
+    assert {model: images for model, images in missing.items() if images} == {}
 
 
 def table_keys(page: Path, head: str) -> list[str]:

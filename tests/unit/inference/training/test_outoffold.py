@@ -67,8 +67,8 @@ def test_each_image_is_answered_by_the_run_of_its_fold(data: Path, runs: Path, t
     assert len(set(hashes.values())) == FOLDS
     assert [(row.fold, row.weights_sha256) for row in made] == [(fold_of(e), hashes[fold_of(e)]) for e in EXAMS]
     assert all(abs(row.error_mm) < 1.5 for row in made)
-    check_rows(read_rows(path), path.name)
     told = json.loads((tmp_path / "folds" / "tiny-runs.json").read_text())
+    check_rows(read_rows(path), path.name, told)
     assert told["grid"] == {"rows": 128, "columns": 192}
     assert next((run["fold"], run["history"]) for run in told["runs"]) == (0, [{"epoch": 0, "loss": 1.0}])
     assert not list(path.parent.glob("*.part"))
@@ -169,9 +169,18 @@ def test_too_few_rows_get_no_interval() -> None:
     assert [r.width_mm for r in calibrated_crosswise(rows([1.0] * 20), GATE)] == [None] * 20
 
 
-@pytest.mark.parametrize("spoil", [lambda rs: [*rs, rs[0]], lambda rs: [replace(rs[0], fold=(rs[0].fold + 1) % FOLDS)]])
-def test_rows_in_the_wrong_fold_or_twice_are_refused(spoil: Any) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda rs: [*rs, rs[0]],
+        lambda rs: [replace(rs[0], fold=(rs[0].fold + 1) % FOLDS)],
+        lambda rs: [replace(rs[0], exam=rs[1].exam, fold=rs[1].fold)],
+        lambda rs: [replace(rs[0], weights_sha256="cd" * 32)],
+    ],
+)
+def test_rows_that_no_run_of_their_fold_made_are_refused(spoil: Any) -> None:
     some: Sequence[Row] = rows([1.0] * 5)
-    check_rows(some, "tiny.csv")
+    runs = {"runs": [{"fold": fold, "weights_sha256": "ab" * 32} for fold in range(FOLDS)]}
+    check_rows(some, "tiny.csv", runs)
     with pytest.raises(RunError, match=r"tiny\.csv"):
-        check_rows(spoil(some), "tiny.csv")
+        check_rows(spoil(some), "tiny.csv", runs)

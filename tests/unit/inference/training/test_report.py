@@ -3,25 +3,38 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inference.models import ModelEntry, ModelError, find_model
+from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, ModelError, find_model
 from inference.training import bootstrap, report
 from inference.training.ablations import read_answers
 from inference.training.agreement import AGREEMENT, Pair, agreement
 from inference.training.agreement import record as record_agreement
+from inference.training.challenge import Split
 from inference.training.evaluate import read_rows, write_rows
 from inference.training.export import write_entry
+from inference.training.folds import FOLDS, fold_of
 from inference.training.gating import calibrate_gate
 from inference.training.outoffold import settings_of
-from inference.training.report import BEGIN, END, Place, record, renew, summaries_of, told_in_readme
+from inference.training.report import (
+    BEGIN,
+    END,
+    OPENINGS,
+    Place,
+    judge_split,
+    record,
+    renew,
+    summaries_of,
+    told_in_readme,
+)
 from inference.training.summary import hc_at
 from inference.weakness import WeakSize
 from tests.unit.inference.test_examine import MODEL
 from tests.unit.inference.training.rows import rows
 
-SHIPPED = replace(MODEL, name="tiny", card="tiny.md")
+SHIPPED = replace(MODEL, name="tiny", card="tiny.md", trained_on=EVERY_EXAM)
 
 
 @pytest.fixture
@@ -55,7 +68,9 @@ def write_runs(path: Path, entry: ModelEntry) -> None:
         "grid": asdict(entry.grid),
         "settings": settings_of(entry),
         "recipe": {"coarse_epochs": 3, "fine_epochs": 0},
-        "runs": [{"fold": 0, "weights_sha256": "ab" * 32, "history": [{"epoch": 0, "loss": 1.0}]}],
+        "runs": [
+            {"fold": fold, "weights_sha256": "ab" * 32, "history": [{"epoch": 0, "loss": 1.0}]} for fold in range(FOLDS)
+        ],
     }
     path.write_text(json.dumps(runs))
 
@@ -67,7 +82,8 @@ def test_everything_is_made_from_the_rows(place: Place) -> None:
     assert told.startswith("tiny: 150 images of 150 exams of HC18 in 5 folds by exam")
     page = (place.out / "README.md").read_text()
     for said in (
-        "All 5 folds", "cross-validated recipe, not this file", "Without 001_HC, whose expert", "cuts the skull",
+        "images of 5 folds have no row", "cross-validated recipe, not this file", "Without 001_HC, whose expert",
+        "cuts the skull",
         "| below 14 weeks | ", "above 30 weeks (n = ", "at HC from 257", "errors above 4 mm", "runs/worst-cases",
         "| tiny | itself | all | 150 | ", "| 1.000 [1.000, 1.000] |",
     ):  # fmt: skip
@@ -110,6 +126,30 @@ def test_folds_of_another_setting_are_not_recorded(place: Place) -> None:
     with pytest.raises(ModelError, match="another architecture, grid or setting"):
         record(place, "tiny")
     assert find_model(place.weights, "tiny").figures == SHIPPED.figures
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_folds_are_no_figures_of_a_file_that_is_no_refit(place: Place) -> None:
+    write_entry(place.weights, replace(SHIPPED, trained_on=FIRST_SPLIT))
+    renew(place)
+    with pytest.raises(ModelError, match="folds judge a refit on every exam"):
+        record(place, "tiny")
+
+
+@pytest.mark.parametrize("split", [Split.TEST, Split.VALIDATION])
+def test_a_refit_is_not_judged_on_exams_that_it_learnt_from(place: Place, split: Split) -> None:
+    nobody: Any = None
+    with pytest.raises(ModelError, match=f"trained on every exam, {split} exams among them"):
+        judge_split(place, split, nobody, SHIPPED)
+    assert not (place.weights / OPENINGS).exists()
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_all_folds_are_said_only_where_every_image_has_its_row(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {row.image: fold_of(row.exam) for row in rows([0.0] * 150)}
+    monkeypatch.setattr(report, "read_folds", lambda: told)
+    renew(place)
+    assert "All 5 folds of" in (place.out / "README.md").read_text()
 
 
 @pytest.mark.usefixtures("_undrawn")
