@@ -7,11 +7,13 @@ believed no other is asked: two stories about one pregnancy are no reason to pic
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from inference.domain import AgeSource, IndependentAge, Reason
 
@@ -25,6 +27,10 @@ a clock that was reset, dates shifted when the patient was made anonymous, a stu
 _DATE = re.compile(r"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})")
 """VR DA, PS3.5 6.2; with dots as ACR-NEMA wrote it."""
 _LENGTH_OF_DATE = 8
+
+UNREADABLE = "unreadable"
+UNCONVERTIBLE = (BytesLengthException, NotImplementedError, OSError, ValueError, TypeError, struct.error)
+"""What pydicom raises, at the first look, for bytes that do not fit the value representation written beside them."""
 
 
 def independent_age(header: Dataset, sources: Sequence[AgeSource]) -> IndependentAge | Reason:
@@ -84,8 +90,17 @@ SOURCES = tuple(READERS)
 
 def _text(header: Dataset, keyword: str) -> str:
     """The value as text without padding; empty where there is none, and something that is no date where it is odd."""
-    value = header.get(keyword)
+    value = _value(header, keyword)
     return str(value).strip(" \0") if value else ""
+
+
+def _value(header: Dataset, keyword: str) -> object:
+    """The value as pydicom has it, None where there is none, UNREADABLE where its bytes cannot be converted."""
+    try:
+        value: object = header.get(keyword)
+    except UNCONVERTIBLE:
+        return UNREADABLE
+    return value
 
 
 def _date(text: str) -> date | None:
@@ -98,6 +113,6 @@ def _date(text: str) -> date | None:
 
 def _is_original(header: Dataset) -> bool:
     """Image Type (0008,0008) value 1, PS3.3 C.7.6.1.1.2: ORIGINAL, or DERIVED from another image."""
-    value = header.get("ImageType")
+    value = _value(header, "ImageType")
     first = value if isinstance(value, str) else next(iter(value), "") if isinstance(value, Sequence) else ""
     return str(first).strip().upper() == "ORIGINAL"

@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from dicom_node.config import Config, DatingSection, InferenceSection
 from dicom_node.decode import read_instance
@@ -92,6 +93,19 @@ def test_dates_as_old_equipment_writes_them() -> None:
 def test_bytes_that_are_no_text_are_no_date() -> None:
     assert independent_age(unconverted("LastMenstrualDate", b"\xff\xfe"), SOURCES) is Reason.UNREADABLE_INDEPENDENT_AGE
     assert independent_age(unconverted("LastMenstrualDate", b""), SOURCES) is Reason.NO_INDEPENDENT_AGE
+
+
+@pytest.mark.parametrize(("vr", "value"), [("FD", b"abc"), ("US", b"1"), ("SQ", b"\0\1"), ("ZZ", b"20250815")])
+def test_bytes_that_do_not_fit_their_representation_are_no_date(vr: str, value: bytes) -> None:
+    for keyword, reason in (
+        ("LastMenstrualDate", Reason.UNREADABLE_INDEPENDENT_AGE),
+        ("AcquisitionDate", Reason.NO_ACQUISITION_DATE),
+        ("ImageType", WEEKS_20),  # then the study date is asked
+    ):
+        made = header(AcquisitionDate=None if keyword == "ImageType" else "20260102")
+        tag = Tag(keyword)
+        made._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+        assert independent_age(made, SOURCES) == reason
 
 
 def test_without_a_source_there_is_no_age() -> None:
