@@ -1,9 +1,10 @@
-"""The table of what was tried: one row per idea, kept or not, from two files of rows; no figure typed by hand.
+"""The table of what was tried: one row per idea, kept or not, from two files of rows.
 
     python -m inference.training.ablations --idea harsh --what "stronger shadow" --folds 0 --kept no \
         --new runs/harsh/rows.csv --old runs/baseline/rows.csv
 
 Files are those of `dicom-node evaluate` (docs/evaluation/folds), of a screening, or the first screenings' answers.
+Lines on "validation exams of the first file" are older than this command; their rows are not in the repository.
 """
 
 from __future__ import annotations

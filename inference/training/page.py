@@ -284,7 +284,8 @@ def _ablations(lines: Sequence[Ablation]) -> list[str]:
         "## What was tried",
         "",
         "One row per idea, also those that did not help. Differences of MAE to the baseline of the same images, "
-        f"paired, with 95 % bootstrap intervals by exam. Table: [{ABLATIONS}]({ABLATIONS}).",
+        "paired, with 95 % bootstrap intervals by exam. Many ideas were tried on the same few images, so an interval "
+        f"that leaves out 0 is no proof by itself. Table: [{ABLATIONS}]({ABLATIONS}).",
         "",
         *table([head, *rows]),
         "",
