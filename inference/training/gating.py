@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from inference.domain import Reason, Status
 from inference.evidence import LOST
 from inference.models import find_model
-from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture
+from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture, object_to_size
 from inference.training.evaluate import Row, read_rows
 from inference.training.export import GATE, write_entry
 
@@ -63,6 +63,8 @@ LATE = frozenset(
         Reason.SPREAD_TOO_LARGE,
         Reason.UNSURE_HEAD,
         Reason.UNSURE_OUTLINE,
+        Reason.IMPLAUSIBLE_SIZE,
+        Reason.IMPLAUSIBLE_SHAPE,
     }
 )
 """Reasons that follow from a row alone, so that they can be given and taken without looking again."""
@@ -127,7 +129,10 @@ def late_objection(row: Row, gate: Gate) -> Objection | None:
     assert row.appearance is not None  # noqa: S101
     assert row.mask is not None  # noqa: S101
     return (
-        object_to_mask(gate, row.mask) or object_to_picture(gate, row.appearance) or object_to_doubt(gate, row.evidence)
+        object_to_mask(gate, row.mask)
+        or object_to_picture(gate, row.appearance)
+        or object_to_doubt(gate, row.evidence)
+        or (None if row.found is None else object_to_size(gate, row.found))
     )
 
 

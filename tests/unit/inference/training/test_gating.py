@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.appearance import UNSEEN
-from inference.domain import Reason
+from inference.domain import EllipseMm, Reason
 from inference.quality import Mask
 from inference.training.evaluate import Row
 from inference.training.export import GATE
@@ -52,6 +52,16 @@ def test_a_row_gets_its_number_back_from_a_wider_gate_and_a_cut_head_does_not() 
     doubtful = replace(rows(1)[0], status="abstained", reason=str(Reason.UNSURE_OUTLINE))
     cut = replace(rows(1)[0], status="abstained", reason=str(Reason.HEAD_CUT_BY_BORDER))
     assert [row.status for row in regate([doubtful, cut], GATE)] == ["measured", "abstained"]
+
+
+def test_size_and_shape_are_asked_last_as_the_examiner_does() -> None:
+    """A row that the rows' own gate refused for its shape, and that a later gate refuses for its outline first."""
+    narrow = EllipseMm(60.0, 50.0, 40.0, 20.0, 0.0)
+    row = replace(rows(1)[0], found=narrow, status="abstained", reason=str(Reason.IMPLAUSIBLE_SHAPE))
+    assert regate([row], GATE)[0].reason == str(Reason.IMPLAUSIBLE_SHAPE)
+    assert regate([row], replace(GATE, highest_blur=0.001))[0].reason == str(Reason.UNSURE_OUTLINE)
+    doubtful = replace(row, reason=str(Reason.UNSURE_OUTLINE))
+    assert regate([doubtful], GATE)[0].reason == str(Reason.IMPLAUSIBLE_SHAPE)
 
 
 def test_a_fold_is_judged_by_limits_that_it_took_no_part_in() -> None:
