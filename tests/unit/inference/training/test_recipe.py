@@ -10,6 +10,7 @@ import torch
 
 from inference.architectures.registry import ARCHITECTURES, EFFICIENTNET, RESIDUAL, build_network
 from inference.models import sha256_of
+from inference.preprocess import Grid
 from inference.training.augmentation_range import FAR, PLAIN
 from inference.training.recipe import (
     AVERAGE,
@@ -130,3 +131,10 @@ def test_a_fold_cannot_be_held_out_of_every_exam() -> None:
 def test_a_folder_without_a_recipe_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no run"):
         recipe_of(tmp_path)
+
+
+def test_the_second_stage_of_the_documentation_is_a_recipe() -> None:
+    text = Path("inference/training/second-stage.json").read_text(encoding="utf-8")
+    made = recipe_from_json(text)
+    assert (made.epochs, made.last_grid, made.augmentation, made.negatives) == (10, Grid(160, 256), FAR, 160)
+    assert "inference/training/second-stage.json" in Path("docs/training.md").read_text(encoding="utf-8")
