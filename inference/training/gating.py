@@ -211,6 +211,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder whose manifest gets the gate")
     parser.add_argument("--model", help="name in that manifest")
     chosen = parser.parse_args()
+    if chosen.weights is not None and chosen.model is None:
+        parser.error("--weights needs --model, the name of the entry that gets the gate")
     told = report(read_rows(chosen.rows), GATE)
     if chosen.weights is not None:
         write_entry(chosen.weights, replace(find_model(chosen.weights, chosen.model), gate=Gate(**told["gate"])))
