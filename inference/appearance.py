@@ -60,7 +60,8 @@ class Appearance:
     `outside_sector`: share of the outline that leaves the part of the region where there is a picture. `marks`: share
     of the outline over thin near-white structures (calipers, letters). `bright_level`: 90th percentile inside.
     `saturated`: share of the inside at the top of the grey scale. `sharpness`: standard deviation of the Laplacian over
-    that of the grey levels, inside.
+    that of the grey levels, inside. `echo_variation`: standard deviation of the brightest level across the outline,
+    from place to place along it, over its mean: bone that the beam runs along echoes less than bone that it meets.
     """
 
     weak_echo: float
@@ -69,9 +70,10 @@ class Appearance:
     bright_level: float
     saturated: float
     sharpness: float
+    echo_variation: float
 
 
-UNSEEN = Appearance(0.0, 0.0, 0.0, 255.0, 0.0, math.inf)
+UNSEEN = Appearance(0.0, 0.0, 0.0, 255.0, 0.0, math.inf, math.inf)
 """Where no picture was looked at: objects to nothing."""
 
 
@@ -91,25 +93,45 @@ def appearance(luminance: Luminance, ellipse: EllipseMm, spacing: PixelSpacingMm
     grey = patch[inside].astype(np.float32)
     bright = float(np.percentile(grey, 90))
     detail = cv2.Laplacian(patch.astype(np.float32), cv2.CV_32F)[inside]
+    echo = _echo(patch, placed)
     return Appearance(
-        weak_echo=weak_echo_share(patch, placed, max(bright, DARKEST_LEVEL)),
+        weak_echo=echo.weak_share(max(bright, DARKEST_LEVEL)),
         outside_sector=outside_sector_share(luminance, outline),
         marks=marked_share(luminance, outline),
         bright_level=bright,
         saturated=float(np.mean(grey >= SATURATED_FROM)),
         sharpness=float(detail.std() / max(1.0, float(grey.std()))),
+        echo_variation=echo.variation,
     )
 
 
-def weak_echo_share(patch: Luminance, ellipse: EllipsePx, bright_level: float) -> float:
-    """Share of the outline where nothing near it outshines both its inside and its outside; all in patch pixels."""
+@dataclass(frozen=True, slots=True)
+class _Echo:
+    """Grey levels at ANGLES places along an outline: the brightest near it, and the means inside and outside of it."""
+
+    peak: NDArray[np.float32]
+    inside: NDArray[np.float32]
+    outside: NDArray[np.float32]
+
+    def weak_share(self, bright_level: float) -> float:
+        """Share of the places where nothing near the outline outshines both its inside and its outside."""
+        return float(np.mean(self.peak - np.maximum(self.inside, self.outside) < WEAK_ECHO * bright_level))
+
+    @property
+    def variation(self) -> float:
+        return float(self.peak.std() / max(1.0, float(self.peak.mean())))
+
+
+def _echo(patch: Luminance, ellipse: EllipsePx) -> _Echo:
+    """What is seen across the outline; all in patch pixels."""
     offset = np.linspace(-REACH, REACH, STEPS)
     smooth = np.asarray(cv2.GaussianBlur(patch, (0, 0), SMOOTHING_PX), np.uint8)
     across = _profiles(smooth, ellipse, offset * ellipse.semi_minor_px)  # [ANGLES, STEPS]
-    peak = across[:, np.abs(offset) <= NEAR].max(axis=1)
-    inside = across[:, offset < -NEAR - 0.02].mean(axis=1)
-    outside = across[:, offset > NEAR + 0.02].mean(axis=1)
-    return float(np.mean(peak - np.maximum(inside, outside) < WEAK_ECHO * bright_level))
+    return _Echo(
+        peak=across[:, np.abs(offset) <= NEAR].max(axis=1),
+        inside=across[:, offset < -NEAR - 0.02].mean(axis=1),
+        outside=across[:, offset > NEAR + 0.02].mean(axis=1),
+    )
 
 
 def outside_sector_share(luminance: Luminance, ellipse: EllipsePx) -> float:

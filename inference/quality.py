@@ -53,6 +53,7 @@ class Gate:
     highest_hesitation: float | None = None
     highest_outside_sector: float | None = None
     highest_weak_echo: float | None = None
+    lowest_echo_variation: float | None = None
     lowest_bright_level: float | None = None
     highest_saturated: float | None = None
     lowest_sharpness: float | None = None
@@ -130,6 +131,8 @@ def object_to_picture(gate: Gate, seen: Appearance) -> Objection | None:
         return Objection(Reason.IMAGE_BLURRED, f"Its sharpness is {seen.sharpness:.2f}.")
     if _above(seen.weak_echo, gate.highest_weak_echo):
         return Objection(Reason.SKULL_ECHO_WEAK, f"{seen.weak_echo:.0%} of the outline has none.")
+    if _below(seen.echo_variation, gate.lowest_echo_variation):
+        return Objection(Reason.ECHO_TOO_EVEN, f"It varies by {seen.echo_variation:.1%} along the outline.")
     return None
 
 

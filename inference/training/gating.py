@@ -39,6 +39,7 @@ FIXED: dict[str, float] = {
     "lowest_bright_level": 12.0,
     "highest_saturated": 0.20,
     "lowest_sharpness": 0.065,
+    "lowest_echo_variation": 0.10,
 }
 
 FOLLOWING: dict[str, Callable[[Row], float]] = {
@@ -60,6 +61,7 @@ LATE = frozenset(
         Reason.IMAGE_SATURATED,
         Reason.IMAGE_BLURRED,
         Reason.SKULL_ECHO_WEAK,
+        Reason.ECHO_TOO_EVEN,
         Reason.SPREAD_TOO_LARGE,
         Reason.UNSURE_HEAD,
         Reason.UNSURE_OUTLINE,

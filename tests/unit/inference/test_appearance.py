@@ -51,6 +51,19 @@ def test_the_share_without_an_echo_is_told(share: float) -> None:
     assert seen(np.where(gone, bare, luminance)).weak_echo == pytest.approx(share, abs=0.06)
 
 
+def test_a_ring_that_is_as_bright_all_round_is_told_from_bone_that_fades_at_the_sides() -> None:
+    """The drawn ring has speckle only; bone is bright where a beam meets it and fades where it runs along."""
+    even, dim = picture(), picture(ring=60)
+    outline = to_pixels(HEAD, SPACING)
+    row, column = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]]
+    across, down = np.abs(column - outline.center_col_px), np.abs(row - outline.center_row_px)
+    fading = np.where(across > down, dim, even).astype(np.uint8)
+    assert seen(even).echo_variation < 0.15
+    assert seen(fading).echo_variation > 1.5 * seen(even).echo_variation
+    half = (fading // 2).astype(np.uint8)
+    assert seen(half).echo_variation == pytest.approx(seen(fading).echo_variation, rel=0.05)
+
+
 @pytest.mark.parametrize("gain", [0.5, 1.5])
 def test_the_echo_does_not_depend_on_gain_nor_on_size(gain: float) -> None:
     luminance = np.clip(picture() * gain, 0, 255).astype(np.uint8)

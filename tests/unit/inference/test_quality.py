@@ -33,6 +33,7 @@ def of(objection: Objection | None) -> Reason | None:
         ({"highest_saturated": 0.2}, "saturated", 0.21, 0.2, Reason.IMAGE_SATURATED),
         ({"lowest_sharpness": 0.1}, "sharpness", 0.09, 0.1, Reason.IMAGE_BLURRED),
         ({"highest_weak_echo": 0.8}, "weak_echo", 0.81, 0.8, Reason.SKULL_ECHO_WEAK),
+        ({"lowest_echo_variation": 0.1}, "echo_variation", 0.09, 0.1, Reason.ECHO_TOO_EVEN),
     ],
 )
 def test_limits_on_the_picture(
