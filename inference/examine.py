@@ -55,6 +55,7 @@ from inference.quality import (
     object_to_place,
     object_to_shape,
     object_to_size,
+    object_to_strangeness,
 )
 from inference.segment import Segmenter, hesitation, second_part, trace
 from inference.uncertainty import Doubts, Evidence
@@ -131,6 +132,7 @@ class Examiner:
             or object_to_mask(gate, outline.mask)
             or object_to_colour(outline.colour_share)
             or object_to_picture(gate, outline.appearance)
+            or object_to_strangeness(gate, outline.mask, outline.appearance)
             or object_to_doubt(gate, outline.evidence)
         )
 

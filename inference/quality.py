@@ -18,6 +18,12 @@ NOTABLE_COLOUR_SHARE = 0.01
 """Share of the head's area from which colour is remarked (docs/decisions/0012): text and calipers stay below it, a
 colour box that shows a vessel does not."""
 
+ECHO_WEIGHT = 1.75
+"""From a logistic regression of heads out of fold against pictures without a head (docs/decisions/0017)."""
+
+LEAST_HESITATION = 1e-4
+"""Below it the network is as sure as it ever is."""
+
 NOTABLE_MARK_SHARE = 0.02
 """Share of the outline under calipers or letters from which they are remarked (docs/decisions/0017): they move HC by
 less than its interval tells, so they refuse nothing."""
@@ -37,8 +43,8 @@ class Gate:
     The rest came later; None refuses nothing, so that older manifests still mean what they meant. `highest_residual` is
     the root mean square distance of the outline's points from the ellipse as a share of its mean radius,
     `highest_second_part` the area of the second largest part of the mask over that of the largest, `highest_hesitation`
-    what the probability lacks to 1 well inside the mask. The others are limits on `inference.appearance.Appearance` and
-    `inference.uncertainty.Evidence`.
+    what the probability lacks to 1 well inside the mask, `highest_strangeness` is about `strangeness`. The others are
+    limits on `inference.appearance.Appearance` and `inference.uncertainty.Evidence`.
     """
 
     lowest_overlap: float
@@ -51,6 +57,7 @@ class Gate:
     highest_residual: float | None = None
     highest_second_part: float | None = None
     highest_hesitation: float | None = None
+    highest_strangeness: float | None = None
     highest_outside_sector: float | None = None
     highest_weak_echo: float | None = None
     lowest_echo_variation: float | None = None
@@ -133,6 +140,22 @@ def object_to_picture(gate: Gate, seen: Appearance) -> Objection | None:
         return Objection(Reason.SKULL_ECHO_WEAK, f"{seen.weak_echo:.0%} of the outline has none.")
     if _below(seen.echo_variation, gate.lowest_echo_variation):
         return Objection(Reason.ECHO_TOO_EVEN, f"It varies by {seen.echo_variation:.1%} along the outline.")
+    return None
+
+
+def strangeness(mask: Mask, seen: Appearance) -> float:
+    """The network's hesitation, weighted up where the picture shows no bone: neither alone tells a head from an oval.
+
+    A faint head has little echo and a sure network; an oval of other tissue has neither echo nor a sure network.
+    """
+    return (mask.hesitation + LEAST_HESITATION) * math.exp(ECHO_WEIGHT * seen.weak_echo)
+
+
+def object_to_strangeness(gate: Gate, mask: Mask, seen: Appearance) -> Objection | None:
+    """What the network is not sure of and the picture does not bear out."""
+    if _above(strangeness(mask, seen), gate.highest_strangeness):
+        told = f"Its probability inside is {1.0 - mask.hesitation:.1%}, and {seen.weak_echo:.0%} of it has no echo."
+        return Objection(Reason.UNSURE_HEAD, told)
     return None
 
 

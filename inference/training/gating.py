@@ -3,8 +3,8 @@
     python -m inference.training.gating docs/evaluation/folds/<model>.csv [--weights weights --model <model>]
 
 A few limits are fixed beforehand, where an experiment on perturbed images says that numbers go wrong
-(docs/decisions/0017). The others follow from the rows: each cuts off the same small share of the images at its own
-bad end, as large as the whole may be. Judged crosswise: each fold by limits from the other folds.
+(docs/decisions/0017). The others follow from the rows: each cuts off a small share of the images at its own bad end,
+strangeness most, as large as the whole may be. Judged crosswise: each fold by limits from the other folds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,20 @@ from numpy.typing import NDArray
 from inference.domain import Reason, Status
 from inference.evidence import LOST
 from inference.models import find_model
-from inference.quality import Gate, Objection, object_to_doubt, object_to_mask, object_to_picture, object_to_size
+from inference.quality import (
+    Gate,
+    Objection,
+    object_to_doubt,
+    object_to_mask,
+    object_to_picture,
+    object_to_size,
+    object_to_strangeness,
+    strangeness,
+)
 from inference.training.evaluate import Row, read_rows
 from inference.training.export import GATE, write_entry
 
-REFUSED_SHARE = 0.02
+REFUSED_SHARE = 0.027
 """Of the images that limits follow from; on others they refuse a little more, and three in a hundred is the most."""
 
 TAILS = tuple(np.arange(0.0250, 0.0, -0.0005))
@@ -44,13 +53,17 @@ FIXED: dict[str, float] = {
 
 FOLLOWING: dict[str, Callable[[Row], float]] = {
     "highest_residual": lambda row: LOST if row.mask is None else row.mask.residual,
-    "highest_hesitation": lambda row: LOST if row.mask is None else row.mask.hesitation,
-    "highest_weak_echo": lambda row: LOST if row.appearance is None else row.appearance.weak_echo,
+    "highest_strangeness": lambda row: (
+        LOST if row.mask is None or row.appearance is None else strangeness(row.mask, row.appearance)
+    ),
     "highest_spread": lambda row: LOST if row.evidence is None else row.evidence.relative_spread,
     "highest_level_spread": lambda row: LOST if row.evidence is None else row.evidence.relative_level_spread,
     "highest_blur": lambda row: LOST if row.evidence is None else row.evidence.relative_blur,
 }
 """Limits that follow from the rows, and what of a row they are held against."""
+
+SMALLER_TAIL = 0.2
+"""The tail of every other limit, as a share of that of strangeness, which tells non-heads and gets most refusals."""
 
 LATE = frozenset(
     {
@@ -105,7 +118,8 @@ def _limits(rows: Sequence[Row], tail: float) -> dict[str, Any]:
     """Each limit at its own quantile, rounded to four digits; none for what no row has (a spread without passes)."""
     limits: dict[str, Any] = {}
     for name, value in FOLLOWING.items():
-        quantile = float(np.quantile([value(row) for row in rows], 1.0 - tail, method="higher"))
+        share = tail if name == "highest_strangeness" else SMALLER_TAIL * tail
+        quantile = float(np.quantile([value(row) for row in rows], 1.0 - share, method="higher"))
         limits[name] = float(f"{quantile * SPARE:.4g}") if quantile > 0 else None
     return limits
 
@@ -133,6 +147,7 @@ def late_objection(row: Row, gate: Gate) -> Objection | None:
     return (
         object_to_mask(gate, row.mask)
         or object_to_picture(gate, row.appearance)
+        or object_to_strangeness(gate, row.mask, row.appearance)
         or object_to_doubt(gate, row.evidence)
         or (None if row.found is None else object_to_size(gate, row.found))
     )

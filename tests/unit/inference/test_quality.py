@@ -15,6 +15,7 @@ from inference.quality import (
     object_to_mask,
     object_to_outline,
     object_to_picture,
+    object_to_strangeness,
 )
 from inference.uncertainty import NO_EVIDENCE
 
@@ -82,3 +83,16 @@ def test_what_is_not_a_number_passes_no_limit() -> None:
 def test_an_older_gate_has_no_newer_limit_and_every_reason_a_text() -> None:
     assert [name for name, limit in asdict(OPEN).items() if limit is None] == list(asdict(OPEN))[7:]
     assert set(REASON_TEXT) == set(Reason)
+
+
+def test_hesitation_counts_for_more_where_no_bone_is_seen() -> None:
+    """A faint head has a sure network, an oval of other tissue has neither; either alone would not tell them apart."""
+    gate = replace(OPEN, highest_strangeness=0.012)
+    unsure, faint = Mask(hesitation=0.005), replace(UNSEEN, weak_echo=0.85)
+    assert object_to_strangeness(gate, unsure, replace(UNSEEN, weak_echo=0.3)) is None
+    assert object_to_strangeness(gate, Mask(hesitation=0.001), faint) is None
+    both = object_to_strangeness(gate, unsure, faint)
+    assert both is not None
+    assert both.reason is Reason.UNSURE_HEAD
+    assert object_to_strangeness(gate, Mask(hesitation=math.nan), faint) is not None
+    assert object_to_strangeness(OPEN, Mask(hesitation=1.0), faint) is None

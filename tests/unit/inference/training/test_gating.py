@@ -26,7 +26,7 @@ def rows(count: int = 400, seed: int = 3) -> list[Row]:
             Row(
                 str(index), str(index), 0.1, 200.0, 200.0 + error, None, None, "measured", "", 0.98, 1.0, 0.98,
                 fold=index % 5, evidence=Evidence(doubt, 0.03, 0.01), appearance=picture,
-                mask=Mask(residual=0.01 + 0.001 * error),
+                mask=Mask(residual=0.01 + 0.001 * error, hesitation=0.001 + 0.001 * error),
             )
         )  # fmt: skip
     return made
