@@ -155,6 +155,11 @@ def z_score(value: float) -> str:
     return f"{value:.2f}"
 
 
+def is_rank(standing: Standing) -> bool:
+    """Whether the percentile may stand as a number: one that rounds to 0 or 100 is neither."""
+    return 0.0 < standing.percentile < 100.0
+
+
 def percentile(standing: Standing) -> str:
     """`4.7`; a percentile that rounds to 0 or 100 is neither."""
     if standing.percentile <= 0.0:
@@ -262,9 +267,19 @@ def remarks(measurement: Measurement) -> tuple[str, ...]:
 
 def comments(report: ReportInput) -> tuple[str, ...]:
     """Every sentence that belongs to the measurement, in reading order."""
+    return (AI_NOT_VERIFIED, *_reading(report), BPD_IS_OUTER, *_grounds(report.measurement), RESEARCH_USE)
+
+
+def hc_comments(report: ReportInput) -> tuple[str, ...]:
+    """The sentences that are about HC and its age, where the others stand elsewhere."""
+    return (*_reading(report), *_grounds(report.measurement))
+
+
+def _reading(report: ReportInput) -> tuple[str, ...]:
+    """How HC and age are to be read."""
     measurement = report.measurement
     age = measurement.age
-    lines = [AI_NOT_VERIFIED]
+    lines = []
     if age.days is None:
         lines.append(f"No gestational age: {age_or_reason(age)}")
     elif age.interval is not None:
@@ -273,14 +288,18 @@ def comments(report: ReportInput) -> tuple[str, ...]:
         lines.append(REASON_TEXT[Reason.EQUATION_WITHOUT_SPREAD])
     if measurement.hc_interval is not None:
         lines.append(f"HC {interval_name(report.interval_coverage)}: {hc_range(measurement)}.")
-    lines += [
+    return (
+        *lines,
         *coverage_notes(measurement),
         *growth_lines(measurement),
         *growth_notes(measurement),
         *remarks(measurement),
-        BPD_IS_OUTER,
-    ]
-    lines.append(f"Quality {quality(measurement)} (overlap of segmented head and fitted ellipse, Dice).")
-    lines.append(f"Scale: {scale(measurement)}.")
-    lines.append(RESEARCH_USE)
-    return tuple(lines)
+    )
+
+
+def _grounds(measurement: Measurement) -> tuple[str, ...]:
+    """What the measurement rests on."""
+    return (
+        f"Quality {quality(measurement)} (overlap of segmented head and fitted ellipse, Dice).",
+        f"Scale: {scale(measurement)}.",
+    )

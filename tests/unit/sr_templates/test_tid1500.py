@@ -16,8 +16,9 @@ from inference.dating import REFERENCE_SYSTEM
 from inference.domain import EllipsePx, IntervalMm
 from inference.growth import STANDARDS
 from sr_templates import codes, wording
+from sr_templates.content import outline_scoord
 from sr_templates.report import Predecessor, ReportInput
-from sr_templates.tid1500 import build_tid1500, outline_scoord
+from sr_templates.tid1500 import build_tid1500
 from tests.reports import measurement, multiframe_source, report, source, with_lmp, written
 from tests.unit.sr_templates.trees import tree
 
