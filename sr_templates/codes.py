@@ -18,8 +18,18 @@ PRIVATE_SCHEME_UID = f"{UID_ROOT}.2"
 
 # Document
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")  # CID 7021
+OB_GYN_ULTRASOUND_PROCEDURE_REPORT = Code("125000", "DCM", "OB-GYN Ultrasound Procedure Report")  # CID 12024
 ULTRASOUND_OB_GYN_REPORT = Code("11525-3", "LN", "Ultrasound Obstetric and Gyn Report")  # CID 7000
 OBSTETRIC_US_SCAN = Code("268445003", "SCT", "Obstetric US scan")  # CID 12024
+
+# Sections of TID 5000
+IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
+SUMMARY = Code("121111", "DCM", "Summary")
+FETUS_SUMMARY = Code("125008", "DCM", "Fetus Summary")
+FETAL_BIOMETRY_RATIOS = Code("125001", "DCM", "Fetal Biometry Ratios")
+FETAL_BIOMETRY = Code("125002", "DCM", "Fetal Biometry")
+BIOMETRY_GROUP = Code("125005", "DCM", "Biometry Group")
+LMP = Code("8665-2", "LN", "LMP")  # CID 12003
 
 # Observer and subject
 DEVICE = Code("121007", "DCM", "Device")  # CID 270
@@ -46,6 +56,10 @@ UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement unce
 LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")  # CID 225
 TWO_SIGMA_LOWER = Code("371918003", "SCT", "2 Sigma Lower Value of population")  # CID 226
 TWO_SIGMA_UPPER = Code("371920000", "SCT", "2 Sigma Upper Value of population")  # CID 226
+SELECTION_STATUS = Code("121404", "DCM", "Selection Status")  # TID 310
+CHOSEN_BY_SOFTWARE = Code("SOFTWARE-CHOSEN", PRIVATE_SCHEME, "Value chosen by the software")
+"""CID 224 knows a value that a user chose, the most recent one and the mean; a choice by software is none of them."""
+
 EQUATION = Code("121420", "DCM", "Equation")  # CID 228
 EQUATION_CITATION = Code("121421", "DCM", "Equation Citation")  # CID 228
 HC_HADLOCK_1984 = Code("11932-1", "LN", "HC, Hadlock 1984")  # CID 12013

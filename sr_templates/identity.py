@@ -38,6 +38,12 @@ def date_of(source: Dataset, keyword: str) -> str:
     return "-".join(match.groups()) if match else text
 
 
+def da_of(source: Dataset, keyword: str) -> str | None:
+    """`20250815`: a date as VR DA (PS3.5 6.2) writes it; None where the value is none."""
+    match = _DATE.fullmatch(text_of(source, keyword))
+    return None if match is None else "".join(match.groups())
+
+
 def time_of(source: Dataset, keyword: str) -> str:
     """`09:30` for TM 093000.000."""
     text = text_of(source, keyword)

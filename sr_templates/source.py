@@ -141,12 +141,17 @@ def request_items(source: Dataset) -> list[Dataset]:
 
 
 def source_reference(report: ReportInput) -> Dataset:
-    """SOP Instance Reference Macro (PS3.3 10.8) for the source image, with the frame where it has several."""
+    """Reference to the measured image."""
+    return image_reference(report.source, report.measurement.frame)
+
+
+def image_reference(source: Dataset, frame: int) -> Dataset:
+    """SOP Instance Reference Macro (PS3.3 10.8), with the frame (1-based) where the image has several."""
     item = Dataset()
-    item.ReferencedSOPClassUID = report.source.SOPClassUID
-    item.ReferencedSOPInstanceUID = report.source.SOPInstanceUID
-    if is_multi_frame(report.source):
-        item.ReferencedFrameNumber = report.measurement.frame
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    if is_multi_frame(source):
+        item.ReferencedFrameNumber = frame
     return item
 
 

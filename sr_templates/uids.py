@@ -82,11 +82,12 @@ class ResultUids:
     tid1500: ObjectUids
     pdf: ObjectUids
     overlay: ObjectUids
+    tid5000: ObjectUids
     tracking: str
 
 
 def result_uid(entropy: UidEntropy, kind: str) -> UID:
-    """SOP Instance UID of the result of one kind ("tid1500", "pdf", "overlay")."""
+    """SOP Instance UID of the result of one kind ("tid1500", "pdf", "overlay", "tid5000")."""
     return _derived("instance", {"kind": kind, **_facts(entropy)})
 
 
@@ -104,10 +105,11 @@ def tracking_uid(source_sop_instance_uid: str, head: int = 1) -> UID:
 
 def result_uids(entropy: UidEntropy) -> ResultUids:
     """Every UID that the objects of one measurement need."""
-    tid1500, pdf, overlay = (
-        ObjectUids(series_uid(entropy, kind), result_uid(entropy, kind)) for kind in ("tid1500", "pdf", "overlay")
+    tid1500, pdf, overlay, tid5000 = (
+        ObjectUids(series_uid(entropy, kind), result_uid(entropy, kind))
+        for kind in ("tid1500", "pdf", "overlay", "tid5000")
     )
-    return ResultUids(tid1500, pdf, overlay, tracking_uid(entropy.source_sop_instance_uid))
+    return ResultUids(tid1500, pdf, overlay, tid5000, tracking_uid(entropy.source_sop_instance_uid))
 
 
 def equipment(software_version: str, serial: str) -> Equipment:

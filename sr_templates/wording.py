@@ -44,6 +44,8 @@ BPD_IS_OUTER = (
     "BPD and OFD are the axes of the outer outline (outer to outer); BPD in charts is often outer to inner and smaller."
 )
 AGE_RANGE = "The range joins the equation's own 2 SD with the HC interval (root sum square)."
+BPD_OUTER = "Outer to outer: the short axis of the outer outline; BPD in charts is often outer to inner and smaller."
+OFD_OUTER = "Outer to outer: the long axis of the outer outline."
 SUBJECT_NOT_ASSIGNED = "not assigned"
 TRACKING_IDENTIFIER = "Fetal head 1"
 

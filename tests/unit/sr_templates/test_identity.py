@@ -47,6 +47,16 @@ def test_dates(value: str, text: str) -> None:
     assert identity.date_of(header, "PatientBirthDate") == text
 
 
+@pytest.mark.parametrize(
+    ("value", "date"),
+    [("20250815", "20250815"), ("2025.08.15", "20250815"), ("2025-08-15", None), ("2025", None), ("", None)],
+)
+def test_dates_as_dicom_writes_them(value: str, date: str | None) -> None:
+    header = Dataset()
+    header.add_new("LastMenstrualDate", "LO", value)
+    assert identity.da_of(header, "LastMenstrualDate") == date
+
+
 def test_several_values_stand_side_by_side() -> None:
     header = Dataset()
     header.ManufacturerModelName = ["One", "Two"]

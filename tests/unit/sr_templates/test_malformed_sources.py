@@ -11,6 +11,7 @@ from pydicom.tag import Tag
 from sr_templates.capture import build_overlay
 from sr_templates.pdf import build_pdf
 from sr_templates.tid1500 import build_tid1500
+from sr_templates.tid5000 import build_tid5000
 from tests.reports import picture, report, source, written
 
 ODD = {
@@ -39,7 +40,8 @@ def odd_source(keyword: str, value: bytes) -> Dataset:
 @pytest.mark.parametrize("case", ODD)
 def test_every_object_is_built(case: str) -> None:
     facts = report(odd_source(*ODD[case]))
-    for built in (build_tid1500(facts), build_pdf(facts, picture()), build_overlay(facts, picture())):
+    reports = build_tid1500(facts), build_tid5000(facts)
+    for built in (*reports, build_pdf(facts, picture()), build_overlay(facts, picture())):
         assert written(built).dataset.SOPInstanceUID == built.SOPInstanceUID
 
 

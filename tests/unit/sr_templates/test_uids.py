@@ -68,6 +68,8 @@ def test_uids_are_valid_stable_and_ours(entropy: UidEntropy) -> None:
         made.pdf.series_instance_uid,
         made.overlay.sop_instance_uid,
         made.overlay.series_instance_uid,
+        made.tid5000.sop_instance_uid,
+        made.tid5000.series_instance_uid,
         made.tracking,
     ]
     assert len(set(everything)) == len(everything)

@@ -10,6 +10,9 @@ from pydicom import Dataset
 def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     """Indented lines, parents first."""
     relationship = item.get("RelationshipType")
+    if "ReferencedContentItemIdentifier" in item:  # by reference
+        yield f"{'  ' * depth}{relationship} -> {'.'.join(map(str, item.ReferencedContentItemIdentifier))}"
+        return
     head = f"{relationship} " if relationship else ""
     name = item.get("ConceptNameCodeSequence")
     concept = f" ({_code(name[0])})" if name else ""
@@ -24,6 +27,8 @@ def _value(item: Dataset) -> str:
             return f" = ({_code(item.ConceptCodeSequence[0])})"
         case "TEXT":
             return f" = {item.TextValue}"
+        case "DATE":
+            return f" = {item.Date}"
         case "UIDREF":
             return f" = {item.UID}"
         case "NUM":
