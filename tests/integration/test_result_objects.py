@@ -1,4 +1,4 @@
-"""Our result objects before other people's programs: dciodvfy, dsrdump, and poppler on the page."""
+"""Our result objects before other people's programs: dciodvfy, dcentvfy, DCMTK's readers, and poppler on the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 
+from dicom_node.answers import finding_facts
 from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
 from inference.domain import CalibrationSource, Measurement, Remark
 from sr_templates import wording
@@ -22,13 +24,18 @@ from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
-from tests.reports import measurement, multiframe_source, picture, report, source, with_lmp, written
+from sr_templates.tid5000 import Candidate, build_tid5000
+from tests.integration.report_reader import biometry
+from tests.reports import measurement, multiframe_source, picture, report, source, stored, with_lmp, written
+from tests.ultrasound import us_image
 
 BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid1500": build_tid1500,
     "pdf": lambda facts: build_pdf(facts, picture()),
     "overlay": lambda facts: build_overlay(facts, picture()),
+    "tid5000": build_tid5000,
 }
+REPORTS = {kind: BUILDERS[kind] for kind in ("tid1500", "tid5000")}
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 """A head is not a paired body part: absent is right (PS3.3 C.7.3.1), and present but empty draws a warning instead."""
@@ -55,6 +62,7 @@ LOSSY = {
 
 CASES: dict[str, Callable[[], ReportInput]] = {
     "single frame": report,
+    "grey": lambda: report(stored(us_image(picture()[..., 0], SOPInstanceUID="1.2.3.4.5"))),
     "multi-frame": lambda: report(multiframe_source(), measurement=measurement(frame=2)),
     "missing type 2": lambda: report(source(**dict.fromkeys(PATIENT_AND_STUDY_TYPE_2))),
     "no manufacturer": lambda: report(source(Manufacturer=None, ManufacturerModelName=None)),
@@ -93,8 +101,11 @@ CASES: dict[str, Callable[[], ReportInput]] = {
 }
 
 
-def save(dataset: Dataset, folder: Path) -> Path:
-    path = folder / "object.dcm"
+IDENTITIES = ("missing type 2", "no character set", "latin-1", "cyrillic", "japanese", "chinese")
+
+
+def save(dataset: Dataset, folder: Path, name: str = "object.dcm") -> Path:
+    path = folder / name
     path.write_bytes(written(dataset).content)
     return path
 
@@ -121,11 +132,68 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
     assert "Error" in run("dciodvfy", str(save(broken, tmp_path)))
 
 
-@pytest.mark.peer("dsrdump")
-@pytest.mark.parametrize("case", CASES)
-def test_dsrdump_reads_the_report(case: str, tmp_path: Path) -> None:
+@pytest.mark.peer("dcentvfy")
+@pytest.mark.parametrize("case", [*IDENTITIES, "single frame", "grey", "multi-frame", "requested"])
+def test_dcentvfy_finds_one_patient_and_one_study(case: str, tmp_path: Path) -> None:
     facts = CASES[case]()
-    path = save(build_tid1500(facts), tmp_path)
+    paths = [str(save(build(facts), tmp_path, f"{kind}.dcm")) for kind, build in BUILDERS.items()]
+    assert "Error" not in run("dcentvfy", *paths)
+
+
+@pytest.mark.peer("dcentvfy")
+def test_dcentvfy_would_find_another_patient(tmp_path: Path) -> None:
+    facts = report()
+    other = build_tid5000(facts)
+    other.PatientName = "Roe^Jane"
+    paths = [str(save(made, tmp_path, f"{n}.dcm")) for n, made in enumerate((build_tid1500(facts), other))]
+    assert "Error" in run("dcentvfy", *paths)
+
+
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_finds_no_error_in_a_report_on_several_heads(tmp_path: Path) -> None:
+    facts = report(multiframe_source(), measurement=measurement(frame=2))
+    beside = [
+        Candidate(facts.source, measurement(frame=3)),
+        Candidate(source(SOPInstanceUID="1.2.3.4.9"), measurement()),
+    ]
+    path = save(build_tid5000(facts, beside), tmp_path)
+    assert "Error" not in run("dciodvfy", str(path))
+    assert "E: " not in run("dsrdump", str(path))
+
+
+@pytest.mark.peer("dsr2xml")
+@pytest.mark.parametrize("case", CASES)
+def test_another_reader_of_the_ob_gyn_report_finds_the_numbers_of_the_answer(case: str, tmp_path: Path) -> None:
+    facts = CASES[case]()
+    answer = finding_facts(facts.measurement)
+    found = biometry(save(build_tid5000(facts), tmp_path))
+    assert found["11984-2"] == (answer["hc_mm"], "mm")
+    assert found["11820-8"] == (answer["bpd_mm"], "mm")
+    assert found["11851-3"] == (answer["ofd_mm"], "mm")
+    assert found["11823-2"] == (answer["cephalic_index_percent"], "%")
+    assert found.get("18185-9") == (None if answer["ga_days"] is None else (answer["ga_days"], "d"))
+    independent = answer["ga_independent_days"]
+    assert found.get("11885-1") == (None if independent is None else (independent, "d"))
+
+
+@pytest.mark.peer("dsr2html")
+@pytest.mark.parametrize("kind", REPORTS)
+@pytest.mark.parametrize("case", ["single frame", "multi-frame", "japanese", "everything is remarked"])
+def test_dsr2html_reads_the_reports(case: str, kind: str, tmp_path: Path) -> None:
+    facts = CASES[case]()
+    output = run("dsr2html", str(save(REPORTS[kind](facts), tmp_path)))
+    assert "E: " not in output
+    assert f"{facts.measurement.hc_mm:.1f}" in output
+    assert wording.AI_NOT_VERIFIED in output
+
+
+@pytest.mark.peer("dsrdump")
+@pytest.mark.parametrize(
+    ("case", "kind"), [*product(CASES, ["tid1500"]), *product(["multi-frame", "japanese", "no age"], ["tid5000"])]
+)
+def test_dsrdump_reads_the_reports(case: str, kind: str, tmp_path: Path) -> None:
+    facts = CASES[case]()
+    path = save(REPORTS[kind](facts), tmp_path)
     output = run("dsrdump", "+Pl", "+Pc", str(path))
     assert "E: " not in output
     assert f'NUM:(11984-2,LN,"Head Circumference")="{facts.measurement.hc_mm:.1f}" (mm,UCUM' in output
