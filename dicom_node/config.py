@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dicom_node.domain import Destination, Peer, ResultKind
+from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
 from inference.domain import AgeSource
 
@@ -87,7 +87,7 @@ class DestinationEntry(Section):
     ae_title: str = Field(description="AE title of the PACS")
     host: str = Field(description="host name or address of the PACS")
     port: Port = Field(description="DICOM port of the PACS")
-    objects: tuple[ResultKind, ...] = Field(tuple(ResultKind), description="which result objects it gets")
+    objects: tuple[ResultKind, ...] | None = Field(None, description="which objects it gets; null: results.objects")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
 
@@ -115,6 +115,9 @@ class DatingSection(Section):
 
 
 class ResultsSection(Section):
+    objects: tuple[ResultKind, ...] = Field(
+        USUAL_OBJECTS, description="what a measured image becomes, and a destination gets if it lists none of its own"
+    )
     series_number: int = Field(901, ge=1, le=9999, description="first series number of our results")
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"
@@ -175,7 +178,15 @@ class Config(Section):
         return tuple(Peer(p.ae_title, p.hosts) for p in self.peers)
 
     def destination_list(self) -> tuple[Destination, ...]:
-        return tuple(Destination(d.name, d.ae_title, d.host, d.port, d.objects) for d in self.destinations)
+        usual = self.results.objects
+        return tuple(
+            Destination(d.name, d.ae_title, d.host, d.port, usual if d.objects is None else d.objects)
+            for d in self.destinations
+        )
+
+    def wanted_objects(self) -> frozenset[ResultKind]:
+        """What has to be made of a measured image: `results.objects`, and what any destination lists."""
+        return frozenset(self.results.objects).union(*(d.objects for d in self.destination_list()))
 
 
 def find_config(explicit: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -15,6 +15,11 @@ class ResultKind(StrEnum):
     TID1500 = "tid1500"
     PDF = "pdf"
     OVERLAY = "overlay"
+    TID5000 = "tid5000"
+
+
+USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY)
+"""What every measured image becomes unless the configuration says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""One measurement becomes three files on disk: built, written durably, ready to be committed."""
+"""One measurement becomes files on disk, one for each kind that is wanted: built, written durably, ready to commit."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -14,7 +14,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicom_node.domain import InstanceRef, NewObject, ResultKind, StoredObject
+from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject
 from dicom_node.storage.files import RESULTS, durable_write
 from inference.domain import Measurement
 from inference.models import ModelEntry
@@ -22,6 +22,7 @@ from sr_templates.capture import build_overlay
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
+from sr_templates.tid5000 import build_tid5000
 from sr_templates.uids import Equipment, UidEntropy, result_uids
 
 Picture = NDArray[np.uint8]
@@ -70,17 +71,18 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Builds the objects of one measurement and writes them below `data_dir`."""
+    """Builds those objects of one measurement that are in `kinds`, and writes them below `data_dir`."""
 
     data_dir: Path
     equipment: Equipment
     protocol: Protocol
     series_number: int
+    kinds: Collection[ResultKind] = USUAL_OBJECTS
 
     def report(
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
     ) -> tuple[NewObject, ...]:
-        """SR, PDF and overlay; `earlier` are the objects that these replace."""
+        """The objects in the order of their kinds; `earlier` are those that these replace."""
         facts = ReportInput(
             source=evidence.source,
             measurement=evidence.measurement,
@@ -96,8 +98,9 @@ class Reporter:
             ResultKind.TID1500: lambda: build_tid1500(facts),
             ResultKind.PDF: lambda: build_pdf(facts, evidence.picture),
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
+            ResultKind.TID5000: lambda: build_tid5000(facts),
         }
-        return tuple(self._write(kind, build()) for kind, build in builders.items())
+        return tuple(self._write(kind, build()) for kind, build in builders.items() if kind in self.kinds)
 
     def _write(self, kind: ResultKind, dataset: Dataset) -> NewObject:
         buffer = BytesIO()

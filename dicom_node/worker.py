@@ -121,7 +121,9 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         repository=repository,
         data_dir=config.node.data_dir,
         examiner=build_examiner(config, entry),
-        reporter=Reporter(config.node.data_dir, device, protocol, config.results.series_number),
+        reporter=Reporter(
+            config.node.data_dir, device, protocol, config.results.series_number, config.wanted_objects()
+        ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,
         accept_corrections=config.results.identity_corrections == "accept",

@@ -33,7 +33,12 @@ from dicom_node.storage.repository import Repository
 
 NODE_TITLE, SCANNER_TITLE = "FETALHC", "SCANNER"
 _POLL_S = 0.2
-_SPOKEN = {ResultKind.TID1500: "SR", ResultKind.PDF: "PDF", ResultKind.OVERLAY: "overlay"}
+_SPOKEN = {
+    ResultKind.TID1500: "SR",
+    ResultKind.PDF: "PDF",
+    ResultKind.OVERLAY: "overlay",
+    ResultKind.TID5000: "OB-GYN SR",
+}
 _UNDER_WAY = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
 _FAILED = ("jobs_dead", "deliveries_dead")
 

@@ -23,8 +23,9 @@ from tests.receiving import free_port
 
 PACS_AE = "PACS"
 
+COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
+KIND_OF_TITLE = {"126000": ResultKind.TID1500, "125000": ResultKind.TID5000}
 KIND_OF_CLASS = {
-    "1.2.840.10008.5.1.4.1.1.88.33": ResultKind.TID1500,  # Comprehensive SR
     "1.2.840.10008.5.1.4.1.1.104.1": ResultKind.PDF,  # Encapsulated PDF
     "1.2.840.10008.5.1.4.1.1.7": ResultKind.OVERLAY,  # Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.4": ResultKind.OVERLAY,  # Multi-frame True Color Secondary Capture
@@ -43,7 +44,7 @@ class Arrival:
 
     @property
     def kind(self) -> ResultKind:
-        return KIND_OF_CLASS[self.sop_class_uid]
+        return KIND_OF_CLASS.get(self.sop_class_uid) or kind_of(self.read())
 
     def read(self, *, pixels: bool = False) -> Dataset:
         return pydicom.dcmread(self.path, stop_before_pixels=not pixels)
@@ -70,7 +71,7 @@ class StandInPacs:
         entity.require_called_aet = True
         entity.maximum_associations = 50
         entity.add_supported_context(Verification)
-        for sop_class_uid in KIND_OF_CLASS:
+        for sop_class_uid in (COMPREHENSIVE_SR, *KIND_OF_CLASS):
             entity.add_supported_context(sop_class_uid, list(ALL_TRANSFER_SYNTAXES))
         handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_CONN_OPEN, self._on_open)]
         self._server = entity.start_server((self.host, self.port), block=False, evt_handlers=handlers)
@@ -133,6 +134,13 @@ def stand_in_pacs(folder: Path, ae_title: str = PACS_AE) -> Iterator[StandInPacs
         yield pacs
     finally:
         pacs.down()
+
+
+def kind_of(ds: Dataset) -> ResultKind:
+    """What kind of result of ours it is; structured reports differ by their title."""
+    if ds.SOPClassUID == COMPREHENSIVE_SR:
+        return KIND_OF_TITLE[ds.ConceptNameCodeSequence[0].CodeValue]
+    return KIND_OF_CLASS[ds.SOPClassUID]
 
 
 def source_of(ds: Dataset) -> str:

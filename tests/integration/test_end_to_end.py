@@ -1,7 +1,7 @@
 """First light with nothing of ours at either end: DCMTK's storescu sends, Orthanc and DCMTK's storescp receive.
 
-One node serves the whole module: a full scanner screen, a plain image, one without a head and one without a scale go
-in once; every test looks at what came out.
+One node, which makes every kind of object, serves the whole module: a full scanner screen, a plain image, one without
+a head and one without a scale go in once; every test looks at what came out.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from inference.measure import inside_distance_px
 from inference.training.challenge import Annotated
 from inference.training.evaluate import predict
 from tests.acceptance.node import Node, running_node, wait_for
-from tests.acceptance.pacs import KIND_OF_CLASS, source_of
+from tests.acceptance.pacs import kind_of, source_of
 from tests.acceptance.scanner import SMALL, head_image, uid_of
 from tests.integration.orthanc import Orthanc, Storescp, running_orthanc, running_storescp
+from tests.integration.report_reader import biometry
 from tests.phantoms import head_phantom
 from tests.receiving import send
 from tests.ultrasound import save, us_phantom
@@ -39,6 +40,7 @@ UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> M
 MEASURED = ("screen", "plain")
 WEEKS_20 = {"LastMenstrualDate": "20250815"}  # of an image of 2 January 2026
 PLAIN_HEAD = 2
+EVERY_KIND = {"objects": [kind.value for kind in ResultKind]}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Light:
         found: dict[str, dict[ResultKind, Path]] = {}
         for path in sorted(p for p in self.storescp.folder.iterdir() if p.is_file()):
             ds = dcmread(path, stop_before_pixels=True)
-            found.setdefault(source_of(ds), {})[KIND_OF_CLASS[str(ds.SOPClassUID)]] = path
+            found.setdefault(source_of(ds), {})[kind_of(ds)] = path
         return found
 
 
@@ -77,7 +79,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     with (
         running_orthanc(folder / "orthanc") as orthanc,
         running_storescp(folder / "storescp") as storescp,
-        running_node(folder / "node", {"orthanc": orthanc, "storescp": storescp}) as node,
+        running_node(folder / "node", {"orthanc": orthanc, "storescp": storescp}, results=EVERY_KIND) as node,
     ):
         status, said = send("storescu", node.port, *sources.values())
         assert status == 0, said
@@ -153,7 +155,7 @@ def annotated(folder: Path) -> Annotated:
     return Annotated("000_HC", "000", picture, annotation, phantom.spacing_mm.row, 200.0)
 
 
-def test_orthanc_holds_three_objects_in_the_study_of_each_measured_image(light: Light) -> None:
+def test_orthanc_holds_one_object_of_each_kind_in_the_study_of_each_measured_image(light: Light) -> None:
     for name in MEASURED:
         source = light.source(name)
         study = light.orthanc.find("Study", StudyInstanceUID=source.StudyInstanceUID)
@@ -164,13 +166,17 @@ def test_orthanc_holds_three_objects_in_the_study_of_each_measured_image(light: 
             ("SR", "AI fetal head measurements (unverified)"),
             ("DOC", "AI fetal head report (unverified)"),
             ("OT", "AI fetal head overlay (unverified)"),
+            ("SR", "AI OB-GYN ultrasound report (unverified)"),
         }
-        assert [len(s["Instances"]) for s in series] == [1, 1, 1]
+        assert [len(s["Instances"]) for s in series] == [1] * len(ResultKind)
 
 
 def test_orthanc_holds_nothing_else(light: Light) -> None:
     statistics = light.orthanc.get("/statistics")
-    assert (statistics["CountStudies"], statistics["CountInstances"]) == (len(MEASURED), 3 * len(MEASURED))
+    assert (statistics["CountStudies"], statistics["CountInstances"]) == (
+        len(MEASURED),
+        len(ResultKind) * len(MEASURED),
+    )
 
 
 def test_the_patient_is_shown_as_the_machine_wrote_her(light: Light) -> None:
@@ -205,6 +211,17 @@ def test_dsrdump_reads_what_storescp_got(light: Light) -> None:
         assert not [line for line in told.splitlines() if line.startswith("E: ")]
 
 
+@pytest.mark.peer("dsr2xml")
+def test_another_reader_of_the_ob_gyn_report_finds_the_numbers_of_the_answer(light: Light) -> None:
+    for name in MEASURED:
+        uid = uid_of(light.sources[name])
+        answer = light.node.wait_answer(uid)
+        found = biometry(light.received()[uid][ResultKind.TID5000])
+        assert found["11984-2"] == (answer["hc_mm"], "mm")
+        assert found["18185-9"] == (answer["ga_days"], "d")
+        assert found.get("11885-1") == (None if answer["ga_independent_days"] is None else (140, "d"))
+
+
 @pytest.mark.peer("dciodvfy")
 def test_dciodvfy_finds_no_error_in_what_was_received(light: Light) -> None:
     checked = 0
@@ -214,7 +231,7 @@ def test_dciodvfy_finds_no_error_in_what_was_received(light: Light) -> None:
             assert [line for line in lines if line.startswith("Error") and line != UNPAIRED] == []
             assert any(re.fullmatch(r"(ComprehensiveSR|EncapsulatedPDF|SCImage)", line) for line in lines), lines
             checked += 1
-    assert checked == 3 * len(MEASURED)
+    assert checked == len(ResultKind) * len(MEASURED)
 
 
 @pytest.mark.peer("storescu")

@@ -6,12 +6,21 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from dicom_node.domain import Destination, Job, NewInstance, NewObject, NewResult, Relation, ResultKind
+from dicom_node.domain import (
+    USUAL_OBJECTS,
+    Destination,
+    Job,
+    NewInstance,
+    NewObject,
+    NewResult,
+    Relation,
+    ResultKind,
+)
 from dicom_node.storage.repository import Repository
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE_S = 60.0
-PACS = Destination("pacs", "PACS", "localhost", 104, tuple(ResultKind))
+PACS = Destination("pacs", "PACS", "localhost", 104, USUAL_OBJECTS)
 ARCHIVE = Destination("archive", "ARCHIVE", "localhost", 105, (ResultKind.TID1500,))
 
 
@@ -36,7 +45,7 @@ def image(uid: str, content: str = "first", measurable: bool = True) -> NewInsta
     )
 
 
-def answer(fingerprint: str = "f1", kinds: Sequence[ResultKind] = tuple(ResultKind)) -> NewResult:
+def answer(fingerprint: str = "f1", kinds: Sequence[ResultKind] = USUAL_OBJECTS) -> NewResult:
     return NewResult(fingerprint, "measured", None, '{"hc_mm": 170.0}', tuple(map(report, kinds)))
 
 

@@ -1,0 +1,54 @@
+"""Which objects are made of an image, and which of them a destination gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dicom_node.config import Config
+from dicom_node.domain import USUAL_OBJECTS, ResultKind
+
+PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs.example.org", "port": 104}
+REPORTING = {"name": "reporting", "ae_title": "OBSYSTEM", "host": "ob.example.org", "port": 104}
+
+
+def config(*destinations: dict[str, Any], **results: Any) -> Config:
+    return Config.model_validate({"destinations": destinations, "results": results})
+
+
+def test_a_destination_gets_the_usual_objects() -> None:
+    assert config(PACS).destination_list()[0].objects == USUAL_OBJECTS
+    assert config(PACS).wanted_objects() == set(USUAL_OBJECTS)
+
+
+def test_the_ob_gyn_report_of_each_image_is_made_on_request_only() -> None:
+    assert ResultKind.TID5000 not in Config().wanted_objects()
+
+
+def test_what_every_destination_gets_is_said_once() -> None:
+    made = config(PACS, REPORTING, objects=["tid5000", "pdf"])
+    assert [d.objects for d in made.destination_list()] == [(ResultKind.TID5000, ResultKind.PDF)] * 2
+    assert made.wanted_objects() == {ResultKind.TID5000, ResultKind.PDF}
+
+
+def test_a_destination_may_list_its_own_and_what_it_lists_is_made() -> None:
+    made = config(PACS, {**REPORTING, "objects": ["tid5000"]})
+    assert [d.objects for d in made.destination_list()] == [USUAL_OBJECTS, (ResultKind.TID5000,)]
+    assert made.wanted_objects() == {*USUAL_OBJECTS, ResultKind.TID5000}
+
+
+def test_without_a_destination_the_objects_are_made_all_the_same() -> None:
+    assert config(objects=["pdf"]).wanted_objects() == {ResultKind.PDF}
+
+
+def test_nothing_may_be_wanted() -> None:
+    made = config({**PACS, "objects": []}, objects=[])
+    assert made.destination_list()[0].objects == ()
+    assert made.wanted_objects() == set()
+
+
+def test_an_unknown_object_is_refused() -> None:
+    with pytest.raises(ValidationError, match="tid1500"):
+        config(PACS, objects=["tid9000"])

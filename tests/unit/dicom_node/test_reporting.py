@@ -1,0 +1,67 @@
+"""The objects of one measurement on disk: those that are wanted, in a fixed order, each naming the one it replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from dicom_node.domain import NewObject, ResultKind, StoredObject
+from dicom_node.reporting import Evidence, Reporter
+from inference.domain import ModelIdentity
+from sr_templates.uids import UidEntropy, equipment
+from tests.reports import CREATED, SHA256, measurement, picture, source
+
+TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
+
+
+def reporter(folder: Path, kinds: Collection[ResultKind]) -> Reporter:
+    model = SimpleNamespace(identity=ModelIdentity("model", SHA256), interval=None)
+    protocol: Any = SimpleNamespace(model=model)
+    return Reporter(folder, equipment("0.1.0", "SERIAL"), protocol, 901, kinds)
+
+
+def entropy(header: Dataset, revision: int = 0) -> UidEntropy:
+    return UidEntropy(header.StudyInstanceUID, header.SOPInstanceUID, revision, (1,), SHA256, "0.1.0", "torch-cpu/fp32")
+
+
+def made(
+    folder: Path, kinds: Collection[ResultKind], header: Dataset, earlier: tuple[StoredObject, ...] = ()
+) -> tuple[NewObject, ...]:
+    evidence = Evidence(header, measurement(), picture())
+    return reporter(folder, kinds).report(evidence, entropy(header, len(earlier)), earlier, CREATED)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [(), (ResultKind.TID5000,), (ResultKind.TID5000, ResultKind.TID1500), (ResultKind.PDF, ResultKind.OVERLAY)],
+)
+def test_only_what_is_wanted_is_made(kinds: tuple[ResultKind, ...], tmp_path: Path) -> None:
+    objects = made(tmp_path, kinds, source())
+    assert {new.kind for new in objects} == set(kinds)
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(objects) == len(kinds)
+
+
+def test_both_reports_are_what_their_kind_says(tmp_path: Path) -> None:
+    objects = made(tmp_path, [*TITLES], source())
+    read = {new.kind: dcmread(tmp_path / new.path) for new in objects}
+    assert {kind: sr.ConceptNameCodeSequence[0].CodeValue for kind, sr in read.items()} == TITLES
+    assert {kind: sr.SeriesNumber for kind, sr in read.items()} == {ResultKind.TID1500: 901, ResultKind.TID5000: 904}
+    assert len({sr.SeriesInstanceUID for sr in read.values()}) == len(read)
+
+
+def test_a_report_replaces_the_one_of_its_own_kind(tmp_path: Path) -> None:
+    header = source()
+    old = made(tmp_path, [*TITLES], header)
+    earlier = tuple(
+        StoredObject(n, 1, new.kind, new.sop_class_uid, new.sop_instance_uid, new.path, new.sha256)
+        for n, new in enumerate(old)
+    )
+    for before, after in zip(old, made(tmp_path, [*TITLES], header, earlier), strict=True):
+        (study,) = dcmread(tmp_path / after.path).PredecessorDocumentsSequence
+        reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+        assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid != after.sop_instance_uid
