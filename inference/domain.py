@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 Luminance = NDArray[np.uint8]
 """Grey image, uint8 [rows, columns]."""
 
+Map = NDArray[np.float32]
+"""One value a pixel, float32 [rows, columns]."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelSpacingMm:
@@ -113,6 +116,10 @@ class Frame:
     luminance: Luminance
     regions: tuple[Region, ...]
     colour: NDArray[np.bool_] | None = None
+
+    def within(self, box: RegionPx) -> Luminance:
+        """The pixels of a box, uint8 [box rows, box columns]."""
+        return np.ascontiguousarray(self.luminance[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,3 +482,22 @@ class Examination:
     @property
     def finding(self) -> Finding:
         return self.objection or self.findings[self.chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What `inference.explain` tells of an outline: two maps of `region`, float32 [region rows, region columns].
+
+    `attention`: GradCAM++ of the head, 0..1 of its own largest value; it has no unit. `deviation`: standard deviation
+    of the head probability over so many `answers`: to the picture, to its mirror image and with dropout, 0..0.5.
+    """
+
+    region: RegionPx
+    attention: Map
+    deviation: Map
+    answers: int
+
+    def __post_init__(self) -> None:
+        shape = (self.region.rows, self.region.columns)
+        if self.attention.shape != shape or self.deviation.shape != shape:
+            raise ValueError(f"the maps of this region have {shape[0]} rows and {shape[1]} columns")

@@ -19,6 +19,7 @@ from inference.domain import (
     EllipseMm,
     EllipsePx,
     Examination,
+    Explanation,
     Finding,
     Frame,
     Measurement,
@@ -30,6 +31,7 @@ from inference.domain import (
     Remark,
 )
 from inference.evidence import gather_evidence
+from inference.explain import explain
 from inference.measure import (
     DegenerateFitError,
     circumference_mm,
@@ -149,7 +151,7 @@ class Examiner:
     def outline(self, frame: Frame, region: Region) -> Outline | Objection:
         """Find the head in one region, whatever its quality; an objection where nothing is found."""
         box = region.box
-        crop = np.ascontiguousarray(frame.luminance[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1])
+        crop = frame.within(box)
         spacing = _spacing_or_shape(region)
         segmentation = self._segmenter(crop, spacing)
         seen = trace(segmentation.probability, self._model.probability, self._model.slope_power)
@@ -178,6 +180,10 @@ class Examiner:
             ),
             appearance(crop, fitted, spacing),
         )
+
+    def explain(self, frame: Frame, measurement: Measurement) -> Explanation:
+        """Why a measurement of this frame has its outline: a second look of its own, only for who asks."""
+        return explain(self._segmenter, frame, measurement, self._model.probability)
 
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""

@@ -88,6 +88,14 @@ def to_grid(luminance: Luminance, letterbox: Letterbox, grid: Grid) -> NDArray[n
     return canvas
 
 
+def from_grid(values: NDArray[np.float32], letterbox: Letterbox, rows: int, columns: int) -> NDArray[np.float32]:
+    """The way back, for maps to look at: float32 on the grid to [rows, columns] of the region, interpolated."""
+    size = (round(columns * letterbox.column_scale), round(rows * letterbox.row_scale))
+    top, left = letterbox.row_pad, letterbox.column_pad
+    shown = values[top : top + size[1], left : left + size[0]]
+    return cv2.resize(shown, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
+
+
 def _resized(luminance: Luminance, size: tuple[int, int]) -> Luminance:
     """`size`: columns, rows. Averages along an axis that shrinks, interpolates along one that grows."""
     rows, columns = luminance.shape

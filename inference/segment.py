@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import contourpy
 import cv2
@@ -47,6 +47,24 @@ class Segmentation:
         return deviation
 
 
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """An answer and what it was made of: `last_maps` of `network`, float32 [1, channels, rows, columns]."""
+
+    segmentation: Segmentation
+    maps: Tensor
+    network: HeadNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A region as the network sees it: [1 or 2, 1, rows, columns], its mirror image second; the seed for dropout."""
+
+    letterbox: Letterbox
+    batch: Tensor
+    seed: int
+
+
 class Segmenter:
     """Runs one network on one region at a time."""
 
@@ -72,33 +90,55 @@ class Segmenter:
 
     def __call__(self, luminance: Luminance, spacing: PixelSpacingMm | None) -> Segmentation:
         """`luminance` uint8 [rows, columns] of the region; `spacing` sets the aspect ratio only."""
+        view = self._view(luminance, spacing, self._look)
+        with self._inference():
+            if not self._look.dropout_passes:
+                return self._segmentation(view, _turned_back(self._network(view.batch)))
+            return self._doubted(view, self._look).segmentation
+
+    def look_into(self, luminance: Luminance, spacing: PixelSpacingMm | None, passes: int) -> Insight:
+        """The same answer with what explains it; at least `passes` dropout passes. The network is a HeadNetwork."""
+        look = replace(self._look, dropout_passes=max(self._look.dropout_passes, passes))
+        with self._inference():
+            insight = self._doubted(self._view(luminance, spacing, look), look)
+        return replace(insight, maps=insight.maps.float())
+
+    def _view(self, luminance: Luminance, spacing: PixelSpacingMm | None, look: Look) -> _View:
         rows, columns = luminance.shape
         letterbox = plan(rows, columns, spacing, self._grid)
         grey = self._normalisation.apply(to_grid(luminance, letterbox, self._grid))
         batch = torch.from_numpy(grey)[None, None]  # [1, 1, rows, columns]
-        if self._look.mirrored:
+        if look.mirrored:
             batch = torch.cat([batch, batch.flip(3)])  # [2, 1, rows, columns]
         batch = batch.to(self._device).contiguous(memory_format=torch.channels_last)
-        plain, *others = self._answers(batch, _seed_of(luminance))
+        return _View(letterbox, batch, _seed_of(luminance))
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=not self._precise):
+            yield
+
+    def _doubted(self, view: _View, look: Look) -> Insight:
+        """Answers of the picture and of its mirror image, and of the picture once per dropout pass; encoded once."""
+        network = self._network
+        assert isinstance(network, HeadNetwork)  # noqa: S101  what the constructor asks for
+        features = network.encode(view.batch)
+        size = (self._grid.rows, self._grid.columns)
+        maps = network.last_maps(network.decoder_stages(features))
+        answers = _turned_back(network.answer(maps, size))
+        upright = [feature[:1] for feature in features]
+        with _dropping_out(network, np.random.Generator(np.random.PCG64(view.seed))):
+            for _ in range(look.dropout_passes):
+                answers += _turned_back(network.decode(upright, size))
+        return Insight(self._segmentation(view, answers), maps[:1], network)
+
+    def _segmentation(self, view: _View, answers: list[Probability]) -> Segmentation:
+        """The answer, and the others where there are dropout passes."""
+        plain, *others = answers
+        passes = tuple(others) if len(others) > 1 else ()
         if self._look.flip_average:
             plain = (plain + others[0]) / 2.0
-        return Segmentation(plain, letterbox, tuple(others) if self._look.dropout_passes else ())
-
-    def _answers(self, batch: Tensor, seed: int) -> list[Probability]:
-        """Of the picture, of its mirror image if that is looked at, and of the picture once per dropout pass."""
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=not self._precise):
-            if not self._look.dropout_passes:
-                return _turned_back(self._network(batch))
-            network = self._network
-            assert isinstance(network, HeadNetwork)  # noqa: S101  what the constructor asks for
-            features = network.encode(batch)
-            size = (self._grid.rows, self._grid.columns)
-            answers = _turned_back(network.decode(features, size))
-            upright = [feature[:1] for feature in features]
-            with _dropping_out(network, np.random.Generator(np.random.PCG64(seed))):
-                for _ in range(self._look.dropout_passes):
-                    answers += _turned_back(network.decode(upright, size))
-            return answers
+        return Segmentation(plain, view.letterbox, passes)
 
 
 def _turned_back(logits: Tensor | tuple[Tensor, ...]) -> list[Probability]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inference.architectures.head_network import Features, HeadNetwork
+from inference.architectures.head_network import Features, HeadNetwork, upsampled
 
 
 class Stage(NamedTuple):
@@ -38,6 +38,7 @@ STEM_CHANNELS = 32
 TAP_AFTER_BLOCK = (0, 2, 4, 10, 15)  # strides 2, 4, 8, 16, 32
 TAP_CHANNELS = (16, 24, 40, 112, 320)
 DECODER_CHANNELS = (128, 64, 48, 32)
+AUXILIARY_STAGES = (2, 1)  # the third and the second decoder stage, at strides 4 and 8
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.01
 
@@ -130,27 +131,29 @@ class EfficientNetLiteUNet(HeadNetwork):
             DecoderStage(i, s, o, dropout) for i, s, o in zip(inputs, skips, DECODER_CHANNELS, strict=True)
         )
         self.head = nn.Conv2d(DECODER_CHANNELS[3], 1, 1)
-        self.auxiliary_heads = nn.ModuleList(nn.Conv2d(DECODER_CHANNELS[i], 1, 1) for i in (2, 1))
+        self.auxiliary_heads = nn.ModuleList(nn.Conv2d(DECODER_CHANNELS[i], 1, 1) for i in AUXILIARY_STAGES)
 
     def encode(self, x: Tensor) -> Features:
         taps: Features = self.encoder(x.expand(-1, 3, -1, -1))
         return taps
 
-    def decode(self, features: Features, size: tuple[int, int]) -> Tensor | tuple[Tensor, ...]:
+    def decoder_stages(self, features: Features) -> Features:
         x = features[4]  # [batch, 320, rows/32, columns/32]
-        stages: list[Tensor] = []
+        stages: Features = []
         for decoder_stage, skip in zip(self.decoder, reversed(features[:4]), strict=True):
             x = decoder_stage(x, skip)
             stages.append(x)
-        logits: Tensor = self.head(stages[3])  # [batch, 1, rows/2, columns/2]
-        main = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        if not self.training:
-            return main
-        auxiliary = [
-            F.interpolate(head(stages[i]), size=size, mode="bilinear", align_corners=False)
-            for head, i in zip(self.auxiliary_heads, (2, 1), strict=True)
-        ]
-        return (main, *auxiliary)
+        return stages
+
+    def last_maps(self, stages: Features) -> Tensor:
+        return stages[3]  # [batch, 32, rows/2, columns/2]
+
+    def answer(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        return upsampled(self.head(maps), size)
+
+    def auxiliary_answers(self, stages: Features, size: tuple[int, int]) -> tuple[Tensor, ...]:
+        heads = zip(self.auxiliary_heads, AUXILIARY_STAGES, strict=True)
+        return tuple(upsampled(head(stages[i]), size) for head, i in heads)
 
 
 def load_imagenet_encoder(network: EfficientNetLiteUNet, state: dict[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inference.architectures.head_network import Features, HeadNetwork
+from inference.architectures.head_network import Features, HeadNetwork, upsampled
 
 CHANNELS = (32, 64, 128, 256, 512)  # at strides 1, 2, 4, 8, 16
 FEWEST_CHANNELS = 4
@@ -76,7 +76,7 @@ class ResidualDecoderStage(nn.Module):
         return out
 
 
-def _head(channels: int) -> nn.Module:
+def _head(channels: int) -> nn.Sequential:
     """Logits of a stage; its block ends in a sum, which is normalised and rectified here."""
     return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, 1, 1))
 
@@ -97,17 +97,21 @@ class ResidualUNet(HeadNetwork):
         taps: Features = self.encoder(x)
         return taps
 
-    def decode(self, features: Features, size: tuple[int, int]) -> Tensor | tuple[Tensor, ...]:
+    def decoder_stages(self, features: Features) -> Features:
         x = features[4]  # [batch, 512 * width, rows/16, columns/16]
-        stages: list[Tensor] = []
+        stages: Features = []
         for stage, skip in zip(self.decoder, reversed(features[:4]), strict=True):
             x = stage(x, skip)
             stages.append(x)
-        main: Tensor = self.head(x)  # [batch, 1, rows, columns]
-        if not self.training:
-            return main
-        auxiliary = [
-            F.interpolate(head(stages[i]), size=size, mode="bilinear", align_corners=False)
-            for head, i in zip(self.auxiliary_heads, AUXILIARY_STAGES, strict=True)
-        ]
-        return (main, *auxiliary)
+        return stages
+
+    def last_maps(self, stages: Features) -> Tensor:
+        maps: Tensor = self.head[:2](stages[3])  # [batch, 32 * width, rows, columns]; a block ends in a sum
+        return maps
+
+    def answer(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        return upsampled(self.head[2](maps), size)
+
+    def auxiliary_answers(self, stages: Features, size: tuple[int, int]) -> tuple[Tensor, ...]:
+        heads = zip(self.auxiliary_heads, AUXILIARY_STAGES, strict=True)
+        return tuple(upsampled(head(stages[i]), size) for head, i in heads)

@@ -126,10 +126,21 @@ class Doubting(HeadNetwork):
         self.encoded += 1
         return [torch.cat([(x * 0.2 + 0.18 - 0.5) * 8.0, torch.full_like(x, 0.5)], dim=1)]
 
-    def decode(self, features: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
-        assert size == features[0].shape[2:]
+    def decoder_stages(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
         assert not self.training
-        return features[0][:, :1] + self.dropout(features[0])[:, 1:]
+        return [torch.cat([features[0][:, :1], self.dropout(features[0])[:, 1:]], dim=1)]
+
+    def last_maps(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        return stages[0]
+
+    def answer(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        assert size == maps.shape[2:]
+        return maps.sum(dim=1, keepdim=True)
+
+    def auxiliary_answers(
+        self, stages: list[torch.Tensor], size: tuple[int, int]
+    ) -> tuple[torch.Tensor, ...]:  # pragma: no cover
+        raise AssertionError("never in training")
 
 
 PICTURE = (soft(EllipsePx(300, 260, 180, 140, 60), 540, 800) * 255).astype(np.uint8)
