@@ -1,10 +1,12 @@
-"""The picture that shows why, as Secondary Capture (PS3.3 A.8.1, C.8.6).
+"""The pictures that show what was measured and why, as Secondary Captures (PS3.3 A.8.1, C.8.6).
 
-Same rows and columns as the source. It carries no calibration at all: it is for looking, and whoever measures again
+Same rows and columns as the source. They carry no calibration at all: they are for looking, and whoever measures again
 shall do it on the source image, whose scale is the scanner's own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
@@ -17,12 +19,18 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from inference.domain import Explanation
 from sr_templates import codes
+from sr_templates.heat import draw_attention, draw_deviation
 from sr_templates.overlay import draw_overlay
 from sr_templates.report import Picture, ReportInput
 from sr_templates.source import Shell, begin, copy_element, copy_request, source_reference
 
-SHELL = Shell("overlay", SecondaryCaptureImageStorage, "OT", "AI fetal head overlay (unverified)", 2)
+OVERLAY = Shell("overlay", SecondaryCaptureImageStorage, "OT", "AI fetal head overlay (unverified)", 2)
+
+_WHY = "AI fetal head: why (unverified)"
+GRADCAM = Shell("gradcam", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=0, places=2)
+UNCERTAINTY = Shell("uncertainty", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=1, places=2)
 
 LOSSY_TRANSFER_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 """Those that may lose; the video ones are recognised by their own prefix."""
@@ -31,30 +39,62 @@ _VIDEO_PREFIX = "1.2.840.10008.1.2.4.10"  # .100 to .108: MPEG-2, H.264, HEVC
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a capture `shows`, in ASCII; `flavour` is value 4 of Image Type (PS3.3 C.7.6.1.1.2), value 3 then OTHER."""
+
+    shell: Shell
+    shows: str
+    flavour: str = ""
+
+
 def build_overlay(report: ReportInput, picture: Picture) -> FileDataset:
     """The measured frame with outline, axes and figures, ready to be written as Explicit VR Little Endian.
 
     `picture`: RGB uint8 [rows, columns, 3], the measured frame at the source's geometry; it is not altered.
     """
-    drawn = draw_overlay(report, picture)
-    made = begin(report, SHELL)
+    shows = "Outline and figures of an AI measurement drawn into a copy of the frame; not verified."
+    return _build(report, draw_overlay(report, picture), Capture(OVERLAY, shows))
+
+
+def build_gradcam(report: ReportInput, picture: Picture, explanation: Explanation) -> FileDataset:
+    """What spoke for a head, as colour over the measured frame; see `build_overlay`."""
+    shows = (
+        "GradCAM++ of the last decoder convolution of the AI network, for the mean logit over the head it found,"
+        " relative to its largest value; laid over a copy of the frame; not verified."
+    )
+    return _build(report, draw_attention(report, picture, explanation), Capture(GRADCAM, shows, "GRADCAM"))
+
+
+def build_uncertainty(report: ReportInput, picture: Picture, explanation: Explanation) -> FileDataset:
+    """Where the answers of one network differ, as colour over the measured frame; see `build_overlay`."""
+    shows = (
+        f"Standard deviation of the AI network's head probability over {explanation.answers} answers (image, mirror"
+        " image, dropout) and the outline; laid over a copy of the frame; not verified."
+    )
+    return _build(report, draw_deviation(report, picture, explanation), Capture(UNCERTAINTY, shows, "UNCERTAINTY"))
+
+
+def _build(report: ReportInput, drawn: Picture, capture: Capture) -> FileDataset:
+    """Everything but the picture. `drawn`: RGB uint8 [rows, columns, 3] at the source's geometry."""
+    made = begin(report, capture.shell)
     copy_request(report.source, made)
-    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.ImageType = ["DERIVED", "SECONDARY", *(("OTHER", capture.flavour) if capture.flavour else ())]
     made.ConversionType = "WSD"
     made.BurnedInAnnotation = "YES"  # scanners write the patient into the frame, and we write figures
     made.PatientOrientation = ""
-    made.DerivationDescription = _derivation(report)
+    made.DerivationDescription = _derivation(report, capture)
     made.SourceImageSequence = [_source_image(report)]
     _lossy_history(report.source, made)
     _pixels(made, drawn)
     return made
 
 
-def _derivation(report: ReportInput) -> str:
+def _derivation(report: ReportInput, capture: Capture) -> str:
     """At most 1024 ASCII characters (VR ST)."""
-    predecessor = report.predecessors.get(SHELL.kind)
+    predecessor = report.predecessors.get(capture.shell.kind)
     replaces = "" if predecessor is None else f" Replaces {predecessor.sop_instance_uid}."
-    return f"Outline and figures of an AI measurement drawn into a copy of the frame; not verified.{replaces}"
+    return f"{capture.shows}{replaces}"
 
 
 def _source_image(report: ReportInput) -> Dataset:

@@ -15,6 +15,8 @@ Color = tuple[int, int, int]
 Point = tuple[float, float]
 """(column, row) in source pixels, the first pixel's centre at (0, 0)."""
 
+OUTLINE_POINTS = 240
+
 # Okabe & Ito 2008, "Color Universal Design": told apart with any common kind of colour vision, and lighter than tissue.
 OUTLINE_COLOR: Color = (230, 159, 0)
 BPD_COLOR: Color = (86, 180, 233)

@@ -37,8 +37,8 @@ class ReportInput:
     """One measurement on its way into objects.
 
     `source` is the header of the image (no pixel data needed); `created` is aware and stands in the objects in the
-    source's own time zone where the source names one, else as given; `predecessors` has "tid1500", "pdf", "overlay",
-    "tid5000" as keys; `series_number` is the first of four; `interval_coverage` is what HC's interval promises (0..1).
+    source's own time zone where the source names one, else as given; `predecessors` has the kinds of `ResultUids`
+    as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1).
     """
 
     source: Dataset

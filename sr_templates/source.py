@@ -84,13 +84,18 @@ _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What sets one kind of object apart before its content: `order` counts series numbers and kinds."""
+    """What sets one kind of object apart before its content: `order` counts series numbers and kinds.
+
+    `place` and `places`: which of how many objects of one source in their series, from 0.
+    """
 
     kind: str
     sop_class_uid: UID
     modality: str
     series_description: str
     order: int
+    place: int = 0
+    places: int = 1
 
 
 def begin(report: ReportInput, shell: Shell) -> FileDataset:
@@ -106,7 +111,7 @@ def begin(report: ReportInput, shell: Shell) -> FileDataset:
     made.SeriesNumber = report.series_number + shell.order
     made.SeriesDescription = shell.series_description
     made.Modality = shell.modality
-    made.InstanceNumber = _instance_number(report.source)
+    made.InstanceNumber = _instance_number(report.source, shell)
     _equipment(made, report.equipment)
     _contributing_equipment(report.source, made)
     created = local_time(report.source, report.created)
@@ -215,10 +220,18 @@ def _contributing_equipment(source: Dataset, target: Dataset) -> None:
     target.ContributingEquipmentSequence = [*earlier, scanner]
 
 
-def _instance_number(source: Dataset) -> str:
-    """The source's own, so that results sort like their images; 1 where it has none."""
+def _instance_number(source: Dataset, shell: Shell) -> str:
+    """The source's own, so that results sort like their images; 1 where it has none.
+
+    In a series with several objects of one source they stand beside each other: 1 and 2 for image 1, 3 and 4 for 2.
+    """
     number = str(source.get("InstanceNumber") or "").strip()
-    return number if re.fullmatch(r"[+-]?\d{1,11}", number) else "1"
+    if not re.fullmatch(r"[+-]?\d{1,11}", number):
+        number = "1"
+    if shell.places == 1:
+        return number
+    beside = (int(number) - 1) * shell.places + shell.place + 1
+    return str(beside) if abs(beside) < 2**31 else number  # VR IS, PS3.5 6.2
 
 
 def _file_meta(sop_class_uid: UID, sop_instance_uid: str) -> FileMetaDataset:

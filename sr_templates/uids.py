@@ -30,6 +30,9 @@ SOFTWARE_NAME = "fetal-hc-node"
 RESULT_SCHEMA_VERSION = 3
 """Grows when the content of our objects changes for the same measurement, so that old objects keep their UIDs."""
 
+SHARED_SERIES = {"gradcam": "why", "uncertainty": "why"}
+"""Kinds that are read side by side stand in one series."""
+
 _HASH_DIGITS = 64 - len(UID_ROOT) - 1
 
 
@@ -83,11 +86,13 @@ class ResultUids:
     pdf: ObjectUids
     overlay: ObjectUids
     tid5000: ObjectUids
+    gradcam: ObjectUids
+    uncertainty: ObjectUids
     tracking: str
 
 
 def result_uid(entropy: UidEntropy, kind: str) -> UID:
-    """SOP Instance UID of the result of one kind ("tid1500", "pdf", "overlay", "tid5000")."""
+    """SOP Instance UID of the result of one kind ("tid1500", "pdf", ...; see ResultUids)."""
     return _derived("instance", {"kind": kind, **_facts(entropy)})
 
 
@@ -105,11 +110,19 @@ def tracking_uid(source_sop_instance_uid: str, head: int = 1) -> UID:
 
 def result_uids(entropy: UidEntropy) -> ResultUids:
     """Every UID that the objects of one measurement need."""
-    tid1500, pdf, overlay, tid5000 = (
-        ObjectUids(series_uid(entropy, kind), result_uid(entropy, kind))
-        for kind in ("tid1500", "pdf", "overlay", "tid5000")
+
+    def of(kind: str) -> ObjectUids:
+        return ObjectUids(series_uid(entropy, SHARED_SERIES.get(kind, kind)), result_uid(entropy, kind))
+
+    return ResultUids(
+        tid1500=of("tid1500"),
+        pdf=of("pdf"),
+        overlay=of("overlay"),
+        tid5000=of("tid5000"),
+        gradcam=of("gradcam"),
+        uncertainty=of("uncertainty"),
+        tracking=tracking_uid(entropy.source_sop_instance_uid),
     )
-    return ResultUids(tid1500, pdf, overlay, tid5000, tracking_uid(entropy.source_sop_instance_uid))
 
 
 def equipment(software_version: str, serial: str) -> Equipment:

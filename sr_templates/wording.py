@@ -31,6 +31,9 @@ AI_NOT_VERIFIED = "AI generated, not verified by a clinician."
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
 RESEARCH_MARK = "AI - research use"
 SCANNED_MARK = "Scale of the scanned film or paper"
+ATTENTION_TITLE = "What the network saw for a head"
+ATTENTION_NOTES = ("GradCAM++, share of its largest value", "Not a sign that HC is right")
+DEVIATION_TITLE = "Where the outline is in doubt"
 INTERVAL_COVERS = (
     "The HC interval says how far HC may be from an expert's HC on this same image,"
     " for machines like those of the training data."
@@ -205,6 +208,11 @@ def difference(growth: Growth) -> str | None:
 def no_growth(reason: Reason) -> str:
     """One sentence for why there is no percentile."""
     return f"No percentile or z-score. {REASON_TEXT[reason]}"
+
+
+def deviation_notes(answers: int) -> tuple[str, ...]:
+    """What the map of deviations shows, in two lines."""
+    return ("Standard deviation of head probability", f"over {answers} answers to this one image")
 
 
 def growth_lines(measurement: Measurement) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from inference.domain import (
     EllipseMm,
     EllipsePx,
     Examination,
+    Explanation,
     IndependentAge,
     IntervalMm,
     Measurement,
@@ -27,7 +28,7 @@ from inference.domain import (
     Remark,
 )
 from inference.growth import compare
-from inference.measure import circumference_mm
+from inference.measure import circumference_mm, inside_distance_px, shift
 from sr_templates.report import ReportInput
 from sr_templates.uids import UidEntropy, equipment, result_uids
 from tests.ultrasound import us_image, us_multiframe, us_region
@@ -65,6 +66,16 @@ def measurement(equation: Equation = HADLOCK_1984, **changes: Any) -> Measuremen
         warnings=tuple(warnings),
     )
     return replace(made, **changes)
+
+
+def explanation(head: Measurement | None = None, **changes: Any) -> Explanation:
+    """What spoke for the head: most in its middle, nothing outside; doubt in a band around its outline."""
+    head = measurement() if head is None else head
+    box = head.region
+    inside = inside_distance_px(shift(head.ellipse, -box.min_column, -box.min_row), box.rows, box.columns)
+    attention = np.clip(inside / head.ellipse.semi_minor_px, 0.0, 1.0).astype(np.float32)
+    deviation = (0.2 * np.exp(-((inside / 4.0) ** 2))).astype(np.float32)
+    return replace(Explanation(box, attention, deviation, 6), **changes)
 
 
 def with_lmp(head: Measurement, days: int) -> Measurement:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from pydicom import Dataset
 from pydicom.uid import JPEGBaseline8Bit
 
-from sr_templates.capture import build_overlay
+from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+from sr_templates.heat import draw_attention, draw_deviation
 from sr_templates.overlay import draw_overlay
 from sr_templates.report import Predecessor
-from tests.reports import multiframe_source, picture, report, source, written
+from tests.reports import explanation, multiframe_source, picture, report, source, written
 
 
 def test_pixels_are_the_drawn_picture() -> None:
@@ -69,3 +73,54 @@ def test_a_new_overlay_names_the_one_it_replaces() -> None:
     new = build_overlay(report(predecessors={"overlay": Predecessor.of(old)}), picture())
     assert str(old.SOPInstanceUID) in new.DerivationDescription
     assert len(new.DerivationDescription) <= 1024
+
+
+class TestExplanations:
+    """The two pictures that tell why: one series, side by side, as honest as the overlay."""
+
+    def test_pixels_are_the_drawn_pictures(self) -> None:
+        facts, why = report(), explanation()
+        for build, draw in ((build_gradcam, draw_attention), (build_uncertainty, draw_deviation)):
+            made = written(build(facts, picture(), why)).dataset
+            assert np.array_equal(made.pixel_array, draw(facts, picture(), why))
+
+    @pytest.mark.parametrize(
+        ("build", "flavour", "said"),
+        [
+            (build_gradcam, "GRADCAM", "GradCAM++ of the last decoder convolution"),
+            (build_uncertainty, "UNCERTAINTY", "head probability over 6 answers"),
+        ],
+    )
+    def test_they_say_what_they_show(self, build: Callable[..., Dataset], flavour: str, said: str) -> None:
+        header = source(PixelSpacing=[0.5, 0.5], LossyImageCompression="01", LossyImageCompressionRatio="12.5")
+        made = written(build(report(header), picture(), explanation())).dataset
+        assert list(made.ImageType) == ["DERIVED", "SECONDARY", "OTHER", flavour]
+        assert said in made.DerivationDescription
+        assert (made.ConversionType, made.BurnedInAnnotation, made.LossyImageCompression) == ("WSD", "YES", "01")
+        assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+        assert (made.Rows, made.Columns) == picture().shape[:2]
+        for keyword in ("PixelSpacing", "NominalScannedPixelSpacing", "SequenceOfUltrasoundRegions"):
+            assert keyword not in made
+
+    def test_they_stand_side_by_side_in_a_series_of_their_own(self) -> None:
+        numbers = []
+        for number in ("1", "2", None):
+            facts = report(source(InstanceNumber=number))
+            pair = [build(facts, picture(), explanation()) for build in (build_gradcam, build_uncertainty)]
+            overlay = build_overlay(facts, picture())
+            assert pair[0].SeriesInstanceUID == pair[1].SeriesInstanceUID != overlay.SeriesInstanceUID
+            assert pair[0].SeriesNumber == pair[1].SeriesNumber != overlay.SeriesNumber
+            assert pair[0].SeriesDescription == pair[1].SeriesDescription
+            assert pair[0].SOPInstanceUID != pair[1].SOPInstanceUID
+            numbers.append([int(made.InstanceNumber) for made in pair])
+        assert numbers == [[1, 2], [3, 4], [1, 2]]
+
+    def test_a_number_that_cannot_be_doubled_is_kept(self) -> None:
+        facts = report(source(InstanceNumber="2147483647"))
+        assert build_uncertainty(facts, picture(), explanation()).InstanceNumber == 2147483647
+
+    def test_a_new_one_names_the_one_it_replaces(self) -> None:
+        old = build_gradcam(report(), picture(), explanation())
+        new = build_gradcam(report(predecessors={"gradcam": Predecessor.of(old)}), picture(), explanation())
+        assert str(old.SOPInstanceUID) in new.DerivationDescription
+        assert len(new.DerivationDescription) <= 1024

@@ -10,7 +10,8 @@ import pytest
 from inference.domain import CalibrationSource, EllipsePx
 from inference.measure import outline_px
 from sr_templates import drawing, wording
-from sr_templates.overlay import FONT_SHARE, _place_panel, draw_overlay, panel_lines
+from sr_templates.overlay import draw_overlay, panel_lines
+from sr_templates.panel import FONT_SHARE, place_panel
 from tests.reports import ELLIPSE, measurement, picture, report
 
 ROWS, COLUMNS = 768, 1024
@@ -51,7 +52,7 @@ def test_the_panel_avoids_the_head(corner: tuple[float, float]) -> None:
     ellipse = EllipsePx(*corner, 160.0, 130.0, 10.0)
     facts = report(measurement=measurement(ellipse=ellipse))
     pixels = np.zeros((ROWS, COLUMNS, 3), np.uint8)
-    panel, (left, top) = _place_panel(panel_lines(facts), pixels, facts.measurement)
+    panel, (left, top) = place_panel(panel_lines(facts), pixels, facts.measurement)
     columns, rows = outline_px(ellipse, 180).T
     hidden = (columns >= left) & (columns <= left + panel.width) & (rows >= top) & (rows <= top + panel.height)
     assert not hidden.any()
@@ -60,25 +61,25 @@ def test_the_panel_avoids_the_head(corner: tuple[float, float]) -> None:
 def test_letters_shrink_before_they_hide_a_large_head() -> None:
     facts = report(measurement=measurement(ellipse=EllipsePx(400.0, 270.0, 240.0, 190.0, 0.0)))
     small, large = np.zeros((540, 800, 3), np.uint8), np.zeros((ROWS, COLUMNS, 3), np.uint8)
-    panel, (left, top) = _place_panel(panel_lines(facts), small, facts.measurement)
+    panel, (left, top) = place_panel(panel_lines(facts), small, facts.measurement)
     columns, rows = outline_px(facts.measurement.ellipse, 180).T
     hidden = (columns >= left) & (columns <= left + panel.width) & (rows >= top) & (rows <= top + panel.height)
     assert not hidden.any()
     assert panel.base_px < 540 * FONT_SHARE - 0.5
-    assert _place_panel(panel_lines(facts), large, facts.measurement)[0].base_px == round(ROWS * FONT_SHARE)
+    assert place_panel(panel_lines(facts), large, facts.measurement)[0].base_px == round(ROWS * FONT_SHARE)
 
 
 def test_the_panel_avoids_interface_text() -> None:
     facts = report(measurement=measurement(ellipse=BIG))
     pixels = np.zeros((ROWS, COLUMNS, 3), np.uint8)
     pixels[20:40, 20:200:3] = 255
-    panel, (left, top) = _place_panel(panel_lines(facts), pixels, facts.measurement)
+    panel, (left, top) = place_panel(panel_lines(facts), pixels, facts.measurement)
     assert (left, top) != (panel.padding, panel.padding)
 
 
 @pytest.mark.parametrize("shape", [(600, 800), (768, 1024), (1080, 1920)])
 def test_letters_are_legible_at_usual_sizes(shape: tuple[int, int]) -> None:
-    panel, _ = _place_panel(panel_lines(report()), np.zeros((*shape, 3), np.uint8), measurement())
+    panel, _ = place_panel(panel_lines(report()), np.zeros((*shape, 3), np.uint8), measurement())
     assert panel.base_px >= 11
     assert panel.width <= shape[1] * 0.4
     assert panel.height <= shape[0] * 0.4
