@@ -18,7 +18,7 @@ from dicom_node.answers import finding_facts
 from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
 from inference.domain import CalibrationSource, Measurement, Remark
 from sr_templates import wording
-from sr_templates.capture import build_overlay
+from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
@@ -26,7 +26,17 @@ from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
 from tests.integration.report_reader import biometry
-from tests.reports import measurement, multiframe_source, picture, report, source, stored, with_lmp, written
+from tests.reports import (
+    explanation,
+    measurement,
+    multiframe_source,
+    picture,
+    report,
+    source,
+    stored,
+    with_lmp,
+    written,
+)
 from tests.ultrasound import us_image
 
 BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
@@ -34,8 +44,12 @@ BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "pdf": lambda facts: build_pdf(facts, picture()),
     "overlay": lambda facts: build_overlay(facts, picture()),
     "tid5000": build_tid5000,
+    "gradcam": lambda facts: build_gradcam(facts, picture(), explanation(facts.measurement)),
+    "uncertainty": lambda facts: build_uncertainty(facts, picture(), explanation(facts.measurement)),
 }
 REPORTS = {kind: BUILDERS[kind] for kind in ("tid1500", "tid5000")}
+
+CAPTURES = ("overlay", "gradcam", "uncertainty")
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 """A head is not a paired body part: absent is right (PS3.3 C.7.3.1), and present but empty draws a warning instead."""
@@ -121,7 +135,7 @@ def run(*command: str) -> str:
 def test_dciodvfy_finds_no_error(case: str, kind: str, tmp_path: Path) -> None:
     output = run("dciodvfy", str(save(BUILDERS[kind](CASES[case]()), tmp_path)))
     errors = [line for line in output.splitlines() if line.startswith("Error")]
-    assert errors == ([UNPAIRED] if kind == "overlay" else [])
+    assert errors == ([UNPAIRED] if kind in CAPTURES else [])
     assert re.search(r"ComprehensiveSR|EncapsulatedPDF|SCImage", output)  # it did recognise the object
 
 
