@@ -16,10 +16,15 @@ class ResultKind(StrEnum):
     PDF = "pdf"
     OVERLAY = "overlay"
     TID5000 = "tid5000"
+    GRADCAM = "gradcam"
+    UNCERTAINTY = "uncertainty"
 
 
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY)
 """What every measured image becomes unless the configuration says otherwise."""
+
+EXPLANATIONS = frozenset({ResultKind.GRADCAM, ResultKind.UNCERTAINTY})
+"""Those that need a second look at the measured frame."""
 
 
 @dataclass(frozen=True, slots=True)

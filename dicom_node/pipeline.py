@@ -19,7 +19,7 @@ from pathlib import Path
 from dicom_node import answers
 from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
-from dicom_node.domain import Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
+from dicom_node.domain import EXPLANATIONS, Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
 from dicom_node.errors import InstanceRefused
 from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
@@ -27,7 +27,7 @@ from dicom_node.reporting import Evidence, Reporter
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
-from inference.domain import AgeSource, Examination, Measurement
+from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
 from inference.examine import Examiner
 from sr_templates.uids import UidEntropy
 
@@ -36,11 +36,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What came of looking at one object: the answer, and the evidence where there is any."""
+    """What came of looking at one object: the answer, and the evidence where there is any.
+
+    `explanation` is that of the chosen measurement, where an object is wanted that shows it.
+    """
 
     answer: answers.Answer
     decoded: DecodedInstance | None
     examination: Examination | None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +120,21 @@ class Pipeline:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
                 examination = look(decoded, self.examiner, self.cine_frames, self.age_sources)
+            with named_read_errors(), watch("explain"):
+                explanation = self._explain(decoded, examination.finding)
         except InstanceRefused as refusal:
             seconds = time.perf_counter() - began
             uid = instance.sop_instance_uid
             return Looked(answers.refused(None, uid, refusal, self.examiner.model, seconds), None, None)
         answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
-        return Looked(answer, decoded, examination)
+        return Looked(answer, decoded, examination, explanation)
+
+    def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
+        """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
+        if not isinstance(finding, Measurement) or EXPLANATIONS.isdisjoint(self.reporter.kinds):
+            return None
+        (frame,) = decoded.frames((finding.frame,))
+        return self.examiner.explain(frame, finding)
 
     def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
         """The result objects; none where there is no number to report."""
@@ -130,7 +143,7 @@ class Pipeline:
         finding = looked.examination.finding
         if not isinstance(finding, Measurement):
             return ()
-        evidence = Evidence(looked.decoded.header, finding, looked.decoded.display(finding.frame))
+        evidence = Evidence(looked.decoded.header, finding, looked.decoded.display(finding.frame), looked.explanation)
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from pydicom import Dataset
 
 from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject
 from dicom_node.storage.files import RESULTS, durable_write
-from inference.domain import Measurement
+from inference.domain import Explanation, Measurement
 from inference.models import ModelEntry
-from sr_templates.capture import build_overlay
+from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
@@ -31,11 +32,12 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A measurement, the header of its source, and the frame it was made on."""
+    """A measurement, the header of its source, and the frame it was made on; why, where an object shows it."""
 
     source: Dataset
     measurement: Measurement
     picture: Picture
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Reporter:
             ResultKind.PDF: lambda: build_pdf(facts, evidence.picture),
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
             ResultKind.TID5000: lambda: build_tid5000(facts),
+            **_explanations(facts, evidence),
         }
         return tuple(self._write(kind, build()) for kind, build in builders.items() if kind in self.kinds)
 
@@ -117,3 +120,13 @@ class Reporter:
 
     def _predecessor(self, old: StoredObject) -> Predecessor:
         return Predecessor.of(pydicom.dcmread(self.data_dir / old.path, stop_before_pixels=True))
+
+
+def _explanations(facts: ReportInput, evidence: Evidence) -> dict[ResultKind, Callable[[], Dataset]]:
+    """The captures that tell why; empty where nobody asked."""
+    if evidence.explanation is None:
+        return {}
+    return {
+        ResultKind.GRADCAM: partial(build_gradcam, facts, evidence.picture, evidence.explanation),
+        ResultKind.UNCERTAINTY: partial(build_uncertainty, facts, evidence.picture, evidence.explanation),
+    }

@@ -38,6 +38,8 @@ _SPOKEN = {
     ResultKind.PDF: "PDF",
     ResultKind.OVERLAY: "overlay",
     ResultKind.TID5000: "OB-GYN SR",
+    ResultKind.GRADCAM: "GradCAM++",
+    ResultKind.UNCERTAINTY: "uncertainty",
 }
 _UNDER_WAY = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
 _FAILED = ("jobs_dead", "deliveries_dead")

@@ -18,13 +18,14 @@ from pydicom.dataset import FileDataset
 from dicom_node import pipeline as module
 from dicom_node import worker
 from dicom_node.config import QueueSection
-from dicom_node.domain import Job, JobState, Relation
+from dicom_node.domain import Job, JobState, Relation, ResultKind
 from dicom_node.errors import StorageUnavailable
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.storage.repository import Repository
-from inference.domain import Abstention, CalibrationSource, Examination, ModelIdentity, Reason
-from tests.ultrasound import save, us_image, us_region
+from inference.domain import Abstention, CalibrationSource, Examination, Measurement, ModelIdentity, Reason
+from tests.reports import measurement
+from tests.ultrasound import save, us_image, us_multiframe, us_region
 from tests.unit.dicom_node.storage.rooms import START, image
 
 MODEL = ModelIdentity("model", "0" * 64)
@@ -262,3 +263,39 @@ def test_a_capture_is_looked_at_where_the_rule_says_so(room: Room, captures: boo
     room.receive(scan(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"))
     room.settle()
     assert room.answer() == answer
+
+
+class Asked(NoHead):
+    """An examiner that measures the region of every frame, and counts who asks why."""
+
+    def __init__(self) -> None:
+        self.explained: list[tuple[int, tuple[int, ...]]] = []
+
+    def examine(self, frames: Any) -> Examination:
+        findings = tuple(measurement(frame=frame.number, region=frame.regions[0].box) for frame in frames)
+        return Examination(findings, len(findings) - 1, tuple(f.frame for f in findings), MODEL, 0.0)
+
+    def explain(self, frame: Any, head: Measurement) -> str:
+        self.explained.append((frame.number, frame.luminance.shape))
+        return f"why frame {head.frame}"
+
+
+class Told(SimpleNamespace):
+    """A reporter that makes nothing and keeps the evidence."""
+
+    def report(self, evidence: Any, *_: Any) -> tuple[()]:
+        self.evidence = evidence
+        return ()
+
+
+@pytest.mark.parametrize("kinds", [(ResultKind.OVERLAY, ResultKind.UNCERTAINTY), (ResultKind.OVERLAY,), ()])
+def test_the_network_is_asked_why_once_and_only_where_an_object_shows_it(
+    room: Room, kinds: tuple[ResultKind, ...]
+) -> None:
+    examiner, reporter = Asked(), Told(protocol=room.pipeline.reporter.protocol, kinds=kinds)
+    looks: Any = {"examiner": examiner, "reporter": reporter}
+    room.receive(us_multiframe(np.stack([PIXELS] * 3), REGION, SOPInstanceUID=UID))
+    replace(room.pipeline, **looks).run(room.claim())
+    wanted = ResultKind.UNCERTAINTY in kinds
+    assert examiner.explained == ([(3, PIXELS.shape)] if wanted else [])
+    assert reporter.evidence.explanation == ("why frame 3" if wanted else None)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.domain import NewObject, ResultKind, StoredObject
+from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
 from dicom_node.reporting import Evidence, Reporter
 from inference.domain import ModelIdentity
 from sr_templates.uids import UidEntropy, equipment
-from tests.reports import CREATED, SHA256, measurement, picture, source
+from tests.reports import CREATED, SHA256, explanation, measurement, picture, source
 
 TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 
@@ -32,13 +32,19 @@ def entropy(header: Dataset, revision: int = 0) -> UidEntropy:
 def made(
     folder: Path, kinds: Collection[ResultKind], header: Dataset, earlier: tuple[StoredObject, ...] = ()
 ) -> tuple[NewObject, ...]:
-    evidence = Evidence(header, measurement(), picture())
+    evidence = Evidence(header, measurement(), picture(), explanation())
     return reporter(folder, kinds).report(evidence, entropy(header, len(earlier)), earlier, CREATED)
 
 
 @pytest.mark.parametrize(
     "kinds",
-    [(), (ResultKind.TID5000,), (ResultKind.TID5000, ResultKind.TID1500), (ResultKind.PDF, ResultKind.OVERLAY)],
+    [
+        (),
+        (ResultKind.TID5000,),
+        (ResultKind.TID5000, ResultKind.TID1500),
+        (ResultKind.PDF, ResultKind.OVERLAY),
+        tuple(EXPLANATIONS),
+    ],
 )
 def test_only_what_is_wanted_is_made(kinds: tuple[ResultKind, ...], tmp_path: Path) -> None:
     objects = made(tmp_path, kinds, source())
@@ -65,3 +71,8 @@ def test_a_report_replaces_the_one_of_its_own_kind(tmp_path: Path) -> None:
         (study,) = dcmread(tmp_path / after.path).PredecessorDocumentsSequence
         reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
         assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid != after.sop_instance_uid
+
+
+def test_without_an_explanation_no_capture_tells_why(tmp_path: Path) -> None:
+    evidence = Evidence(source(), measurement(), picture())
+    assert reporter(tmp_path, EXPLANATIONS).report(evidence, entropy(source()), (), CREATED) == ()
