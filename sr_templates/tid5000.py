@@ -47,7 +47,7 @@ from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import ComprehensiveSRStorage
 
-from inference.domain import AgeSource, Growth, SizeForAge
+from inference.domain import AgeSource, Growth, SizeForAge, Standing
 from inference.domain import Measurement as HeadMeasurement
 from inference.growth import STANDARDS
 from sr_templates import codes, content, wording
@@ -59,11 +59,6 @@ from sr_templates.source import Shell, image_reference
 
 CONTENT = Tag("ContentSequence")
 SHELL = Shell("tid5000", ComprehensiveSRStorage, "SR", "AI OB-GYN ultrasound report (unverified)", 3)
-
-CODED_FIRST = tuple(
-    sorted(STANDARDS, key=lambda name: codes.STANDARD_CODES[name].scheme_designator == codes.PRIVATE_SCHEME)
-)
-"""Names of growth standards, those with a published code before ours, which a reporting system cannot know."""
 
 Points = NDArray[np.float64]
 """[n, 2], (column, row), in the coordinates of PS3.3 C.18.6."""
@@ -213,21 +208,24 @@ def _hc(report: ReportInput, candidate: Candidate, candidates: Sequence[Candidat
 
 
 def _rank(growth: Growth) -> Dataset | None:
-    """TID 5008 row 7, of which there is at most one: by the first standard in CODED_FIRST that covers the age."""
-    found = {size.standard: size for size in growth.sizes if size.at is not None}
-    names = [*filter(found.__contains__, CODED_FIRST)]
-    return _rank_by(found[names[0]]) if names else None
+    """TID 5008 row 7, of which there is at most one: by a standard that has a published code, else by one of ours."""
+    for size in sorted(growth.sizes, key=_has_private_code):
+        if size.at is not None:
+            return _rank_by(size.standard, size.at)
+    return None
 
 
-def _rank_by(size: SizeForAge) -> Dataset | None:
-    if size.at is None:
-        return None
-    if wording.is_rank(size.at):
-        made = content.number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(size.at.percentile), codes.PERCENT)
+def _has_private_code(size: SizeForAge) -> bool:
+    return codes.STANDARD_CODES[size.standard].scheme_designator == codes.PRIVATE_SCHEME
+
+
+def _rank_by(standard: str, at: Standing) -> Dataset:
+    if wording.is_rank(at):
+        made = content.number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(at.percentile), codes.PERCENT)
     else:
-        made = content.number(codes.GROWTH_Z_SCORE, wording.z_score(size.at.z_score), codes.NO_UNITS)
-    citation = STANDARDS[size.standard].citation
-    content.qualify(made, content.inferred_from(codes.STANDARD_CODES[size.standard], citation))
+        made = content.number(codes.GROWTH_Z_SCORE, wording.z_score(at.z_score), codes.NO_UNITS)
+    citation = STANDARDS[standard].citation
+    content.qualify(made, content.inferred_from(codes.STANDARD_CODES[standard], citation))
     return made[0]
 
 
