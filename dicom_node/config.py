@@ -119,6 +119,7 @@ class ResultsSection(Section):
         USUAL_OBJECTS, description="what a measured image becomes, and a destination gets if it lists none of its own"
     )
     series_number: int = Field(901, ge=1, le=9999, description="first series number of our results")
+    page_size: Literal["a4", "letter"] = Field("a4", description="paper of the PDF")
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"
     )

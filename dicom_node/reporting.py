@@ -21,7 +21,7 @@ from inference.domain import Explanation, Measurement
 from inference.models import ModelEntry
 from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
 from sr_templates.pdf import build_pdf
-from sr_templates.report import Predecessor, ReportInput
+from sr_templates.report import PageSize, Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
 from sr_templates.uids import Equipment, UidEntropy, result_uids
@@ -80,6 +80,7 @@ class Reporter:
     protocol: Protocol
     series_number: int
     kinds: Collection[ResultKind] = USUAL_OBJECTS
+    page_size: PageSize = PageSize.A4
 
     def report(
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
@@ -93,6 +94,7 @@ class Reporter:
             uids=result_uids(entropy),
             created=created,
             series_number=self.series_number,
+            page_size=self.page_size,
             predecessors={str(old.kind): self._predecessor(old) for old in earlier},
             interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
         )

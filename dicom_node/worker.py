@@ -20,6 +20,7 @@ from dicom_node.reporting import Protocol, Reporter
 from dicom_node.retry import GiveUp
 from dicom_node.storage.repository import Repository
 from inference.models import ModelEntry
+from sr_templates.report import PageSize
 from sr_templates.uids import equipment
 
 _log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("cine_frames", str(inference.cine_frames)),
             ("equation", inference.equation),
             ("independent_ages", ",".join(config.dating.independent_ages)),
+            ("page_size", config.results.page_size),
         ),
         software_version=__version__,
     )
@@ -122,7 +124,12 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         data_dir=config.node.data_dir,
         examiner=build_examiner(config, entry),
         reporter=Reporter(
-            config.node.data_dir, device, protocol, config.results.series_number, config.wanted_objects()
+            config.node.data_dir,
+            device,
+            protocol,
+            config.results.series_number,
+            config.wanted_objects(),
+            PageSize(config.results.page_size),
         ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,

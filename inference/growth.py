@@ -64,6 +64,10 @@ class Standard:
         weeks = days / DAYS_PER_WEEK
         return (hc_mm - self.mean_mm(weeks)) / self.sd_mm(weeks)
 
+    def percentile_mm(self, percentile: float, weeks: float) -> float:
+        """The HC that so many percent of heads of this age stay below (0 < percentile < 100); no range check."""
+        return self.mean_mm(weeks) + NormalDist().inv_cdf(percentile / 100.0) * self.sd_mm(weeks)
+
 
 INTERGROWTH_2014 = Standard(
     name="intergrowth-2014",

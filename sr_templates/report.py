@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ from sr_templates.uids import Equipment, ResultUids
 
 Picture = NDArray[np.uint8]
 """The frame as a person sees it, RGB uint8 [rows, columns, 3], at the source's own geometry."""
+
+
+class PageSize(StrEnum):
+    """Paper of the PDF."""
+
+    A4 = "a4"
+    LETTER = "letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class ReportInput:
     series_number: int = 901
     predecessors: Mapping[str, Predecessor] = field(default_factory=dict)
     interval_coverage: float | None = None
+    page_size: PageSize = PageSize.A4
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:

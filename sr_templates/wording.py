@@ -23,7 +23,7 @@ from inference.domain import (
     Standing,
     Trimester,
 )
-from inference.growth import STANDARDS
+from inference.growth import STANDARDS, Standard
 from sr_templates.report import ReportInput
 from sr_templates.uids import SOFTWARE_NAME
 
@@ -193,6 +193,17 @@ def _no_size(size: SizeForAge) -> str:
 
 def standard_name(size: SizeForAge) -> str:
     return STANDARDS[size.standard].title
+
+
+def chart_title(standard: Standard) -> str:
+    """`HC by age, percentiles of INTERGROWTH-21st 2014`."""
+    return f"HC by age, percentiles of {standard.title}"
+
+
+def ordinal(number: int) -> str:
+    """`3rd`, `97th`."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
 
 
 def difference(growth: Growth) -> str | None:

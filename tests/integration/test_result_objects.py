@@ -21,7 +21,7 @@ from sr_templates import wording
 from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
-from sr_templates.report import Predecessor, ReportInput
+from sr_templates.report import PageSize, Predecessor, ReportInput
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
@@ -112,6 +112,7 @@ CASES: dict[str, Callable[[], ReportInput]] = {
         ),
     ),
     "correction": lambda: report(predecessors=replaced()),
+    "letter": lambda: report(measurement=with_lmp(measurement(), 150), page_size=PageSize.LETTER),
 }
 
 
@@ -218,10 +219,10 @@ def test_dsrdump_reads_the_reports(case: str, kind: str, tmp_path: Path) -> None
 
 
 def page_text(facts: ReportInput, folder: Path) -> str:
-    """The text of the page in reading order, runs of white space as one space."""
+    """The text of the page in the order in which it was written, runs of white space as one space."""
     path = folder / "page.pdf"
     path.write_bytes(draw_page(facts, picture()))
-    return " ".join(run("pdftotext", "-layout", str(path), "-").split())
+    return " ".join(run("pdftotext", "-raw", str(path), "-").split())
 
 
 def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
@@ -275,6 +276,15 @@ def test_the_page_says_what_the_measurement_says(case: str, tmp_path: Path) -> N
         ("scanned capture", ["nominal scanned pixel spacing", "only if it was printed in life size"]),
         ("last menstrual date", ["percentile 83.3 (74.0 to 90.1)", "nobody checked it here"]),
         ("discordant", ["lies outside the 2 SD of the equation", "redating threshold of ACOG 700"]),
+        (
+            "letter",
+            [
+                "HC by age, percentiles of INTERGROWTH-21st 2014",
+                *("3rd", "10th", "50th", "90th", "97th", "16 weeks", "18 20 22 24 26", "260 mm"),
+                *("this head, 197.1 mm", "bar: 95 % interval", "Lancet 2014;384:869-879"),
+                *("Reviewed by", "Signature", "page 2 of 2"),
+            ],
+        ),
         ("intergrowth", ["spread not known", "2016;48:719-726"]),
         ("no interval", [wording.NO_INTERVAL, "2 SD of the equation"]),
     ],
@@ -293,22 +303,25 @@ def test_the_page_names_patient_and_study(case: str, names: list[str], tmp_path:
         ("no age", 1),
         ("correction", 1),
         ("japanese", 1),
-        ("discordant", 1),
+        ("discordant", 2),
         ("everything is remarked", 2),
+        ("letter", 2),
     ],
 )
 def test_the_page_renders_inside_its_margins(case: str, pages: int, tmp_path: Path) -> None:
     path = tmp_path / "page.pdf"
-    path.write_bytes(draw_page(CASES[case](), picture()))
+    facts = CASES[case]()
+    path.write_bytes(draw_page(facts, picture()))
+    width, height = {PageSize.A4: (595, 842), PageSize.LETTER: (612, 792)}[facts.page_size]  # at 72 dots an inch
     assert "Error" not in run("pdftoppm", "-r", "72", "-gray", "-png", str(path), str(tmp_path / "page"))
     rendered = sorted(tmp_path.glob("page*.png"))
     assert len(rendered) == pages
     for page in rendered:
         ink = np.asarray(Image.open(page).convert("L")) < 250
         rows, columns = np.nonzero(ink)
-        assert ink.shape[0] == pytest.approx(842, abs=1)  # A4 at 72 dots an inch
+        assert ink.shape == pytest.approx((height, width), abs=1)
         assert columns.min() >= 43
-        assert columns.max() <= 595 - 43
+        assert columns.max() <= width - 43
         assert rows.min() >= 40
-        assert rows.max() <= 842 - 40
-        assert not ink[842 - 63 : 842 - 59].any()  # no note runs into the footer
+        assert rows.max() <= height - 40
+        assert not ink[height - 63 : height - 59].any()  # no note runs into the footer

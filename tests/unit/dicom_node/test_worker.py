@@ -114,6 +114,7 @@ def test_renewal_ends_with_the_job() -> None:
         ({"inference": {"cine_frames": 4}}, True),
         ({"inference": {"precision": "bf16"}}, True),
         ({"dating": {"independent_ages": []}}, True),
+        ({"results": {"page_size": "letter"}}, True),
         ({"inference": {"threads": 7}}, False),
         ({"node": {"port": 4242}}, False),
     ],
