@@ -67,7 +67,7 @@ class Sheet:
         self.right = self.width - MARGIN
         self.content_width = self.width - 2 * MARGIN
         self._bytes = io.BytesIO()
-        self.canvas = Canvas(self._bytes, pagesize=SIZES[size], invariant=1, pageCompression=1)
+        self.canvas = Canvas(self._bytes, pagesize=SIZES[size], initialFontName=REGULAR, invariant=1, pageCompression=1)
 
     def text(self, x: float, y: float, value: str, style: Style) -> float:
         """One line from the left; gives back where it ends."""

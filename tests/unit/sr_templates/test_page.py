@@ -25,6 +25,7 @@ def test_it_is_one_page_with_embedded_fonts() -> None:
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") == 1
     assert content.count(b"/FontFile2") == 2
+    assert b"Helvetica" not in content  # the canvas would name it unasked, and it is not embedded
 
 
 def test_what_has_no_room_goes_on_a_second_page() -> None:
