@@ -1,7 +1,7 @@
 """First light with nothing of ours at either end: DCMTK's storescu sends, Orthanc and DCMTK's storescp receive.
 
-One node, which makes every kind of object, serves the whole module: a full scanner screen, a plain image, one without
-a head and one without a scale go in once; every test looks at what came out.
+One node, which makes all but the explanations, serves the whole module: a full scanner screen, a plain image, one
+without a head and one without a scale go in once; every test looks at what came out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicom_node.config import Config
-from dicom_node.domain import ResultKind
+from dicom_node.domain import USUAL_OBJECTS, ResultKind
 from dicom_node.examiner import build_examiner, find_entry
 from inference.measure import inside_distance_px
 from inference.training.challenge import Annotated
@@ -40,7 +40,7 @@ UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> M
 MEASURED = ("screen", "plain")
 WEEKS_20 = {"LastMenstrualDate": "20250815"}  # of an image of 2 January 2026
 PLAIN_HEAD = 2
-EVERY_KIND = {"objects": [kind.value for kind in ResultKind]}
+KINDS = (*USUAL_OBJECTS, ResultKind.TID5000)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,11 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     with (
         running_orthanc(folder / "orthanc") as orthanc,
         running_storescp(folder / "storescp") as storescp,
-        running_node(folder / "node", {"orthanc": orthanc, "storescp": storescp}, results=EVERY_KIND) as node,
+        running_node(
+            folder / "node",
+            {"orthanc": orthanc, "storescp": storescp},
+            results={"objects": [kind.value for kind in KINDS]},
+        ) as node,
     ):
         status, said = send("storescu", node.port, *sources.values())
         assert status == 0, said
@@ -168,14 +172,14 @@ def test_orthanc_holds_one_object_of_each_kind_in_the_study_of_each_measured_ima
             ("OT", "AI fetal head overlay (unverified)"),
             ("SR", "AI OB-GYN ultrasound report (unverified)"),
         }
-        assert [len(s["Instances"]) for s in series] == [1] * len(ResultKind)
+        assert [len(s["Instances"]) for s in series] == [1] * len(KINDS)
 
 
 def test_orthanc_holds_nothing_else(light: Light) -> None:
     statistics = light.orthanc.get("/statistics")
     assert (statistics["CountStudies"], statistics["CountInstances"]) == (
         len(MEASURED),
-        len(ResultKind) * len(MEASURED),
+        len(KINDS) * len(MEASURED),
     )
 
 
@@ -196,7 +200,7 @@ def test_both_peers_hold_the_same_bytes(light: Light) -> None:
 
 def test_storescp_got_one_set_for_each_measured_image(light: Light) -> None:
     assert {uid: set(kinds) for uid, kinds in light.received().items()} == {
-        uid_of(light.sources[name]): set(ResultKind) for name in MEASURED
+        uid_of(light.sources[name]): set(KINDS) for name in MEASURED
     }
 
 
@@ -231,7 +235,7 @@ def test_dciodvfy_finds_no_error_in_what_was_received(light: Light) -> None:
             assert [line for line in lines if line.startswith("Error") and line != UNPAIRED] == []
             assert any(re.fullmatch(r"(ComprehensiveSR|EncapsulatedPDF|SCImage)", line) for line in lines), lines
             checked += 1
-    assert checked == len(ResultKind) * len(MEASURED)
+    assert checked == len(KINDS) * len(MEASURED)
 
 
 @pytest.mark.peer("storescu")
