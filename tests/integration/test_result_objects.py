@@ -17,11 +17,14 @@ from pydicom import Dataset
 from dicom_node.answers import finding_facts
 from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
 from inference.domain import CalibrationSource, Measurement, Remark
+from sr_templates import page as layout
 from sr_templates import wording
 from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+from sr_templates.chart import GrowthChart
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
 from sr_templates.report import PageSize, Predecessor, ReportInput
+from sr_templates.sheet import SIZES, Box, Sheet
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
@@ -325,3 +328,30 @@ def test_the_page_renders_inside_its_margins(case: str, pages: int, tmp_path: Pa
         assert rows.min() >= 40
         assert rows.max() <= height - 40
         assert not ink[height - 63 : height - 59].any()  # no note runs into the footer
+
+
+@pytest.mark.peer("pdftoppm")
+def test_the_point_of_the_chart_is_printed_at_its_age_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = CASES["discordant"]()  # below every curve, so that no other ink is near
+    plots: list[Box] = []
+    draw = layout.draw_chart
+
+    def noted(sheet: Sheet, chart: GrowthChart, interval_name: str) -> None:
+        plots.append(chart.plot)
+        draw(sheet, chart, interval_name)
+
+    monkeypatch.setattr(layout, "draw_chart", noted)
+    path = tmp_path / "page.pdf"
+    path.write_bytes(draw_page(facts, picture()))
+    (plot,) = plots
+    # 25 weeks: the middle of 20 to 30; the axis holds the 3rd at 20 weeks (158.5 mm) and the 97th at 30 (295.8 mm)
+    x = plot.left + 0.5 * plot.width
+    y = plot.bottom + (facts.measurement.hc_mm - 150.0) / (300.0 - 150.0) * plot.height
+    left, top = round(10 * (x - 4)), round(10 * (SIZES[PageSize.A4][1] - y - 4))  # 720 dots an inch: ten a point
+    window = ("-x", str(left), "-y", str(top), "-W", "80", "-H", "80")
+    run("pdftoppm", "-r", "720", "-gray", "-png", "-f", "1", "-l", "1", *window, str(path), str(tmp_path / "point"))
+    (rendered,) = tmp_path.glob("point*.png")
+    ink = np.asarray(Image.open(rendered).convert("L")) < 128
+    across, down = np.nonzero(ink[40])[0], np.nonzero(ink[24:56, 52])[0]  # through the middle; beside the bar
+    assert (left + across.mean() + 0.5) / 10 == pytest.approx(x, abs=0.1)
+    assert SIZES[PageSize.A4][1] - (top + 24 + down.mean() + 0.5) / 10 == pytest.approx(y, abs=0.1)
