@@ -34,6 +34,8 @@ DEBIAN_PACKAGE = {
     "pdftotext": "poppler-utils",
     "psql": "postgresql",
     "chromium": "chromium",
+    "node": "nodejs",
+    "npm": "npm",
 }
 
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ class Orthanc:
 
     def get(self, path: str) -> Any:
         return json.loads(self.get_bytes(path))
+
+    def store(self, file: bytes) -> None:
+        """Put a DICOM file into the archive."""
+        with urllib.request.urlopen(f"http://{self.host}:{self.http_port}/instances", data=file, timeout=30) as answer:
+            answer.read()
 
     def get_bytes(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://{self.host}:{self.http_port}{path}", timeout=30) as answer:
@@ -50,8 +55,8 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Orthanc with nothing stored, no plugins, no users; it knows no modality and takes what it is sent."""
+def running_orthanc(folder: Path, plugins: Sequence[Path] = ()) -> Iterator[Orthanc]:
+    """Orthanc with nothing stored and no users; it knows no modality and takes what it is sent."""
     folder.mkdir(parents=True)
     orthanc = Orthanc("ORTHANC", "127.0.0.1", free_port(), free_port())
     settings = {
@@ -64,7 +69,7 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         "HttpPort": orthanc.http_port,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
-        "Plugins": [],
+        "Plugins": [str(plugin) for plugin in plugins],
     }
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
     with (folder / "orthanc.log").open("wb") as log:

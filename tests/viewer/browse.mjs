@@ -1,0 +1,93 @@
+// Chromium with the viewer in it, for browser.py: one JSON command a line in, one JSON answer a line out.
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const PATIENCE_MS = 90_000;
+const FLAGS = [
+  '--no-sandbox', // root may not run it otherwise, and the pages are ours
+  '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', // WebGL without a graphics card
+  '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+const SERIES = '[data-cy="series-description-label"]';
+const CANVAS = '[data-cy="viewport-pane"] canvas';
+const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'];
+
+const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS });
+const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+page.setDefaultTimeout(PATIENCE_MS);
+// the tour of a first visit would lie over the picture; the frame that shows a PDF has no storage
+await page.addInitScript(() => localStorage?.setItem('shownTours', '["basicViewerTour"]'));
+let errors = [];
+page.on('pageerror', error => errors.push(String(error)));
+page.on('response', answer => answer.status() >= 400 && errors.push(`${answer.status()} ${answer.url()}`));
+
+/** Whether a canvas shows anything but black; in the page. */
+function drawn(selector) {
+  const canvas = document.querySelector(selector);
+  if (!canvas?.width) return false;
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  return pixels.some((value, index) => index % 4 < 3 && value > 0);
+}
+
+const verbs = {
+  /** The viewer with one study; answers when `count` series are listed and the first picture is drawn. */
+  async open({ url, count }) {
+    errors = [];
+    await page.goto(url);
+    await page.locator(SERIES).nth(count - 1).waitFor();
+    await page.waitForFunction(drawn, CANVAS); // sooner, the first series would come over one that is asked for
+    return page.locator(SERIES).allTextContents();
+  },
+  /** Put a series into the viewport; answers when `sign` (a CSS selector, with `text` in it) is there. */
+  async show({ series, sign, text }) {
+    await page.locator(SERIES).getByText(series, { exact: true }).dblclick();
+    await page.locator(sign).filter({ hasText: text }).first().waitFor({ state: 'attached' });
+  },
+  async press({ key }) {
+    await page.locator('[data-cy="viewport-pane"]').hover();
+    await page.keyboard.press(key);
+  },
+  /** What the viewport says and draws over the picture; points and sizes in its own CSS pixels. */
+  read() {
+    return page.evaluate(corners => {
+      const pane = document.querySelector('[data-cy="viewport-pane"]');
+      const layer = pane.querySelector('svg.svg-layer');
+      const box = (layer ?? pane).getBoundingClientRect();
+      const said = name => pane.querySelector(`[data-cy="viewport-overlay-${name}"]`)?.innerText ?? '';
+      return {
+        box: [box.x, box.y, box.width, box.height],
+        corners: Object.fromEntries(corners.map(name => [name, said(name)])),
+        labels: [...pane.querySelectorAll('svg.svg-layer tspan')].map(line => line.textContent),
+        outlines: [...pane.querySelectorAll('svg.svg-layer polyline')].map(line =>
+          line.getAttribute('points').trim().split(' ').map(Number.parseFloat)),
+        text: pane.innerText,
+      };
+    }, CORNERS);
+  },
+  /** The document that the viewport shows, base64. */
+  document() {
+    return page.evaluate(async () => {
+      const address = document.querySelector('[data-cy="viewport-pane"] object').data;
+      const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer());
+      return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
+    });
+  },
+  async picture({ path }) {
+    await page.screenshot({ path });
+  },
+  errors: () => errors,
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { verb, ...given } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: (await verbs[verb](given)) ?? null };
+  } catch (error) {
+    const path = `${process.argv[3]}/failed.png`;
+    await page.screenshot({ path });
+    answer = { error: `${verb}: ${error}; seen: ${path}` };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();
