@@ -72,7 +72,7 @@ def _lines(report: ReportInput, heat: Heat) -> tuple[PanelLine, ...]:
         PanelLine(heat.title, bold=True),
         PanelLine("", bar=ColorBar(colors(), heat.labels)),
         *(PanelLine(note, SOFT_TEXT) for note in heat.notes),
-        PanelLine(f"HC {wording.millimetres(report.measurement.hc_mm)}", bold=True),
+        PanelLine(f"HC {wording.millimetres(report.measurement.hc_mm)}", bold=True, spare=True),
         PanelLine("Not verified by a clinician"),
     )
 

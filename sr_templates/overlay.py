@@ -42,14 +42,15 @@ def panel_lines(report: ReportInput) -> tuple[PanelLine, ...]:
         PanelLine(f"GA {'none' if age.days is None else wording.weeks_and_days(age.days)}", bold=True, scale=1.35)
     )
     if age.days is not None:
-        details = (wording.age_range(age), wording.age_range_note(age), wording.equation_name(age))
-        lines += [PanelLine(detail, SOFT_TEXT) for detail in details if detail]
+        ranges = (wording.age_range(age), wording.age_range_note(age))
+        lines += [PanelLine(text, SOFT_TEXT) for text in ranges if text]
+        lines.append(PanelLine(wording.equation_name(age), SOFT_TEXT, spare=True))
     if measurement.calibration_source is CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING:
         lines.append(PanelLine(wording.SCANNED_MARK, bold=True))
     return (
         *lines,
-        PanelLine(f"BPD {wording.millimetres(measurement.bpd_mm)} outer to outer", drawing.BPD_COLOR),
-        PanelLine(f"OFD {wording.millimetres(measurement.ofd_mm)} outer to outer", drawing.OFD_COLOR),
+        PanelLine(f"BPD {wording.millimetres(measurement.bpd_mm)} outer to outer", drawing.BPD_COLOR, spare=True),
+        PanelLine(f"OFD {wording.millimetres(measurement.ofd_mm)} outer to outer", drawing.OFD_COLOR, spare=True),
         PanelLine("Not verified by a clinician", TEXT),
-        PanelLine("Standard plane not verified", TEXT),
+        PanelLine("Standard plane not verified", TEXT, spare=True),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,15 @@ Corner = tuple[int, int]
 FONT_SHARE = 0.0235
 """Height of the panel's letters as a share of the picture's rows: 14 px at 600 rows."""
 
-SMALLEST_FONT_PX = 8
+SMALLEST_FONT_PX = 9
 LARGEST_FONT_PX = 48
 PANEL_OPACITY = 0.84
 PANEL_MAX_SHARE = 0.6
 """The panel's letters shrink rather than take more than this share of the picture's width."""
+
+VIEWER_TEXT_SHARE = 0.09
+"""Viewers write into the corners of their window, OHIF 3.13 into a tenth of its height above and a fourteenth below: a
+panel keeps this share of the rows away from both, unless it would then hide the head."""
 
 BRIGHT = 96
 """Interface text is at least this bright, of 255."""
@@ -43,13 +48,17 @@ class ColorBar:
 
 @dataclass(frozen=True, slots=True)
 class PanelLine:
-    """One line of the panel, `scale` times the base size; a `bar` instead of text takes the height of two."""
+    """One line of the panel, `scale` times the base size; a `bar` instead of text takes the height of two.
+
+    A `spare` line gives way where the panel would hide the head: other objects say it too.
+    """
 
     text: str
     color: Color = TEXT
     bold: bool = False
     scale: float = 1.0
     bar: ColorBar | None = None
+    spare: bool = False
 
     def font(self, base_px: int) -> ImageFont.FreeTypeFont:
         return picture_font(BOLD if self.bold else REGULAR, max(SMALLEST_FONT_PX, round(base_px * self.scale)))
@@ -70,17 +79,23 @@ class Panel:
 
 
 def place_panel(lines: tuple[PanelLine, ...], picture: Picture, measurement: Measurement) -> tuple[Panel, Corner]:
-    """The largest letters, down to three quarters of the usual, with which some corner leaves the head in sight."""
+    """The largest letters, down to three quarters of the usual, with which some corner leaves the head in sight.
+
+    Where none does out of the way of a viewer's text, the very corners of the picture are tried; then the lines that
+    are not spare alone.
+    """
     usual = int(np.clip(round(picture.shape[0] * FONT_SHARE), SMALLEST_FONT_PX, LARGEST_FONT_PX))
     smallest = max(SMALLEST_FONT_PX, round(usual * 0.75))
-    head = _points_inside(measurement.ellipse)
-    for base in range(usual, smallest - 1, -1):
-        panel = _measure_panel(lines, base)
-        corner = _quiet_corner(picture, panel, measurement)
-        if panel.width <= picture.shape[1] * PANEL_MAX_SHARE and not _covered(head, panel, corner).any():
-            return panel, corner
-    panel = _measure_panel(lines, smallest)
-    return panel, _quiet_corner(picture, panel, measurement)
+    ground = _Ground.of(picture, measurement)
+    needed = tuple(line for line in lines if not line.spare)
+    for kept, at_edge in product((lines, needed), (False, True)):
+        for base in range(usual, smallest - 1, -1):
+            panel = _measure_panel(kept, base)
+            corner = ground.quiet_corner(panel, at_edge)
+            if panel.width <= picture.shape[1] * PANEL_MAX_SHARE and not _covered(ground.head, panel, corner).any():
+                return panel, corner
+    panel = _measure_panel(needed, smallest)
+    return panel, ground.quiet_corner(panel, at_edge=True)
 
 
 def _covered(points: NDArray[np.float64], panel: Panel, corner: Corner) -> NDArray[np.bool_]:
@@ -108,24 +123,39 @@ def _line_height(line: PanelLine, base_px: int) -> int:
     return round(one if line.bar is None else 2.0 * one)
 
 
-def _quiet_corner(picture: Picture, panel: Panel, measurement: Measurement) -> Corner:
-    """Left and top of the corner where the panel hides least: head first, then interface text, then tissue."""
-    rows, columns = picture.shape[:2]
-    margin = panel.padding
-    right, bottom = max(0, columns - panel.width - margin), max(0, rows - panel.height - margin)
-    corners = [(left, top) for top in (min(margin, bottom), bottom) for left in (min(margin, right), right)]
-    head = _points_inside(measurement.ellipse)
-    box = measurement.region
-    text = picture.max(axis=2) > BRIGHT
-    text[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1] = False
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a panel may hide: the picture, points [n, 2] of the head, interface text, bool [rows, columns]."""
 
-    def hidden(corner: Corner) -> float:
-        left, top = corner
-        covered = slice(top, top + panel.height), slice(left, left + panel.width)
-        on_head = _covered(head, panel, corner)
-        return float(1000.0 * on_head.mean() + 50.0 * text[covered].mean() + picture[covered].mean() / 255)
+    picture: Picture
+    head: NDArray[np.float64]
+    text: NDArray[np.bool_]
 
-    return min(corners, key=hidden)
+    @classmethod
+    def of(cls, picture: Picture, measurement: Measurement) -> _Ground:
+        box = measurement.region
+        text = picture.max(axis=2) > BRIGHT
+        text[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1] = False
+        return cls(picture, _points_inside(measurement.ellipse), text)
+
+    def quiet_corner(self, panel: Panel, at_edge: bool) -> Corner:
+        """The left and top with which the panel hides least: head first, then interface text, then tissue."""
+        rows, columns = self.text.shape
+        margin = panel.padding
+        inset = margin if at_edge else max(margin, round(rows * VIEWER_TEXT_SHARE))
+        lowest, rightmost = max(0, rows - panel.height), max(0, columns - panel.width)
+        tops = min(inset, lowest), max(0, lowest - inset)
+        lefts = min(margin, rightmost), max(0, rightmost - margin)
+
+        def hidden(corner: Corner) -> float:
+            left, top = corner
+            covered = slice(top, top + panel.height), slice(left, left + panel.width)
+            on_head = _covered(self.head, panel, corner)
+            return float(
+                1000.0 * on_head.mean() + 50.0 * self.text[covered].mean() + self.picture[covered].mean() / 255
+            )
+
+        return min(((left, top) for top in tops for left in lefts), key=hidden)
 
 
 def _points_inside(ellipse: EllipsePx) -> NDArray[np.float64]:

@@ -70,11 +70,45 @@ def test_letters_shrink_before_they_hide_a_large_head() -> None:
 
 
 def test_the_panel_avoids_interface_text() -> None:
-    facts = report(measurement=measurement(ellipse=BIG))
+    facts = report(measurement=measurement(ellipse=EllipsePx(512.0, 384.0, 160.0, 130.0, 10.0)))
     pixels = np.zeros((ROWS, COLUMNS, 3), np.uint8)
-    pixels[20:40, 20:200:3] = 255
+    _, plain = place_panel(panel_lines(facts), pixels, facts.measurement)
+    pixels[plain[1] + 10 : plain[1] + 30, plain[0] + 10 : plain[0] + 190 : 3] = 255
     panel, (left, top) = place_panel(panel_lines(facts), pixels, facts.measurement)
-    assert (left, top) != (panel.padding, panel.padding)
+    assert not (pixels[top : top + panel.height, left : left + panel.width] == 255).any()
+
+
+@pytest.mark.parametrize("shape", [(600, 800), (ROWS, COLUMNS), (1080, 1920)])
+def test_a_viewers_own_text_does_not_lie_over_the_panel(shape: tuple[int, int]) -> None:
+    """OHIF 3.13 writes 74 points high into the top and 52 into the bottom of a window 742 high, beside a black bar."""
+    rows, columns = shape
+    ellipse = EllipsePx(columns * 0.6, rows * 0.5, rows * 0.25, rows * 0.2, 10.0)
+    facts = report(measurement=measurement(ellipse=ellipse))
+    panel, (_, top) = place_panel(panel_lines(facts), np.zeros((*shape, 3), np.uint8), facts.measurement)
+    bar = (742 - min(742 / rows, 954 / columns) * rows) / 2  # of the same window, 954 wide
+    points = (742 - 2 * bar) / rows
+    assert bar + (top + panel.padding) * points > 74
+    assert bar + (rows - top - panel.height + panel.padding) * points > 52
+
+
+def test_a_head_matters_more_than_a_viewers_text() -> None:
+    facts = report(measurement=measurement(ellipse=EllipsePx(512.0, 510.0, 480.0, 290.0, 0.0)))
+    panel, (_, top) = place_panel(panel_lines(facts), np.zeros((ROWS, COLUMNS, 3), np.uint8), facts.measurement)
+    assert top == panel.padding
+
+
+def test_in_a_small_picture_what_others_say_too_gives_way_to_the_head() -> None:
+    shape = rows, columns = 300, 400
+    ellipse = EllipsePx(columns * 0.5, rows * 0.55, rows * 0.27, rows * 0.21, 130.0)
+    facts = report(measurement=measurement(ellipse=ellipse))
+    panel, corner = place_panel(panel_lines(facts), np.zeros((*shape, 3), np.uint8), facts.measurement)
+    around = outline_px(ellipse, 180) - np.array(corner)
+    assert not ((around >= 0) & (around <= (panel.width, panel.height))).all(axis=1).any()
+    text = [line.text for line in panel.lines]
+    assert panel.base_px >= 9
+    assert text[0] == wording.RESEARCH_MARK
+    assert {"HC 197.1 mm", "95 % interval 194.6 to 199.6 mm", "GA 21w 6d", "Not verified by a clinician"} <= {*text}
+    assert not any("outer to outer" in line for line in text)
 
 
 @pytest.mark.parametrize("shape", [(600, 800), (768, 1024), (1080, 1920)])
