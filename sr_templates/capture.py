@@ -26,9 +26,9 @@ from sr_templates.overlay import draw_overlay
 from sr_templates.report import Picture, ReportInput
 from sr_templates.source import Shell, begin, copy_element, copy_request, source_reference
 
-OVERLAY = Shell("overlay", SecondaryCaptureImageStorage, "OT", "AI fetal head overlay (unverified)", 2)
+OVERLAY = Shell("overlay", SecondaryCaptureImageStorage, "OT", "AI unverified: outline of the head", 2)
 
-_WHY = "AI fetal head: why (unverified)"
+_WHY = "AI unverified: why (attention and doubt)"
 GRADCAM = Shell("gradcam", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=0, places=2)
 UNCERTAINTY = Shell("uncertainty", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=1, places=2)
 

@@ -39,6 +39,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CI
 # Findings
 HEAD = Code("69536005", "SCT", "Head")  # CID 4
 OUTLINE = Code("111041", "DCM", "Outline")  # CID 219
+SOURCE = Code("260753009", "SCT", "Source")  # TID 320
 COMMENT = Code("121106", "DCM", "Comment")
 
 # Measurements

@@ -10,7 +10,7 @@ from sr_templates.page import TITLE, draw_page
 from sr_templates.report import Picture, ReportInput
 from sr_templates.source import Shell, begin, copy_element, copy_request, source_reference
 
-SHELL = Shell("pdf", EncapsulatedPDFStorage, "DOC", "AI fetal head report (unverified)", 1)
+SHELL = Shell("pdf", EncapsulatedPDFStorage, "DOC", "AI unverified: PDF report on the head", 1)
 
 
 def build_pdf(report: ReportInput, picture: Picture) -> FileDataset:

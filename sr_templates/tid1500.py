@@ -8,12 +8,15 @@
           SCOORD polyline of the outline, selected from the source image and frame
           NUM HC (its interval as measurement uncertainty, CID 225)
           NUM gestational age (equation, TID 315; the equation's own 2 SD, CID 226)
-          NUM BPD, OFD, cephalic index
-          NUM gestational age by another source, percentile and z-score by each standard (TID 315), where there is one
+          NUM BPD, OFD
+          NUM percentile and z-score by each standard (TID 315) and the gestational age by another source that they
+              rest on, where there is one
+          NUM cephalic index
           TEXT comments
 
-Viewers list the first numbers of a group, hence HC and GA lead. The age's range that joins the HC interval stands in a
-comment: CID 226 describes a population, which the equation's band does and the joined range does not.
+Viewers list the first numbers of a group (OHIF five), hence HC and GA lead and a percentile follows BPD and OFD. The
+age's range that joins the HC interval stands in a comment: CID 226 describes a population, which the equation's band
+does and the joined range does not.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from sr_templates.document import document
 from sr_templates.report import ReportInput
 from sr_templates.source import Shell
 
-SHELL = Shell("tid1500", ComprehensiveSRStorage, "SR", "AI fetal head measurements (unverified)", 0)
+SHELL = Shell("tid1500", ComprehensiveSRStorage, "SR", "AI unverified: measurements of the head", 0)
 
 
 def build_tid1500(report: ReportInput) -> FileDataset:
@@ -66,10 +69,11 @@ def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluation
     numbers += [
         content.number(codes.BIPARIETAL_DIAMETER, wording.tenths(head.bpd_mm), codes.MILLIMETRE),
         content.number(codes.OCCIPITAL_FRONTAL_DIAMETER, wording.tenths(head.ofd_mm), codes.MILLIMETRE),
-        content.number(codes.CEPHALIC_INDEX, wording.tenths(head.cephalic_index_percent), codes.PERCENT),
     ]
     if isinstance(head.growth, Growth):
         numbers += _growth(head.growth)
+    index_percent = wording.tenths(head.cephalic_index_percent)
+    numbers.append(content.number(codes.CEPHALIC_INDEX, index_percent, codes.PERCENT))
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(report.uids.tracking, wording.TRACKING_IDENTIFIER),
         referenced_region=_region(report),
@@ -91,13 +95,12 @@ def _head_circumference(head: HeadMeasurement) -> Measurement:
 
 
 def _growth(growth: Growth) -> list[Measurement]:
-    """The independent age, then percentile and z-score by each standard that covers it."""
-    age = growth.independent
-    numbers = [content.number(codes.AGE_SOURCE_CODES[age.source], str(age.days), codes.DAY)]
+    """Percentile and z-score by each standard that covers the independent age, then that age."""
+    age, numbers = growth.independent, []
     for size in growth.sizes:
         if size.at is not None:
             numbers += _size_for_age(size, size.at, age)
-    return numbers
+    return [*numbers, content.number(codes.AGE_SOURCE_CODES[age.source], str(age.days), codes.DAY)]
 
 
 def _size_for_age(size: SizeForAge, at: Standing, age: IndependentAge) -> list[Measurement]:

@@ -58,7 +58,7 @@ from sr_templates.report import ReportInput
 from sr_templates.source import Shell, image_reference
 
 CONTENT = Tag("ContentSequence")
-SHELL = Shell("tid5000", ComprehensiveSRStorage, "SR", "AI OB-GYN ultrasound report (unverified)", 3)
+SHELL = Shell("tid5000", ComprehensiveSRStorage, "SR", "AI unverified: OB-GYN report", 3)
 
 Points = NDArray[np.float64]
 """[n, 2], (column, row), in the coordinates of PS3.3 C.18.6."""
@@ -132,9 +132,10 @@ def _images(candidates: Sequence[Candidate]) -> list[Dataset]:
 
 
 def _image(candidate: Candidate) -> Dataset:
-    """TID 5000 row 6, which has no concept name."""
+    """TID 5000 row 6, with the name that PS3.3 C.17.3.2 lets an IMAGE have: OHIF's page fails over one without."""
     item = Dataset()
     item.RelationshipType, item.ValueType = "CONTAINS", "IMAGE"
+    item.ConceptNameCodeSequence = [codes.code_item(codes.SOURCE)]
     item.ReferencedSOPSequence = [image_reference(candidate.source, candidate.measurement.frame)]
     return item
 

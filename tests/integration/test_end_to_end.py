@@ -167,10 +167,10 @@ def test_orthanc_holds_one_object_of_each_kind_in_the_study_of_each_measured_ima
         assert study[0]["PatientMainDicomTags"]["PatientID"] == source.PatientID
         series = light.orthanc.find("Series", StudyInstanceUID=source.StudyInstanceUID)
         assert {(s["MainDicomTags"]["Modality"], s["MainDicomTags"]["SeriesDescription"]) for s in series} == {
-            ("SR", "AI fetal head measurements (unverified)"),
-            ("DOC", "AI fetal head report (unverified)"),
-            ("OT", "AI fetal head overlay (unverified)"),
-            ("SR", "AI OB-GYN ultrasound report (unverified)"),
+            ("SR", "AI unverified: measurements of the head"),
+            ("DOC", "AI unverified: PDF report on the head"),
+            ("OT", "AI unverified: outline of the head"),
+            ("SR", "AI unverified: OB-GYN report"),
         }
         assert [len(s["Instances"]) for s in series] == [1] * len(KINDS)
 

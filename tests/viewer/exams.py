@@ -16,6 +16,7 @@ from sr_templates.capture import build_overlay
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Picture, ReportInput
 from sr_templates.tid1500 import build_tid1500
+from sr_templates.tid5000 import build_tid5000
 from tests.phantoms import head_phantom
 from tests.reports import measurement, report, stored, with_lmp, written
 from tests.ultrasound import us_image, us_multiframe, us_region
@@ -29,6 +30,7 @@ BUILDERS: tuple[Callable[[ReportInput, Picture], Dataset], ...] = (
     lambda facts, _: build_tid1500(facts),
     build_pdf,
     build_overlay,
+    lambda facts, _: build_tid5000(facts),
 )
 """What is made of one image; a new kind of object is looked at by adding its builder here."""
 

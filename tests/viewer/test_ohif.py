@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from inference.measure import outline_px
-from sr_templates import capture, pdf, tid1500
+from sr_templates import capture, pdf, tid1500, tid5000, wording
 from sr_templates.drawing import OUTLINE_COLOR
 from tests.integration.orthanc import Orthanc, running_orthanc
 from tests.viewer.browser import CORNER, PANE, PDF, Browser, running_browser, wait_for
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 DIST = Path(__file__).parent / "node_modules" / "@ohif" / "app" / "dist"
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
-SR = tid1500.SHELL.series_description
-REPORT, OVERLAY = pdf.SHELL.series_description, capture.SHELL.series_description
+SR, OBSTETRIC_SR = tid1500.SHELL.series_description, tid5000.SHELL.series_description
+REPORT, OVERLAY = pdf.SHELL.series_description, capture.OVERLAY.series_description
 WHITE = (255, 255, 255)
 
 pytestmark = pytest.mark.peer("Orthanc", "node", "chromium")
@@ -77,7 +77,7 @@ def opened(viewer: Viewer) -> Opened:
 
 def test_the_study_lists_our_series_beside_the_source(opened: Opened) -> None:
     opened.browser.picture("study")
-    assert sorted(opened.series) == sorted([SOURCE_SERIES, SR, REPORT, OVERLAY])
+    assert sorted(opened.series) == sorted([SOURCE_SERIES, SR, OBSTETRIC_SR, REPORT, OVERLAY])
 
 
 def test_the_measurement_report_draws_outline_and_numbers_on_the_source_image(opened: Opened) -> None:
@@ -111,6 +111,14 @@ def numbers(exam: Exam) -> list[str]:
 def distances(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each point, [n, 2], to the nearest of the others, [m, 2]."""
     return np.asarray(np.linalg.norm(points[:, None] - others[None], axis=2).min(axis=1), np.float64)
+
+
+def test_the_obstetric_report_reads_as_text(opened: Opened) -> None:
+    opened.browser.show(OBSTETRIC_SR, PANE, "Head Circumference")
+    opened.browser.picture("obstetric")
+    text, head = opened.browser.read().text, opened.exam.facts.measurement
+    for said in (f"{head.hc_mm:.1f} mm", f"{head.age.days} days", "Fetal Biometry Ratios", wording.AI_NOT_VERIFIED):
+        assert said in text
 
 
 def test_the_pdf_is_shown_as_it_was_sent(opened: Opened) -> None:

@@ -37,6 +37,9 @@ def cid(number: int) -> Names:
     )
 
 
+SOURCE: Names = frozenset({("260753009", "SCT")})
+
+
 @dataclass(frozen=True)
 class Row:
     """One row. `names` None: no concept name; `template` is what the item's own children keep to."""
@@ -67,7 +70,7 @@ TEMPLATES: dict[str, tuple[Row, ...]] = {
         Row("CONTAINS", "CONTAINER", dcm("125001"), template="5004"),
         Row("CONTAINS", "CONTAINER", dcm("125002"), template="5005"),
     ),
-    "library": (Row("CONTAINS", "IMAGE", None, 1),),
+    "library": (Row("CONTAINS", "IMAGE", SOURCE, 1),),  # the row has no name, and forbids none
     "5002": (
         Row("CONTAINS", "DATE", cid(12003)),
         Row("CONTAINS", "NUM", cid(12018), template="300"),
@@ -91,9 +94,9 @@ TEMPLATES: dict[str, tuple[Row, ...]] = {
     "300": (
         Row("HAS PROPERTIES", "NUM", cid(225)),  # TID 310 > 311
         Row("HAS PROPERTIES", "CODE", dcm("121404"), most=1, values=cid(224)),  # TID 310
-        Row("INFERRED FROM", "SCOORD", frozenset({("260753009", "SCT")}), template="320"),
+        Row("INFERRED FROM", "SCOORD", SOURCE, template="320"),
     ),
-    "320": (Row("SELECTED FROM", "IMAGE", frozenset({("260753009", "SCT")}), 1, 1),),
+    "320": (Row("SELECTED FROM", "IMAGE", SOURCE, 1, 1),),
 }
 
 EXTENSIONS: dict[str, tuple[Row, ...]] = {

@@ -25,7 +25,10 @@ MEANING_OF_CONTEXT_GROUP = {
     "TWO_SIGMA_UPPER": (226, "_2SigmaUpperValueOfPopulation"),
 }
 
-MEANING_OF_TEMPLATE = {"DAY": "days"}  # TID 5008 row 3: UNITS = EV (d, UCUM, "days")
+MEANING_OF_TEMPLATE = {
+    "DAY": "days",  # TID 5008 row 3: UNITS = EV (d, UCUM, "days")
+    "SOURCE": "Source",  # TID 320: EV (260753009, SCT, "Source"); SNOMED CT: "Source (attribute)"
+}
 
 CONTEXT_GROUPS = {
     "IMAGING_MEASUREMENT_REPORT": 7021,

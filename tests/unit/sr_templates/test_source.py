@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+import sr_templates
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2, Shell, begin, local_time, request_items, source_reference
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, MANUFACTURER, MODEL_NAME, is_own_object
 from tests.reports import CREATED, multiframe_source, picture, report, source, stored, written
@@ -133,6 +136,21 @@ def test_a_result_knows_itself_even_when_an_archive_renames_it() -> None:
     made.SOPInstanceUID = "1.2.3"
     assert is_own_object(made)
     assert not is_own_object(source())
+
+
+def shells() -> list[Shell]:
+    """Every kind of object that any module of ours makes."""
+    modules = [import_module(f"sr_templates.{each.name}") for each in iter_modules(sr_templates.__path__)]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Shell)]
+
+
+def test_the_first_20_characters_of_a_series_description_say_whose_it_is_and_which() -> None:
+    """Viewers cut it there."""
+    by_series = {shell.order: shell.series_description for shell in shells()}
+    assert len(by_series) >= 5
+    assert all(text.startswith("AI unverified: ") and len(text) <= 64 for text in by_series.values())
+    assert len({text[:20] for text in by_series.values()}) == len(by_series)
+    assert {shell.series_description for shell in shells()} == set(by_series.values())  # one series, one description
 
 
 def test_series_and_file_meta_information() -> None:

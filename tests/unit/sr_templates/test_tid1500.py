@@ -154,11 +154,11 @@ def test_only_intergrowth_needs_a_citation_and_the_private_scheme() -> None:
     assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
 
 
-def test_hc_and_age_come_first_and_growth_last() -> None:
+def test_hc_and_age_lead_and_a_percentile_is_among_the_five_that_viewers_show() -> None:
     made = sr(report(measurement=with_lmp(measurement(), 150)))
     names = [line.split("(")[1].split(",")[0] for line in tree(made) if line.startswith("      CONTAINS NUM")]
     assert names[:2] == ["11984-2", "18185-9"]
-    assert names[5:] == ["11885-1", "125012", "125013", "125012", "125013"]
+    assert names[4:] == ["125012", "125013", "125012", "125013", "11885-1", "11823-2"]
 
 
 def test_an_age_outside_the_standards_gives_the_age_and_no_size() -> None:
