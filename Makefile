@@ -4,7 +4,7 @@ ARGS ?=
 DEMO_IMAGES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test lint format types bench soak config lock runtime dev viewer clean
+.PHONY: help demo demo-serve test lint format types bench soak config catalogue lock runtime dev viewer clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ soak: dev ## the long fault tests; writes soak.json and fuzz.json in benchmarks
 
 config: runtime ## write config.yaml again from dicom_node/config.py
 	@$(RUN) tools/write_config.py
+
+catalogue: runtime ## make the message catalogues of the PDF again from what translators wrote
+	@$(RUN) tools/catalogue.py
 
 lock: dev ## write requirements.lock again from what is installed
 	@$(RUN) tools/lock.py

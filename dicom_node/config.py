@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
 from inference.domain import AgeSource
+from sr_templates.language import Language
 
 ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
@@ -120,6 +121,9 @@ class ResultsSection(Section):
     )
     series_number: int = Field(901, ge=1, le=9999, description="first series number of our results")
     page_size: Literal["a4", "letter"] = Field("a4", description="paper of the PDF")
+    language: Language = Field(
+        Language.ENGLISH, description="language of the PDF: en or de; other objects are English in every case"
+    )
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"
     )

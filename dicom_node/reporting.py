@@ -20,6 +20,7 @@ from dicom_node.storage.files import RESULTS, durable_write
 from inference.domain import Explanation, Measurement
 from inference.models import ModelEntry
 from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+from sr_templates.language import Language
 from sr_templates.pdf import build_pdf
 from sr_templates.report import PageSize, Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
@@ -81,6 +82,7 @@ class Reporter:
     series_number: int
     kinds: Collection[ResultKind] = USUAL_OBJECTS
     page_size: PageSize = PageSize.A4
+    language: Language = Language.ENGLISH
 
     def report(
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
@@ -95,6 +97,7 @@ class Reporter:
             created=created,
             series_number=self.series_number,
             page_size=self.page_size,
+            language=self.language,
             predecessors={str(old.kind): self._predecessor(old) for old in earlier},
             interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
         )

@@ -104,6 +104,7 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("equation", inference.equation),
             ("independent_ages", ",".join(config.dating.independent_ages)),
             ("page_size", config.results.page_size),
+            ("language", config.results.language),
         ),
         software_version=__version__,
     )
@@ -130,6 +131,7 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             config.results.series_number,
             config.wanted_objects(),
             PageSize(config.results.page_size),
+            config.results.language,
         ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,

@@ -16,6 +16,7 @@ from inference.domain import Growth, IntervalMm, Measurement
 from inference.growth import STANDARDS, Standard
 from sr_templates import wording
 from sr_templates.drawing import Color, Point
+from sr_templates.language import ENGLISH, Words
 from sr_templates.sheet import INK, MUTED, RULE, Box, Sheet, Style, unit
 from sr_templates.typeface import text_width
 
@@ -113,17 +114,17 @@ def growth_chart(measurement: Measurement, plot: Box) -> GrowthChart | None:
     )
 
 
-def draw_chart(sheet: Sheet, chart: GrowthChart, interval_name: str) -> None:
+def draw_chart(sheet: Sheet, chart: GrowthChart, interval_name: str, words: Words = ENGLISH) -> None:
     """Axes, curves with their names at the right, and the head; the names take some 22 points beyond the plot."""
     canvas = sheet.canvas
     canvas.saveState()
-    _axes(sheet, chart)
+    _axes(sheet, chart, words)
     for percentile, stroke in PERCENTILES.items():
         _line(sheet, chart.curve(percentile), CURVE, stroke)
-    _names(sheet, chart)
+    _names(sheet, chart, words)
     head = chart.at(chart.head_weeks, chart.head_mm)
     _head(sheet, head, _bar(chart))
-    _key(sheet, chart, interval_name)
+    _key(sheet, chart, interval_name, words)
     canvas.restoreState()
 
 
@@ -158,7 +159,7 @@ def _axis_mm(measurement: Measurement, standard: Standard, weeks: Span) -> Span:
     return Span(10.0 * math.floor(min(*outer, *ends) / 10.0), 10.0 * math.ceil(max(*outer, *ends) / 10.0))
 
 
-def _axes(sheet: Sheet, chart: GrowthChart) -> None:
+def _axes(sheet: Sheet, chart: GrowthChart, words: Words) -> None:
     plot = chart.plot
     _line(sheet, [(plot.left, plot.bottom), (plot.left + plot.width, plot.bottom)], MUTED, Stroke(0.6))
     _line(sheet, [(plot.left, plot.bottom), (plot.left, plot.bottom + plot.height)], MUTED, Stroke(0.6))
@@ -166,7 +167,7 @@ def _axes(sheet: Sheet, chart: GrowthChart) -> None:
     for week in range(first, math.floor(chart.weeks.high) + 1, WEEKS_STEP):
         x, y = chart.at(week, chart.axis_mm.low)
         _line(sheet, [(x, y), (x, y - 2.5)], MUTED, Stroke(0.6))
-        name = f"{week} weeks" if week == first else f"{week}"
+        name = words("{week} weeks", week=week) if week == first else f"{week}"
         sheet.text(x - text_width(f"{week}", AXIS_LABEL.font, AXIS_LABEL.size) / 2, y - 10, name, AXIS_LABEL)
     every = next(step for up_to, step in TICK_MM if chart.axis_mm.length <= up_to)
     ticks = range(every * math.ceil(chart.axis_mm.low / every), math.floor(chart.axis_mm.high) + 1, every)
@@ -176,12 +177,12 @@ def _axes(sheet: Sheet, chart: GrowthChart) -> None:
         sheet.text_right(x - 4, y - 2.4, f"{hc_mm} mm" if hc_mm == ticks[-1] else f"{hc_mm}", AXIS_LABEL)
 
 
-def _names(sheet: Sheet, chart: GrowthChart) -> None:
+def _names(sheet: Sheet, chart: GrowthChart, words: Words) -> None:
     ends = [chart.curve(percentile)[-1] for percentile in PERCENTILES]
     heights = label_heights([y for _, y in ends])
     for percentile, (x, y), height in zip(PERCENTILES, ends, heights, strict=True):
         _line(sheet, [(x, y), (x + 5, height)], CURVE, Stroke(0.3))
-        sheet.text(x + 6.5, height - 2.4, wording.ordinal(percentile), CURVE_LABEL)
+        sheet.text(x + 6.5, height - 2.4, wording.ordinal(percentile, words), CURVE_LABEL)
 
 
 def _bar(chart: GrowthChart) -> tuple[Point, Point] | None:
@@ -201,11 +202,11 @@ def _head(sheet: Sheet, head: Point, bar: tuple[Point, Point] | None) -> None:
     sheet.canvas.circle(*head, POINT_RADIUS, stroke=0, fill=1)
 
 
-def _key(sheet: Sheet, chart: GrowthChart, interval_name: str) -> None:
+def _key(sheet: Sheet, chart: GrowthChart, interval_name: str, words: Words) -> None:
     """What the point is, in the corner that the curves, which rise to the right, leave free on its far side."""
-    lines = [f"this head, {wording.millimetres(chart.head_mm)}"]
+    lines = [words("this head, {hc}", hc=wording.millimetres(chart.head_mm, words))]
     if chart.interval is not None:
-        lines.append(f"bar: {interval_name}")
+        lines.append(words("bar: {interval}", interval=interval_name))
     plot = chart.plot
     small = chart.head_mm < chart.standard.mean_mm(chart.head_weeks)
     width = max(text_width(line, KEY.font, KEY.size) for line in lines) + 10

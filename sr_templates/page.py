@@ -18,12 +18,13 @@ from inference.measure import outline_px
 from sr_templates import drawing, identity, wording
 from sr_templates.chart import draw_chart, growth_chart, standard_of
 from sr_templates.drawing import Color, Point, axes_px
+from sr_templates.language import Words, message
 from sr_templates.report import Picture, ReportInput
 from sr_templates.sheet import ALERT, INK, MARGIN, MUTED, Box, Column, Sheet, Style, unit
 from sr_templates.source import is_multi_frame, local_time
 from sr_templates.typeface import BOLD, REGULAR, fit, text_width, wrap
 
-TITLE = "Fetal head circumference"
+TITLE = message("Fetal head circumference")
 
 LABEL_WIDTH = 62.0
 PICTURE_WIDTH = 318.0
@@ -65,20 +66,21 @@ class _Flow:
 
     def __init__(self, report: ReportInput) -> None:
         self.report = report
-        self.sheet = Sheet(report.page_size)
+        self.words = report.words
+        self.sheet = Sheet(report.page_size, report.language)
         self.number = 1
-        self.y = _header(self.sheet)
+        self.y = _header(self.sheet, report)
 
     def need(self, height: float) -> None:
         """Go on with a further page unless `height` points are left above the footer."""
         if self.y - height < FLOOR:
-            _footer(self.sheet, f"page {self.number}, more follows")
+            _footer(self.sheet, self.words, self.words("page {number}, more follows", number=self.number))
             self.sheet.turn()
             self.number += 1
             self.y = _continued(self.sheet, self.report)
 
     def finish(self) -> bytes:
-        _footer(self.sheet, f"page {self.number} of {self.number}")
+        _footer(self.sheet, self.words, self.words("page {number} of {number}", number=self.number))
         return self.sheet.finish()
 
 
@@ -86,9 +88,9 @@ def draw_page(report: ReportInput, picture: Picture) -> bytes:
     """The whole document. `picture`: RGB uint8 [rows, columns, 3], the frame that was measured."""
     flow = _Flow(report)
     sheet = flow.sheet
-    sheet.canvas.setTitle(TITLE)
+    sheet.canvas.setTitle(report.words(TITLE))
     sheet.canvas.setAuthor(report.equipment.manufacturer)
-    sheet.canvas.setSubject(wording.AI_NOT_VERIFIED)
+    sheet.canvas.setSubject(report.words(wording.AI_NOT_VERIFIED))
     y = _identity_block(sheet, report, flow.y)
     below_picture = _picture_column(sheet, report, picture, y)
     below_figures = _figures_column(sheet, report, y)
@@ -100,31 +102,31 @@ def draw_page(report: ReportInput, picture: Picture) -> bytes:
     return flow.finish()
 
 
-def _header(sheet: Sheet) -> float:
+def _header(sheet: Sheet, report: ReportInput) -> float:
     y = sheet.height - MARGIN - 14
-    sheet.text(MARGIN, y, TITLE, TITLE_STYLE)
-    sheet.text_right(sheet.right, y, wording.AI_NOT_VERIFIED, ALERT_LINE)
+    sheet.text(MARGIN, y, report.words(TITLE), TITLE_STYLE)
+    sheet.text_right(sheet.right, y, report.words(wording.AI_NOT_VERIFIED), ALERT_LINE)
     sheet.rule(y - 11)
     return y - 11
 
 
 def _identity_block(sheet: Sheet, report: ReportInput, y: float) -> float:
     """Two columns of label and value; long values take several lines."""
-    source = report.source
+    source, words = report.source, report.words
     name = identity.name_of(source)
-    when = f"{identity.date_of(source, 'StudyDate')} {identity.time_of(source, 'StudyTime')}".strip()
+    when = f"{_date(report, 'StudyDate')} {identity.time_of(source, 'StudyTime')}".strip()
     scanner = f"{identity.text_of(source, 'Manufacturer')} {identity.text_of(source, 'ManufacturerModelName')}".strip()
     left = [
-        ("Patient", name),
-        ("Patient ID", _with_issuer(report)),
-        ("Born", identity.date_of(source, "PatientBirthDate")),
-        ("Sex", identity.text_of(source, "PatientSex")),
+        (words("Patient"), name),
+        (words("Patient ID"), _with_issuer(report)),
+        (words("Born"), _date(report, "PatientBirthDate")),
+        (words("Sex"), identity.text_of(source, "PatientSex")),
     ]
     right = [
-        ("Study", when),
-        ("Accession", identity.text_of(source, "AccessionNumber")),
-        ("Description", identity.text_of(source, "StudyDescription")),
-        ("Scanner", scanner),
+        (words("Study"), when),
+        (words("Accession"), identity.text_of(source, "AccessionNumber")),
+        (words("Description"), identity.text_of(source, "StudyDescription")),
+        (words("Scanner"), scanner),
     ]
     half = (sheet.content_width - GUTTER) / 2
     ends = [
@@ -133,6 +135,12 @@ def _identity_block(sheet: Sheet, report: ReportInput, y: float) -> float:
     ]
     sheet.rule(min(ends) + 6)
     return min(ends) + 6
+
+
+def _date(report: ReportInput, keyword: str) -> str:
+    """In the page's own order; what is no date stands there as it is."""
+    da = identity.da_of(report.source, keyword)
+    return identity.date_of(report.source, keyword) if da is None else report.words.date(da)
 
 
 def _with_issuer(report: ReportInput) -> str:
@@ -165,9 +173,9 @@ def _picture_column(sheet: Sheet, report: ReportInput, picture: Picture, y: floa
     legend_y = box.bottom - 14
     x = MARGIN
     for name, color, dash in (
-        ("outline", drawing.OUTLINE_COLOR, ()),
-        ("BPD", drawing.BPD_COLOR, drawing.BPD_DASH),
-        ("OFD", drawing.OFD_COLOR, drawing.OFD_DASH),
+        (report.words("outline"), drawing.OUTLINE_COLOR, ()),
+        (report.words("BPD"), drawing.BPD_COLOR, drawing.BPD_DASH),
+        (report.words("OFD"), drawing.OFD_COLOR, drawing.OFD_DASH),
     ):
         sheet.canvas.setFillColorRGB(*unit(INK))
         sheet.canvas.roundRect(x, legend_y - 2.2, 22, 9, 1.5, stroke=0, fill=1)
@@ -244,26 +252,28 @@ def _stroke(canvas: Canvas, points: Sequence[Point], color: Color, dash: tuple[f
 
 def _figures_column(sheet: Sheet, report: ReportInput, y: float) -> float:
     """HC and age in large figures, the rest as a small table."""
-    measurement = report.measurement
+    measurement, words = report.measurement, report.words
     left, right = MARGIN + PICTURE_WIDTH + GUTTER, sheet.right
     y -= 29
-    sheet.text(left, y, "Head circumference", LABEL)
-    sheet.text(left, y - 24, wording.millimetres(measurement.hc_mm), FIGURE)
-    hc_range = wording.hc_range(measurement)
-    interval = [wording.interval_name(report.interval_coverage), hc_range] if hc_range else [wording.NO_INTERVAL_SHORT]
+    sheet.text(left, y, words("Head circumference"), LABEL)
+    sheet.text(left, y - 24, wording.millimetres(measurement.hc_mm, words), FIGURE)
+    hc_range = wording.hc_range(measurement, words)
+    interval = [words(wording.NO_INTERVAL_SHORT)]
+    if hc_range is not None:
+        interval = [wording.interval_name(report.interval_coverage, words), hc_range]
     y = _lines(sheet, interval, left, y - 38)
     y -= 18
-    sheet.text(left, y, "Gestational age", LABEL)
+    sheet.text(left, y, words("Gestational age"), LABEL)
     y = _age(sheet, report, left, y, right - left)
     y -= 16
     sheet.rule(y + 9, left, right)
     trimester = measurement.age.trimester
     for label, value in (
-        ("BPD, outer to outer", wording.millimetres(measurement.bpd_mm)),
-        ("OFD, outer to outer", wording.millimetres(measurement.ofd_mm)),
-        ("Cephalic index", wording.percent(measurement.cephalic_index_percent)),
-        ("Trimester", "-" if trimester is None else wording.TRIMESTER_TEXT[trimester]),
-        ("Ellipse fit (Dice)", wording.quality(measurement)),
+        (words("BPD, outer to outer"), wording.millimetres(measurement.bpd_mm, words)),
+        (words("OFD, outer to outer"), wording.millimetres(measurement.ofd_mm, words)),
+        (words("Cephalic index"), wording.percent(measurement.cephalic_index_percent, words)),
+        (words("Trimester"), "-" if trimester is None else words(wording.TRIMESTER_TEXT[trimester])),
+        (words("Ellipse fit (Dice)"), wording.quality(measurement, words)),
     ):
         y -= 6
         sheet.text(left, y, label, LABEL)
@@ -273,18 +283,23 @@ def _figures_column(sheet: Sheet, report: ReportInput, y: float) -> float:
 
 
 def _age(sheet: Sheet, report: ReportInput, left: float, y: float, width: float) -> float:
-    age = report.measurement.age
+    age, words = report.measurement.age, report.words
     if age.days is None:
-        sheet.text(left, y - 22, "none", NO_FIGURE)
-        return _lines(sheet, wrap(wording.age_or_reason(age), REGULAR, 9, width), left, y - 36)
-    end = sheet.text(left, y - 24, wording.weeks_and_days(age.days), FIGURE)
-    sheet.text(end + 6, y - 24, f"({age.days} days)", Style(9, color=MUTED))
-    lines: list[str] = []
-    age_range = wording.age_range(age)
-    if age_range is not None:
-        lines.append(f"range {age_range}")
-    lines += filter(None, [wording.age_range_note(age)])
-    lines += wrap(wording.equation_name(age), REGULAR, 9, width)
+        sheet.text(left, y - 22, words("none"), NO_FIGURE)
+        return _lines(sheet, wrap(wording.age_or_reason(age, words), REGULAR, 9, width), left, y - 36)
+    end = sheet.text(left, y - 24, wording.weeks_and_days(age.days, words), FIGURE)
+    days = wording.in_days(age.days, words)
+    beside = end + 6 + text_width(days, REGULAR, 9) <= left + width
+    if beside:
+        sheet.text(end + 6, y - 24, days, Style(9, color=MUTED))
+    age_range = wording.age_range(age, words)
+    told = (
+        None if beside else days,
+        None if age_range is None else words("range {range}", range=age_range),
+        wording.age_range_note(age, words),
+        wording.equation_name(age, words),
+    )
+    lines = [line for text in told if text is not None for line in wrap(text, REGULAR, 9, width)]
     return _lines(sheet, lines, left, y - 38)
 
 
@@ -298,18 +313,18 @@ def _lines(sheet: Sheet, lines: Sequence[str], x: float, y: float) -> float:
 def _growth_block(flow: _Flow) -> None:
     """Size for an age that does not come from HC, beside its chart; one line where there is none."""
     report = flow.report
-    head = report.measurement
+    head, words = report.measurement, report.words
     charted = standard_of(head) is not None
     width = flow.sheet.content_width - (CHART_WIDTH + GUTTER if charted else 0.0)
     lines = [
         (line, style)
-        for texts, style in ((wording.growth_lines(head), BODY), (wording.discordance(head), ALERT_LINE))
+        for texts, style in ((wording.growth_lines(head, words), BODY), (wording.discordance(head, words), ALERT_LINE))
         for text in texts
         for line in wrap(text, style.font, style.size, width)
     ]
     flow.need(max(16 + 12.5 * len(lines), CHART_HEIGHT if charted else 0.0))
     top = flow.y
-    y = _heading(flow, "Size for age")
+    y = _heading(flow, words("Size for age"))
     for line, style in lines:
         flow.sheet.text(MARGIN, y, line, style)
         y -= 12.5
@@ -323,8 +338,8 @@ def _chart(sheet: Sheet, report: ReportInput, column: Column, top: float) -> Non
     box = Box(column.left + CHART.left, top - CHART_HEIGHT + CHART.bottom, CHART.width, CHART.height)
     chart = growth_chart(report.measurement, box)
     if chart is not None:
-        sheet.text(box.left, top, wording.chart_title(chart.standard), LABEL)
-        draw_chart(sheet, chart, wording.interval_name(report.interval_coverage))
+        sheet.text(box.left, top, wording.chart_title(chart.standard, report.words), LABEL)
+        draw_chart(sheet, chart, wording.interval_name(report.interval_coverage, report.words), report.words)
 
 
 def _heading(flow: _Flow, text: str) -> float:
@@ -333,14 +348,14 @@ def _heading(flow: _Flow, text: str) -> float:
 
 
 def _notes(flow: _Flow) -> None:
-    measurement = flow.report.measurement
-    joined = [wording.AGE_RANGE] if measurement.age.interval is not None else []
-    above = wording.discordance(measurement)
-    remarks = [remark for remark in wording.remarks(measurement) if remark not in above]
-    growth = wording.growth_notes(measurement)
-    notes = [*wording.coverage_notes(measurement), *joined, *growth, *remarks, wording.BPD_IS_OUTER]
+    measurement, words = flow.report.measurement, flow.words
+    joined = [words(wording.AGE_RANGE)] if measurement.age.interval is not None else []
+    above = wording.discordance(measurement, words)
+    remarks = [remark for remark in wording.remarks(measurement, words) if remark not in above]
+    growth = wording.growth_notes(measurement, words)
+    notes = [*wording.coverage_notes(measurement, words), *joined, *growth, *remarks, words(wording.BPD_IS_OUTER)]
     flow.need(16 + 3 * 11.5)
-    flow.y = _heading(flow, "What these numbers say, and what they do not")
+    flow.y = _heading(flow, words("What these numbers say, and what they do not"))
     for note in notes:
         lines = wrap(note, REGULAR, 8.5, flow.sheet.content_width - 12)
         flow.need(11.5 * (len(lines) - 1))
@@ -356,48 +371,54 @@ def _method_block(flow: _Flow) -> None:
     """In small print, for whoever has to trace a number back."""
     rows = _method_rows(flow.report)
     flow.need(16 + 13 * len(rows))
-    flow.y = _heading(flow, "How it was measured")
+    flow.y = _heading(flow, flow.words("How it was measured"))
     for row in rows:
         flow.need(10 * (MOST_LINES - 1))
         flow.y = _row(flow.sheet, row, Column(MARGIN, flow.sheet.content_width), flow.y, SMALL)
 
 
 def _method_rows(report: ReportInput) -> list[Row]:
-    measurement, source = report.measurement, report.source
-    frame = f", frame {measurement.frame}" if is_multi_frame(source) else ""
+    measurement, source, words = report.measurement, report.source, report.words
+    image = identity.text_of(source, "SOPInstanceUID")
+    if is_multi_frame(source):
+        image = words("{image}, frame {frame}", image=image, frame=measurement.frame)
     rows = [
-        ("Method", f"{wording.method(report)}; ellipse on the outer border of the skull"),
-        ("Weights", f"sha256 {report.model.sha256}"),
-        ("Scale", wording.scale(measurement)),
-        ("Equation", wording.equation_citation(measurement.age) or wording.equation_name(measurement.age)),
+        (words("Method"), f"{wording.method(report)}; {words('ellipse on the outer border of the skull')}"),
+        (words("Weights"), f"sha256 {report.model.sha256}"),
+        (words("Scale"), wording.scale(measurement, words)),
+        (
+            words("Equation"),
+            wording.equation_citation(measurement.age) or wording.equation_name(measurement.age, words),
+        ),
     ]
     standard = standard_of(measurement)
     if standard is not None:
-        rows.append(("Chart", standard.citation))
-    rows.append(("Image", f"{identity.text_of(source, 'SOPInstanceUID')}{frame}"))
+        rows.append((words("Chart"), standard.citation))
+    rows.append((words("Image"), image))
     predecessor = report.predecessors.get("pdf")
     if predecessor is not None:
-        rows.append(("Replaces", predecessor.sop_instance_uid))
-    return [*rows, ("Made", f"{local_time(source, report.created):%Y-%m-%d %H:%M}")]
+        rows.append((words("Replaces"), predecessor.sop_instance_uid))
+    made = local_time(source, report.created)
+    return [*rows, (words("Made"), f"{words.date(f'{made:%Y%m%d}')} {made:%H:%M}")]
 
 
 def _sign_off(flow: _Flow) -> None:
     """A line to sign on, on the last page, always at the same place above the footer."""
     flow.need(SIGN_OFF_HEIGHT)
-    sheet = flow.sheet
+    sheet, words = flow.sheet, flow.words
     y = FLOOR + 6
-    parts = (("Reviewed by", 0.44), ("Signature", 0.34), ("Date", 0.22))
+    parts = ((words("Reviewed by"), 0.44, 12), (words("Signature"), 0.34, 12), (words("Date"), 0.22, 0))
     x = MARGIN
-    for name, share in parts:
+    for name, share, gap in parts:
         end = x + share * sheet.content_width
         sheet.text(x, y, name, LABEL)
-        sheet.rule(y - 2, x + text_width(name, LABEL.font, LABEL.size) + 6, end - (0 if name == "Date" else 12))
+        sheet.rule(y - 2, x + text_width(name, LABEL.font, LABEL.size) + 6, end - gap)
         x = end
 
 
 def _continued(sheet: Sheet, report: ReportInput) -> float:
     """The head of a further page: whose it is, should it get lost from the first."""
-    y = _header(sheet) - 17
+    y = _header(sheet, report) - 17
     whose = (identity.name_of(report.source), _with_issuer(report), identity.text_of(report.source, "SOPInstanceUID"))
     for text in filter(None, whose):
         sheet.text(MARGIN, y, fit(text, REGULAR, 9, sheet.content_width), BODY)
@@ -405,7 +426,7 @@ def _continued(sheet: Sheet, report: ReportInput) -> float:
     return y - 12.5
 
 
-def _footer(sheet: Sheet, number: str) -> None:
+def _footer(sheet: Sheet, words: Words, number: str) -> None:
     sheet.rule(MARGIN + 12)
-    sheet.text(MARGIN, MARGIN, wording.RESEARCH_USE, ALERT_LINE)
+    sheet.text(MARGIN, MARGIN, words(wording.RESEARCH_USE), ALERT_LINE)
     sheet.text_right(sheet.right, MARGIN, number, LABEL)

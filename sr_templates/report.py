@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.domain import Measurement, ModelIdentity
+from sr_templates.language import Language, Words
 from sr_templates.uids import Equipment, ResultUids
 
 Picture = NDArray[np.uint8]
@@ -46,7 +47,8 @@ class ReportInput:
 
     `source` is the header of the image (no pixel data needed); `created` is aware and stands in the objects in the
     source's own time zone where the source names one, else as given; `predecessors` has the kinds of `ResultUids`
-    as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1).
+    as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1);
+    `language` is the page's, since the text of other objects is English in any repertoire.
     """
 
     source: Dataset
@@ -59,7 +61,13 @@ class ReportInput:
     predecessors: Mapping[str, Predecessor] = field(default_factory=dict)
     interval_coverage: float | None = None
     page_size: PageSize = PageSize.A4
+    language: Language = Language.ENGLISH
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:
             raise ValueError("`created` needs a time zone")
+
+    @property
+    def words(self) -> Words:
+        """Says things in the page's language."""
+        return Words(self.language)

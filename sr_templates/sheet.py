@@ -15,6 +15,7 @@ from reportlab.lib.pagesizes import A4, LETTER
 from reportlab.pdfgen.canvas import Canvas
 
 from sr_templates.drawing import Color
+from sr_templates.language import Language
 from sr_templates.report import PageSize
 from sr_templates.typeface import BOLD, REGULAR, page_font, runs, text_width
 
@@ -60,14 +61,21 @@ class Column:
 class Sheet:
     """The canvas, one page at a time."""
 
-    def __init__(self, size: PageSize) -> None:
+    def __init__(self, size: PageSize, language: Language = Language.ENGLISH) -> None:
         page_font(REGULAR)
         page_font(BOLD)
         self.width, self.height = SIZES[size]
         self.right = self.width - MARGIN
         self.content_width = self.width - 2 * MARGIN
         self._bytes = io.BytesIO()
-        self.canvas = Canvas(self._bytes, pagesize=SIZES[size], initialFontName=REGULAR, invariant=1, pageCompression=1)
+        self.canvas = Canvas(
+            self._bytes,
+            pagesize=SIZES[size],
+            initialFontName=REGULAR,
+            invariant=1,
+            pageCompression=1,
+            lang=language.value,
+        )
 
     def text(self, x: float, y: float, value: str, style: Style) -> float:
         """One line from the left; gives back where it ends."""

@@ -1,6 +1,7 @@
 """The words and numbers that SR, PDF and overlay share, each written once so that they cannot disagree. ASCII only.
 
-Numbers arrive rounded in `Measurement`; here they only become text.
+Numbers arrive rounded in `Measurement`; here they only become text. What is written here is English; the page says it
+in another language through `words`.
 """
 
 from __future__ import annotations
@@ -24,124 +25,143 @@ from inference.domain import (
     Trimester,
 )
 from inference.growth import STANDARDS, Standard
+from sr_templates.language import ENGLISH, Words, message
 from sr_templates.report import ReportInput
 from sr_templates.uids import SOFTWARE_NAME
 
-AI_NOT_VERIFIED = "AI generated, not verified by a clinician."
-RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
+AI_NOT_VERIFIED = message("AI generated, not verified by a clinician.")
+RESEARCH_USE = message("For research use only. Not a medical device; not for diagnosis or treatment.")
 RESEARCH_MARK = "AI - research use"
 SCANNED_MARK = "Scale of the scanned film or paper"
-ATTENTION_TITLE = "What the network saw for a head"
+ATTENTION_TITLE = message("What the network saw for a head")
 ATTENTION_NOTES = ("GradCAM++, share of its largest value", "Not a sign that HC is right")
-DEVIATION_TITLE = "Where the outline is in doubt"
-INTERVAL_COVERS = (
+DEVIATION_TITLE = message("Where the outline is in doubt")
+INTERVAL_COVERS = message(
     "The HC interval says how far HC may be from an expert's HC on this same image,"
     " for machines like those of the training data."
 )
-INTERVAL_DOES_NOT_COVER = (
+INTERVAL_DOES_NOT_COVER = message(
     "It does not cover the choice of plane, other scanners or settings, or differences between examiners."
 )
-NO_INTERVAL_SHORT = "no calibrated interval"
-NO_INTERVAL = "This model has no calibrated interval; the error of HC is not stated."
-BPD_IS_OUTER = (
+NO_INTERVAL_SHORT = message("no calibrated interval")
+NO_INTERVAL = message("This model has no calibrated interval; the error of HC is not stated.")
+BPD_IS_OUTER = message(
     "BPD and OFD are the axes of the outer outline (outer to outer); BPD in charts is often outer to inner and smaller."
 )
-AGE_RANGE = "The range joins the equation's own 2 SD with the HC interval (root sum square)."
+AGE_RANGE = message("The range joins the equation's own 2 SD with the HC interval (root sum square).")
 BPD_OUTER = "Outer to outer: the short axis of the outer outline; BPD in charts is often outer to inner and smaller."
 OFD_OUTER = "Outer to outer: the long axis of the outer outline."
 SUBJECT_NOT_ASSIGNED = "not assigned"
 TRACKING_IDENTIFIER = "Fetal head 1"
 
-AGE_WITHOUT_RANGE = "spread not known: no range"
-GROWTH_RESTS_ON_THE_AGE = (
+AGE_WITHOUT_RANGE = message("spread not known: no range")
+GROWTH_RESTS_ON_THE_AGE = message(
     "Percentiles and z-scores rest on the independent age as the image header has it; nobody checked it here."
     " Their ranges are those of HC's interval alone."
 )
 
 EQUATION_TEXT = {
-    "hadlock-1984": "Hadlock 1984 (HC)",
-    "intergrowth-2016": "INTERGROWTH-21st 2016 (HC)",
-    "reference-system": "reference system (HC), not Hadlock",
+    "hadlock-1984": message("Hadlock 1984 (HC)"),
+    "intergrowth-2016": message("INTERGROWTH-21st 2016 (HC)"),
+    "reference-system": message("reference system (HC), not Hadlock"),
 }
 DISCORDANCE = (Remark.OUTSIDE_TWO_SD, Remark.BEYOND_REDATING_THRESHOLD)
-AGE_SOURCE_TEXT = {AgeSource.LAST_MENSTRUAL_DATE: "last menstrual date"}
+AGE_SOURCE_TEXT = {AgeSource.LAST_MENSTRUAL_DATE: message("last menstrual date")}
 CALIBRATION_TEXT = {
-    CalibrationSource.ULTRASOUND_REGION: "ultrasound region",
-    CalibrationSource.PIXEL_SPACING: "pixel spacing attribute",
-    CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING: "nominal scanned pixel spacing",
-    CalibrationSource.GIVEN: "given by the user",
-    CalibrationSource.NONE: "none",
+    CalibrationSource.ULTRASOUND_REGION: message("ultrasound region"),
+    CalibrationSource.PIXEL_SPACING: message("pixel spacing attribute"),
+    CalibrationSource.NOMINAL_SCANNED_PIXEL_SPACING: message("nominal scanned pixel spacing"),
+    CalibrationSource.GIVEN: message("given by the user"),
+    CalibrationSource.NONE: message("none"),
 }
-TRIMESTER_TEXT = {Trimester.FIRST: "first", Trimester.SECOND: "second", Trimester.THIRD: "third"}
+TRIMESTER_TEXT = {
+    Trimester.FIRST: message("first"),
+    Trimester.SECOND: message("second"),
+    Trimester.THIRD: message("third"),
+}
 
 
-def tenths(value: float) -> str:
+def tenths(value: float, words: Words = ENGLISH) -> str:
     """`176.4`: lengths in mm and the cephalic index in percent, as `Measurement` rounded them."""
-    return f"{value:.1f}"
+    return words.fixed(value, 1)
 
 
-def millimetres(value: float) -> str:
+def millimetres(value: float, words: Words = ENGLISH) -> str:
     """`176.4 mm`."""
-    return f"{tenths(value)} mm"
+    return f"{tenths(value, words)} mm"
 
 
-def percent(value: float) -> str:
+def percent(value: float, words: Words = ENGLISH) -> str:
     """`78.3 %`."""
-    return f"{tenths(value)} %"
+    return f"{tenths(value, words)} %"
 
 
-def weeks_and_days(days: int) -> str:
-    """`20w 3d`."""
+def weeks_and_days(days: int, words: Words = ENGLISH) -> str:
+    """`20w 3d`; no language lets the days reach seven."""
     weeks, rest = divmod(days, DAYS_PER_WEEK)
-    return f"{weeks}w {rest}d"
+    return words("{weeks}w {days}d", weeks=weeks, days=rest)
 
 
-def hc_range(measurement: Measurement) -> str | None:
+def hc_range(measurement: Measurement, words: Words = ENGLISH) -> str | None:
     """`174.1 to 178.7 mm`, or None without a calibrated interval."""
     interval = measurement.hc_interval
-    return None if interval is None else f"{tenths(interval.low)} to {millimetres(interval.high)}"
+    if interval is None:
+        return None
+    return words("{low} to {high}", low=tenths(interval.low, words), high=millimetres(interval.high, words))
 
 
-def interval_name(coverage: float | None) -> str:
+def interval_name(coverage: float | None, words: Words = ENGLISH) -> str:
     """`95 % interval`."""
-    return "interval" if coverage is None else f"{coverage * 100:g} % interval"
+    if coverage is None:
+        return words("interval")
+    return words("{percent} % interval", percent=words.shortest(coverage * 100))
 
 
-def days_range(interval: IntervalDays) -> str:
+def days_range(interval: IntervalDays, words: Words = ENGLISH) -> str:
     """`19w 1d to 21w 5d`."""
-    return f"{weeks_and_days(interval.low)} to {weeks_and_days(interval.high)}"
+    low, high = weeks_and_days(interval.low, words), weeks_and_days(interval.high, words)
+    return words("{low} to {high}", low=low, high=high)
 
 
-def whole_age(days: int) -> str:
+def whole_age(days: int, words: Words = ENGLISH) -> str:
     """`20w 3d (143 days)`."""
-    return f"{weeks_and_days(days)} ({days} days)"
+    return f"{weeks_and_days(days, words)} {in_days(days, words)}"
 
 
-def age_or_reason(age: GestationalAge) -> str:
+def in_days(days: int, words: Words = ENGLISH) -> str:
+    """`(143 days)`."""
+    return words("({days} days)", days=days)
+
+
+def age_or_reason(age: GestationalAge, words: Words = ENGLISH) -> str:
     """`20w 3d (143 days)`, or why there is none."""
     if age.days is not None:
-        return whole_age(age.days)
+        return whole_age(age.days, words)
     if age.reason is Reason.OUTSIDE_EQUATION_RANGE and age.equation in EQUATIONS:
         used = EQUATIONS[age.equation].range_mm
-        return f"HC lies outside {used.low:g} to {used.high:g} mm, where the equation is used; there is no age."
-    return "none" if age.reason is None else REASON_TEXT[age.reason]
+        return words(
+            "HC lies outside {low} to {high} mm, where the equation is used; there is no age.",
+            low=words.shortest(used.low),
+            high=words.shortest(used.high),
+        )
+    return words("none") if age.reason is None else words(REASON_TEXT[age.reason])
 
 
-def age_range(age: GestationalAge) -> str | None:
+def age_range(age: GestationalAge, words: Words = ENGLISH) -> str | None:
     """The range of the age: joined with HC's interval where there is one, else the equation's own."""
     widest = age.interval or age.equation_band
-    return None if widest is None else days_range(widest)
+    return None if widest is None else days_range(widest, words)
 
 
-def age_range_note(age: GestationalAge) -> str | None:
+def age_range_note(age: GestationalAge, words: Words = ENGLISH) -> str | None:
     """What a range without HC's interval leaves out, or that there is none."""
     if age.interval_reason is Reason.EQUATION_WITHOUT_SPREAD:
-        return AGE_WITHOUT_RANGE
-    return "2 SD of the equation alone" if age.interval is None and age.equation_band is not None else None
+        return words(AGE_WITHOUT_RANGE)
+    return words("2 SD of the equation alone") if age.interval is None and age.equation_band is not None else None
 
 
-def equation_name(age: GestationalAge) -> str:
-    return EQUATION_TEXT.get(age.equation, age.equation)
+def equation_name(age: GestationalAge, words: Words = ENGLISH) -> str:
+    return words(EQUATION_TEXT.get(age.equation, age.equation))
 
 
 def equation_citation(age: GestationalAge) -> str:
@@ -150,14 +170,14 @@ def equation_citation(age: GestationalAge) -> str:
     return "" if known is None else known.citation
 
 
-def independent_age(age: IndependentAge) -> str:
+def independent_age(age: IndependentAge, words: Words = ENGLISH) -> str:
     """`20w 1d (141 days) by last menstrual date`."""
-    return f"{whole_age(age.days)} by {AGE_SOURCE_TEXT[age.source]}"
+    return words("{age} by {source}", age=whole_age(age.days, words), source=words(AGE_SOURCE_TEXT[age.source]))
 
 
-def z_score(value: float) -> str:
+def z_score(value: float, words: Words = ENGLISH) -> str:
     """`-1.68`."""
-    return f"{value:.2f}"
+    return words.fixed(value, 2)
 
 
 def is_rank(standing: Standing) -> bool:
@@ -165,60 +185,73 @@ def is_rank(standing: Standing) -> bool:
     return 0.0 < standing.percentile < 100.0
 
 
-def percentile(standing: Standing) -> str:
+def percentile(standing: Standing, words: Words = ENGLISH) -> str:
     """`4.7`; a percentile that rounds to 0 or 100 is neither."""
     if standing.percentile <= 0.0:
-        return "below 0.1"
-    return "above 99.9" if standing.percentile >= 100.0 else tenths(standing.percentile)
+        return words("below {percentile}", percentile=tenths(0.1, words))
+    if standing.percentile >= 100.0:
+        return words("above {percentile}", percentile=tenths(99.9, words))
+    return tenths(standing.percentile, words)
 
 
-def size_for_age(size: SizeForAge) -> str:
+def size_for_age(size: SizeForAge, words: Words = ENGLISH) -> str:
     """`percentile 4.7 (1.9 to 9.8), z -1.68 (-2.08 to -1.29)`, or why there is none."""
     if size.at is None:
-        return "none" if size.reason is None else _no_size(size)
-    rank, z = percentile(size.at), z_score(size.at.z_score)
+        return words("none") if size.reason is None else _no_size(size, words)
+    rank, z = percentile(size.at, words), z_score(size.at.z_score, words)
     if size.low is not None and size.high is not None:
-        ends = percentile(size.low), percentile(size.high)
-        if ends != (rank, rank):  # "below 0.1" from end to end
-            rank = f"{rank} ({ends[0]} to {ends[1]})"
-        z = f"{z} ({z_score(size.low.z_score)} to {z_score(size.high.z_score)})"
-    return f"percentile {rank}, z {z}"
+        low, high = percentile(size.low, words), percentile(size.high, words)
+        if (low, high) != (rank, rank):  # "below 0.1" from end to end
+            rank = words("{value} ({low} to {high})", value=rank, low=low, high=high)
+        ends = z_score(size.low.z_score, words), z_score(size.high.z_score, words)
+        z = words("{value} ({low} to {high})", value=z, low=ends[0], high=ends[1])
+    return words("percentile {rank}, z {z}", rank=rank, z=z)
 
 
-def _no_size(size: SizeForAge) -> str:
+def _no_size(size: SizeForAge, words: Words) -> str:
     if size.reason is Reason.OUTSIDE_STANDARD_RANGE:
-        return f"none; the standard is for {days_range(STANDARDS[size.standard].range_days)}"
-    return "none" if size.reason is None else REASON_TEXT[size.reason]
+        return words("none; the standard is for {range}", range=days_range(STANDARDS[size.standard].range_days, words))
+    return words("none") if size.reason is None else words(REASON_TEXT[size.reason])
 
 
 def standard_name(size: SizeForAge) -> str:
     return STANDARDS[size.standard].title
 
 
-def chart_title(standard: Standard) -> str:
+def chart_title(standard: Standard, words: Words = ENGLISH) -> str:
     """`HC by age, percentiles of INTERGROWTH-21st 2014`."""
-    return f"HC by age, percentiles of {standard.title}"
+    return words("HC by age, percentiles of {standard}", standard=standard.title)
 
 
-def ordinal(number: int) -> str:
-    """`3rd`, `97th`."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
-    return f"{number}{ending}"
+def ordinal(number: int, words: Words = ENGLISH) -> str:
+    """`3rd`, `97th`: the name of a percentile's curve."""
+    if number % 100 not in (11, 12, 13):
+        if number % 10 == 1:
+            return words("{number}st", number=number)
+        if number % 10 == 2:
+            return words("{number}nd", number=number)
+        if number % 10 == 3:
+            return words("{number}rd", number=number)
+    return words("{number}th", number=number)
 
 
-def difference(growth: Growth) -> str | None:
+def difference(growth: Growth, words: Words = ENGLISH) -> str | None:
     """`age by HC 3 days more`; None where there is no age by HC."""
     days = growth.difference_days
     if days is None:
         return None
     if days == 0:
-        return "age by HC the same"
-    return f"age by HC {abs(days)} {'day' if abs(days) == 1 else 'days'} {'more' if days > 0 else 'less'}"
+        return words("age by HC the same")
+    if abs(days) == 1:
+        return words("age by HC 1 day more") if days > 0 else words("age by HC 1 day less")
+    if days > 0:
+        return words("age by HC {days} days more", days=days)
+    return words("age by HC {days} days less", days=-days)
 
 
-def no_growth(reason: Reason) -> str:
+def no_growth(reason: Reason, words: Words = ENGLISH) -> str:
     """One sentence for why there is no percentile."""
-    return f"No percentile or z-score. {REASON_TEXT[reason]}"
+    return f"{words('No percentile or z-score.')} {words(REASON_TEXT[reason])}"
 
 
 def deviation_notes(answers: int) -> tuple[str, ...]:
@@ -226,43 +259,45 @@ def deviation_notes(answers: int) -> tuple[str, ...]:
     return ("Standard deviation of head probability", f"over {answers} answers to this one image")
 
 
-def growth_lines(measurement: Measurement) -> tuple[str, ...]:
+def growth_lines(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """The independent age and the size for it, or why there is none, one sentence each."""
     growth = measurement.growth
     if isinstance(growth, Reason):
-        return (no_growth(growth),)
-    apart = difference(growth)
-    first = f"Gestational age {independent_age(growth.independent)}{'' if apart is None else f'; {apart}'}."
-    return (first, *(f"{standard_name(size)}: {size_for_age(size)}." for size in growth.sizes))
+        return (no_growth(growth, words),)
+    apart = difference(growth, words)
+    age = words("Gestational age {age}", age=independent_age(growth.independent, words))
+    first = f"{age}{'' if apart is None else f'; {apart}'}."
+    return (first, *(f"{standard_name(size)}: {size_for_age(size, words)}." for size in growth.sizes))
 
 
-def growth_notes(measurement: Measurement) -> tuple[str, ...]:
+def growth_notes(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """What percentiles rest on; empty without any."""
     growth = measurement.growth
     said = isinstance(growth, Growth) and any(size.at is not None for size in growth.sizes)
-    return (GROWTH_RESTS_ON_THE_AGE,) if said else ()
+    return (words(GROWTH_RESTS_ON_THE_AGE),) if said else ()
 
 
-def discordance(measurement: Measurement) -> tuple[str, ...]:
+def discordance(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """The remarks that the two ages call for; they stand among `remarks` too."""
-    return tuple(REMARK_TEXT[w] for w in DISCORDANCE if w in measurement.warnings)
+    return tuple(words(REMARK_TEXT[w]) for w in DISCORDANCE if w in measurement.warnings)
 
 
-def spacing(value: PixelSpacingMm) -> str:
+def spacing(value: PixelSpacingMm, words: Words = ENGLISH) -> str:
     """`0.1230 x 0.1230 mm`, row then column as in Pixel Spacing (0028,0030)."""
-    return f"{value.row:.4f} x {value.column:.4f} mm"
+    return f"{words.fixed(value.row, 4)} x {words.fixed(value.column, 4)} mm"
 
 
-def scale(measurement: Measurement) -> str:
+def scale(measurement: Measurement, words: Words = ENGLISH) -> str:
     """Where the millimetres come from: `pixel spacing attribute (FIDUCIAL), 0.1230 x 0.1230 mm per pixel`."""
     detail = f" ({measurement.calibration_detail})" if measurement.calibration_detail else ""
-    source = CALIBRATION_TEXT[measurement.calibration_source]
-    return f"{source}{detail}, {spacing(measurement.spacing_mm)} per pixel (row x column)"
+    source = f"{words(CALIBRATION_TEXT[measurement.calibration_source])}{detail}"
+    per_pixel = words("{spacing} per pixel (row x column)", spacing=spacing(measurement.spacing_mm, words))
+    return f"{source}, {per_pixel}"
 
 
-def quality(measurement: Measurement) -> str:
+def quality(measurement: Measurement, words: Words = ENGLISH) -> str:
     """`0.985`: overlap (Dice) of the segmented head and the fitted ellipse."""
-    return f"{measurement.quality:.3f}"
+    return words.fixed(measurement.quality, 3)
 
 
 def method(report: ReportInput) -> str:
@@ -270,20 +305,20 @@ def method(report: ReportInput) -> str:
     return f"{report.model.name}, {SOFTWARE_NAME} {report.equipment.software_version}"
 
 
-def coverage_notes(measurement: Measurement) -> tuple[str, ...]:
+def coverage_notes(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """What the interval says and what it does not."""
     if measurement.hc_interval is None:
-        return (NO_INTERVAL,)
-    return (INTERVAL_COVERS, INTERVAL_DOES_NOT_COVER)
+        return (words(NO_INTERVAL),)
+    return words(INTERVAL_COVERS), words(INTERVAL_DOES_NOT_COVER)
 
 
-def remarks(measurement: Measurement) -> tuple[str, ...]:
+def remarks(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """The measurement's warnings as sentences; plane and redating are always said."""
     said = [Remark.PLANE_NOT_VERIFIED, Remark.DO_NOT_REDATE, *measurement.warnings]
     silent = {Remark.INTERVAL_NOT_CALIBRATED}  # `coverage_notes` says it
     if measurement.age.days is None:
         silent.add(Remark.REFERENCE_SYSTEM_EQUATION)  # there is no age that could come from it
-    return tuple(REMARK_TEXT[w] for w in dict.fromkeys(said) if w not in silent)
+    return tuple(words(REMARK_TEXT[w]) for w in dict.fromkeys(said) if w not in silent)
 
 
 def comments(report: ReportInput) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from sr_templates import page as layout
 from sr_templates import wording
 from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
 from sr_templates.chart import GrowthChart
+from sr_templates.language import Words
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
 from sr_templates.report import PageSize, Predecessor, ReportInput
@@ -336,9 +337,9 @@ def test_the_point_of_the_chart_is_printed_at_its_age_and_size(tmp_path: Path, m
     plots: list[Box] = []
     draw = layout.draw_chart
 
-    def noted(sheet: Sheet, chart: GrowthChart, interval_name: str) -> None:
+    def noted(sheet: Sheet, chart: GrowthChart, interval_name: str, words: Words) -> None:
         plots.append(chart.plot)
-        draw(sheet, chart, interval_name)
+        draw(sheet, chart, interval_name, words)
 
     monkeypatch.setattr(layout, "draw_chart", noted)
     path = tmp_path / "page.pdf"

@@ -115,6 +115,7 @@ def test_renewal_ends_with_the_job() -> None:
         ({"inference": {"precision": "bf16"}}, True),
         ({"dating": {"independent_ages": []}}, True),
         ({"results": {"page_size": "letter"}}, True),
+        ({"results": {"language": "de"}}, True),
         ({"inference": {"threads": 7}}, False),
         ({"node": {"port": 4242}}, False),
     ],

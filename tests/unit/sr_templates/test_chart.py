@@ -21,6 +21,7 @@ from sr_templates.chart import (
     growth_chart,
     label_heights,
 )
+from sr_templates.language import Words
 from sr_templates.sheet import Box, Sheet
 from tests.reports import measurement, picture, report, with_lmp
 
@@ -50,9 +51,9 @@ def test_the_ink_is_where_the_chart_says(monkeypatch: pytest.MonkeyPatch) -> Non
     frames: list[GrowthChart] = []
     original = page.draw_chart
 
-    def noted(sheet: Sheet, chart: GrowthChart, interval_name: str) -> None:
+    def noted(sheet: Sheet, chart: GrowthChart, interval_name: str, words: Words) -> None:
         frames.append(chart)
-        original(sheet, chart, interval_name)
+        original(sheet, chart, interval_name, words)
 
     monkeypatch.setattr(page, "draw_chart", noted)
     page.draw_page(report(measurement=head), picture())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.domain import PixelSpacingMm, Remark
+from sr_templates.language import Language
 from sr_templates.page import FLOOR, PICTURE_HEIGHT, PICTURE_WIDTH, SIGN_OFF_HEIGHT, _picture_box, draw_page
 from sr_templates.report import PageSize, ReportInput
 from sr_templates.sheet import MARGIN, SIZES, Sheet, Style
@@ -83,20 +84,23 @@ LONG = {
 }
 
 
-def worst(letters: str, size: PageSize) -> ReportInput:
+def worst(letters: str, size: PageSize, language: Language = Language.ENGLISH) -> ReportInput:
     """All that a header can bring, everything remarked, a chart and a discordance."""
     names = dict.fromkeys(("PatientID", "IssuerOfPatientID", "StudyDescription", "Manufacturer"), letters)
     head = dataclasses.replace(
         with_lmp(measurement(), 175), warnings=tuple(Remark), calibration_detail="depth marks " * 30
     )
     header = source(SpecificCharacterSet="ISO_IR 192", PatientName=letters, ManufacturerModelName=letters, **names)
-    return report(header, measurement=head, page_size=size)
+    return report(header, measurement=head, page_size=size, language=language)
 
 
 @pytest.mark.parametrize("size", PageSize)
+@pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("letters", LONG.values(), ids=LONG)
-def test_no_line_leaves_the_page_or_touches_another(letters: str, size: PageSize, lines: list[Written]) -> None:
-    draw_page(worst(letters, size), picture())
+def test_no_line_leaves_the_page_or_touches_another(
+    letters: str, language: Language, size: PageSize, lines: list[Written]
+) -> None:
+    draw_page(worst(letters, size, language), picture())
     assert {line.page for line in lines} == {0, 1}
     for line in lines:
         assert line.left >= MARGIN - 0.01, line

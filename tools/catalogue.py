@@ -1,0 +1,115 @@
+"""Make the page's message catalogues: `report.mo` from each `report.po` that a translator wrote: `make catalogue`.
+
+A sentence without a translation, one that nobody says any more, and one whose placeholders differ are errors. With
+--check nothing is written, and a `.mo` that differs is an error too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from inference.domain import REASON_TEXT, REMARK_TEXT
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "sr_templates"
+LOCALE = SOURCES / "locale"
+
+SAYING = frozenset({"message", "words"})
+"""A call of these with a sentence as its first argument is where the sentence comes from."""
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+MO_MAGIC = 0x950412DE
+ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE)
+
+
+def sentences() -> frozenset[str]:
+    """Every English sentence that the page may say."""
+    found = {sentence for path in sorted(SOURCES.rglob("*.py")) for sentence in _said_in(path)}
+    return frozenset(found | set(REASON_TEXT.values()) | set(REMARK_TEXT.values()))
+
+
+def _said_in(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and node.args and _name(node.func) in SAYING:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
+
+
+def _name(function: ast.expr) -> str:
+    """`words` of `words(...)`, `report.words(...)` and `flow.words(...)`."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def read_po(text: str) -> dict[str, str]:
+    """Sentence and translation of each entry; the header is the entry of the empty sentence.
+
+    Raises:
+        ValueError: a sentence stands there twice.
+    """
+    entries: dict[str, str] = {}
+    for written in ENTRY.finditer(text):
+        sentence, translation = (_joined(part) for part in written.groups())
+        if sentence in entries:
+            raise ValueError(f"twice: {sentence}")
+        entries[sentence] = translation
+    return entries
+
+
+def _joined(lines: str) -> str:
+    return "".join(ast.literal_eval(line) for line in lines.splitlines())
+
+
+def faults(entries: Mapping[str, str]) -> list[str]:
+    """What keeps a catalogue from being complete; empty for a good one."""
+    said, translated = sentences(), {sentence: text for sentence, text in entries.items() if sentence}
+    return [
+        *(f"not translated: {sentence}" for sentence in sorted(said - translated.keys())),
+        *(f"said nowhere: {sentence}" for sentence in sorted(translated.keys() - said)),
+        *(f"empty: {sentence}" for sentence, text in translated.items() if not text.strip()),
+        *(
+            f"other placeholders: {sentence}"
+            for sentence, text in translated.items()
+            if sorted(PLACEHOLDER.findall(sentence)) != sorted(PLACEHOLDER.findall(text))
+        ),
+    ]
+
+
+def compiled(entries: Mapping[str, str]) -> bytes:
+    """The entries as a GNU .mo file, little endian, without a hash table (gettext manual, 10.3)."""
+    pairs = [(sentence.encode(), text.encode()) for sentence, text in entries.items()]
+    pairs.sort()
+    tables, texts = [b"", b""], b""
+    begin = 7 * 4 + 2 * 8 * len(pairs)
+    for column in (0, 1):
+        for pair in pairs:
+            tables[column] += struct.pack("<II", len(pair[column]), begin + len(texts))
+            texts += pair[column] + b"\0"
+    head = struct.pack("<7I", MO_MAGIC, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, begin)
+    return head + b"".join(tables) + texts
+
+
+def main(arguments: list[str]) -> int:
+    status = 0
+    for path in sorted(LOCALE.rglob("*.po")):
+        entries = read_po(path.read_text(encoding="utf-8"))
+        wrong, made, target = faults(entries), compiled(entries), path.with_suffix(".mo")
+        if arguments != ["--check"] and not wrong:
+            target.write_bytes(made)
+        elif not target.is_file() or target.read_bytes() != made:
+            wrong.append("the .mo is not that of this .po")
+        for fault in wrong:
+            print(f"{path.relative_to(ROOT)}: {fault}", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
