@@ -18,6 +18,7 @@ class ResultKind(StrEnum):
     TID5000 = "tid5000"
     GRADCAM = "gradcam"
     UNCERTAINTY = "uncertainty"
+    CINE_OVERLAY = "cine_overlay"
 
 
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY)

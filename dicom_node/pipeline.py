@@ -17,9 +17,20 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node import answers
+from dicom_node.cine import cine_of
 from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
-from dicom_node.domain import EXPLANATIONS, Destination, InstanceRef, Job, JobKind, NewObject, NewResult, Relation
+from dicom_node.domain import (
+    EXPLANATIONS,
+    Destination,
+    InstanceRef,
+    Job,
+    JobKind,
+    NewObject,
+    NewResult,
+    Relation,
+    ResultKind,
+)
 from dicom_node.errors import InstanceRefused
 from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
@@ -29,6 +40,7 @@ from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
 from inference.examine import Examiner
+from sr_templates.cine import Cine
 from sr_templates.uids import UidEntropy
 
 _log = logging.getLogger(__name__)
@@ -143,9 +155,16 @@ class Pipeline:
         finding = looked.examination.finding
         if not isinstance(finding, Measurement):
             return ()
-        evidence = Evidence(looked.decoded.header, finding, looked.decoded.display(finding.frame), looked.explanation)
+        picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
+        evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine)
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
+
+    def _cine(self, decoded: DecodedInstance, examination: Examination) -> Cine | None:
+        """All examined frames of the measured region; only where a wanted object shows them and there are several."""
+        if ResultKind.CINE_OVERLAY not in self.reporter.kinds:
+            return None
+        return cine_of(decoded, examination)
 
     def _reconcile(self, job: Job, instance: InstanceRef) -> None:
         """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""

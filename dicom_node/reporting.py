@@ -19,7 +19,8 @@ from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind,
 from dicom_node.storage.files import RESULTS, durable_write
 from inference.domain import Explanation, Measurement
 from inference.models import ModelEntry
-from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
+from sr_templates.cine import Cine
 from sr_templates.language import Language
 from sr_templates.pdf import build_pdf
 from sr_templates.report import PageSize, Predecessor, ReportInput
@@ -33,12 +34,13 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A measurement, the header of its source, and the frame it was made on; why, where an object shows it."""
+    """A measurement, the header of its source and its frame; why, and all examined frames, where an object shows it."""
 
     source: Dataset
     measurement: Measurement
     picture: Picture
     explanation: Explanation | None = None
+    cine: Cine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Reporter:
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
             ResultKind.TID5000: lambda: build_tid5000(facts),
             **_explanations(facts, evidence),
+            **_cine(facts, evidence),
         }
         return tuple(self._write(kind, build()) for kind, build in builders.items() if kind in self.kinds)
 
@@ -135,3 +138,8 @@ def _explanations(facts: ReportInput, evidence: Evidence) -> dict[ResultKind, Ca
         ResultKind.GRADCAM: partial(build_gradcam, facts, evidence.picture, evidence.explanation),
         ResultKind.UNCERTAINTY: partial(build_uncertainty, facts, evidence.picture, evidence.explanation),
     }
+
+
+def _cine(facts: ReportInput, evidence: Evidence) -> dict[ResultKind, Callable[[], Dataset]]:
+    """The capture of all examined frames; empty for a still, and where nobody asked."""
+    return {} if evidence.cine is None else {ResultKind.CINE_OVERLAY: partial(build_cine_overlay, facts, evidence.cine)}

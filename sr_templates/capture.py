@@ -6,21 +6,25 @@ shall do it on the source image, whose scale is the scanner's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
 )
 
 from inference.domain import Explanation
 from sr_templates import codes
+from sr_templates.cine import Cine, draw_cine
 from sr_templates.heat import draw_attention, draw_deviation
 from sr_templates.overlay import draw_overlay
 from sr_templates.report import Picture, ReportInput
@@ -31,6 +35,9 @@ OVERLAY = Shell("overlay", SecondaryCaptureImageStorage, "OT", "AI unverified: o
 _WHY = "AI unverified: why (attention and doubt)"
 GRADCAM = Shell("gradcam", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=0, places=2)
 UNCERTAINTY = Shell("uncertainty", SecondaryCaptureImageStorage, "OT", _WHY, 4, place=1, places=2)
+CINE_OVERLAY = Shell(
+    "cine_overlay", MultiFrameTrueColorSecondaryCaptureImageStorage, "OT", "AI unverified: cine with outlines", 5
+)
 
 LOSSY_TRANSFER_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 """Those that may lose; the video ones are recognised by their own prefix."""
@@ -75,8 +82,38 @@ def build_uncertainty(report: ReportInput, picture: Picture, explanation: Explan
     return _build(report, draw_deviation(report, picture, explanation), Capture(UNCERTAINTY, shows, "UNCERTAINTY"))
 
 
+def build_cine_overlay(report: ReportInput, cine: Cine) -> FileDataset:
+    """The examined frames with their outlines, HC and the strip that shows what the choice of one rests on.
+
+    Multi-frame True Color Secondary Capture (PS3.3 A.8.5), not compressed: see `cine.MOST_FRAMES`, `MOST_BYTES`.
+    """
+    indices, drawn = draw_cine(cine)
+    frames = [cine.findings[index].frame for index in indices]
+    shows = (
+        f"Outlines and HC of an AI in {len(frames)} of {len(cine.findings)} examined frames of a cine, drawn into"
+        f" copies, above a strip ({cine.strip.caption}); not verified."
+    )
+    made = _build(report, drawn, Capture(CINE_OVERLAY, shows, "CINE"))
+    made.SourceImageSequence[0].ReferencedFrameNumber = frames
+    made.NumberOfFrames = len(frames)
+    made.RepresentativeFrameNumber = indices.index(cine.chosen) + 1
+    _play(made, cine, indices)
+    return made
+
+
+def _play(target: Dataset, cine: Cine, indices: Sequence[int]) -> None:
+    """What sets one frame apart from the next (PS3.3 C.7.6.6): its time, else its name."""
+    if cine.times_ms is None:
+        target.FrameIncrementPointer = Tag("FrameLabelVector")
+        target.FrameLabelVector = [f"frame {cine.findings[index].frame}" for index in indices]
+        return
+    step = (cine.times_ms[indices[-1]] - cine.times_ms[indices[0]]) / (len(indices) - 1)
+    target.FrameIncrementPointer = Tag("FrameTime")
+    target.FrameTime = f"{step:.3f}"
+
+
 def _build(report: ReportInput, drawn: Picture, capture: Capture) -> FileDataset:
-    """Everything but the picture. `drawn`: RGB uint8 [rows, columns, 3] at the source's geometry."""
+    """Everything around `drawn`, RGB uint8 [rows, columns, 3] at the source's geometry, or several [frames, ...]."""
     made = begin(report, capture.shell)
     copy_request(report.source, made)
     made.ImageType = ["DERIVED", "SECONDARY", *(("OTHER", capture.flavour) if capture.flavour else ())]
@@ -118,9 +155,9 @@ def _pixels(target: Dataset, drawn: Picture) -> None:
     target.SamplesPerPixel = 3
     target.PhotometricInterpretation = "RGB"
     target.PlanarConfiguration = 0
-    target.Rows, target.Columns = drawn.shape[:2]
+    target.Rows, target.Columns = drawn.shape[-3:-1]
     target.BitsAllocated = target.BitsStored = 8
     target.HighBit = 7
     target.PixelRepresentation = 0
     data = drawn.tobytes()
-    target.add_new("PixelData", "OB", data + b"\0" * (len(data) % 2))
+    target.add_new("PixelData", "OB", data + b"\0" if len(data) % 2 else data)

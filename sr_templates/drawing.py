@@ -21,6 +21,7 @@ OUTLINE_POINTS = 240
 OUTLINE_COLOR: Color = (230, 159, 0)
 BPD_COLOR: Color = (86, 180, 233)
 OFD_COLOR: Color = (240, 228, 66)
+UNMEASURED_COLOR: Color = (204, 121, 167)
 
 # The axes also differ by their stroke, for prints in grey: dash and gap in multiples of the line width.
 BPD_DASH = (5.0, 3.0)

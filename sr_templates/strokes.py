@@ -39,6 +39,12 @@ def draw_thin(picture: Picture, points: NDArray[np.float64], color: Color) -> No
     cv2.polylines(picture, [_fixed(points)], True, color, width, cv2.LINE_AA, _SHIFT)
 
 
+def draw_frame(picture: Picture, color: Color) -> None:
+    """A frame along the picture's own edges."""
+    rows, columns = picture.shape[:2]
+    cv2.rectangle(picture, (0, 0), (columns - 1, rows - 1), color, 2 * line_width(picture))
+
+
 def _line(picture: Picture, points: NDArray[np.float64], color: Color, closed: bool) -> None:
     width, fixed = line_width(picture), [_fixed(points)]
     cv2.polylines(picture, fixed, closed, _CASING, width + 2, cv2.LINE_AA, _SHIFT)

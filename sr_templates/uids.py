@@ -88,6 +88,7 @@ class ResultUids:
     tid5000: ObjectUids
     gradcam: ObjectUids
     uncertainty: ObjectUids
+    cine_overlay: ObjectUids
     tracking: str
 
 
@@ -121,6 +122,7 @@ def result_uids(entropy: UidEntropy) -> ResultUids:
         tid5000=of("tid5000"),
         gradcam=of("gradcam"),
         uncertainty=of("uncertainty"),
+        cine_overlay=of("cine_overlay"),
         tracking=tracking_uid(entropy.source_sop_instance_uid),
     )
 

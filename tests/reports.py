@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -13,22 +14,26 @@ from pydicom import Dataset, dcmread
 
 from inference.dating import HADLOCK_1984, Equation, date_by_hc, dating_warnings
 from inference.domain import (
+    Abstention,
     AgeSource,
     CalibrationSource,
     EllipseMm,
     EllipsePx,
     Examination,
     Explanation,
+    Finding,
     IndependentAge,
     IntervalMm,
     Measurement,
     ModelIdentity,
     PixelSpacingMm,
+    Reason,
     RegionPx,
     Remark,
 )
 from inference.growth import compare
 from inference.measure import circumference_mm, inside_distance_px, shift
+from sr_templates.cine import Cine, overlap_strip
 from sr_templates.report import ReportInput
 from sr_templates.uids import UidEntropy, equipment, result_uids
 from tests.ultrasound import us_image, us_multiframe, us_region
@@ -76,6 +81,28 @@ def explanation(head: Measurement | None = None, **changes: Any) -> Explanation:
     attention = np.clip(inside / head.ellipse.semi_minor_px, 0.0, 1.0).astype(np.float32)
     deviation = (0.2 * np.exp(-((inside / 4.0) ** 2))).astype(np.float32)
     return replace(Explanation(box, attention, deviation, 6), **changes)
+
+
+def cine(frames: Sequence[int] = (1, 2, 3), **changes: Any) -> Cine:
+    """Frames of the picture; the second was chosen, nothing was measured in the last; 40 ms from frame to frame."""
+    findings: list[Finding] = [measurement(frame=number, quality=0.96) for number in frames]
+    findings[1] = measurement(frame=frames[1], hc_mm=198.4)
+    findings[-1] = abstention(frame=frames[-1])
+    made = Cine(
+        findings=tuple(findings),
+        chosen=1,
+        frame_count=frames[-1],
+        picture=lambda _number: picture(),
+        times_ms=tuple(40.0 * (number - 1) for number in frames),
+        strip=overlap_strip(findings),
+    )
+    return replace(made, **changes)
+
+
+def abstention(**changes: Any) -> Abstention:
+    """An outline that is seen, and of which nothing is said."""
+    source = CalibrationSource.ULTRASOUND_REGION
+    return replace(Abstention(1, REGION, SPACING, source, Reason.UNSURE_OUTLINE, "", ELLIPSE, 0.9), **changes)
 
 
 def with_lmp(head: Measurement, days: int) -> Measurement:

@@ -28,7 +28,7 @@ KIND_OF_TITLE = {"126000": ResultKind.TID1500, "125000": ResultKind.TID5000}
 KIND_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.104.1": ResultKind.PDF,  # Encapsulated PDF
     "1.2.840.10008.5.1.4.1.1.7": ResultKind.OVERLAY,  # Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.4": ResultKind.OVERLAY,  # Multi-frame True Color Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.4": ResultKind.CINE_OVERLAY,  # Multi-frame True Color Secondary Capture
 }
 
 

@@ -19,7 +19,7 @@ from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
 from inference.domain import CalibrationSource, Measurement, Remark
 from sr_templates import page as layout
 from sr_templates import wording
-from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
 from sr_templates.chart import GrowthChart
 from sr_templates.language import Words
 from sr_templates.page import draw_page
@@ -31,6 +31,7 @@ from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
 from tests.integration.report_reader import biometry
 from tests.reports import (
+    cine,
     explanation,
     measurement,
     multiframe_source,
@@ -50,10 +51,11 @@ BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid5000": build_tid5000,
     "gradcam": lambda facts: build_gradcam(facts, picture(), explanation(facts.measurement)),
     "uncertainty": lambda facts: build_uncertainty(facts, picture(), explanation(facts.measurement)),
+    "cine_overlay": lambda facts: build_cine_overlay(facts, cine()),
 }
 REPORTS = {kind: BUILDERS[kind] for kind in ("tid1500", "tid5000")}
 
-CAPTURES = ("overlay", "gradcam", "uncertainty")
+CAPTURES = ("overlay", "gradcam", "uncertainty", "cine_overlay")
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 """A head is not a paired body part: absent is right (PS3.3 C.7.3.1), and present but empty draws a warning instead."""
@@ -82,6 +84,13 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "single frame": report,
     "grey": lambda: report(stored(us_image(picture()[..., 0], SOPInstanceUID="1.2.3.4.5"))),
     "multi-frame": lambda: report(multiframe_source(), measurement=measurement(frame=2)),
+    "lossy cine": lambda: report(multiframe_source(**LOSSY), measurement=measurement(frame=2)),
+    "japanese cine": lambda: report(
+        multiframe_source(
+            SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう"
+        ),
+        measurement=measurement(frame=2),
+    ),
     "missing type 2": lambda: report(source(**dict.fromkeys(PATIENT_AND_STUDY_TYPE_2))),
     "no manufacturer": lambda: report(source(Manufacturer=None, ManufacturerModelName=None)),
     "no character set": lambda: report(source(SpecificCharacterSet=None, PatientName="Doe^Jane")),
@@ -119,6 +128,9 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "letter": lambda: report(measurement=with_lmp(measurement(), 150), page_size=PageSize.LETTER),
 }
 
+CINES = ("multi-frame", "lossy cine", "japanese cine")
+OF_CINES = ("cine_overlay",)
+"""What is made of cines alone."""
 
 IDENTITIES = ("missing type 2", "no character set", "latin-1", "cyrillic", "japanese", "chinese")
 
@@ -135,13 +147,16 @@ def run(*command: str) -> str:
 
 
 @pytest.mark.peer("dciodvfy")
-@pytest.mark.parametrize("kind", BUILDERS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "kind"), [*product(CASES, [kind for kind in BUILDERS if kind not in OF_CINES]), *product(CINES, OF_CINES)]
+)
 def test_dciodvfy_finds_no_error(case: str, kind: str, tmp_path: Path) -> None:
     output = run("dciodvfy", str(save(BUILDERS[kind](CASES[case]()), tmp_path)))
     errors = [line for line in output.splitlines() if line.startswith("Error")]
     assert errors == ([UNPAIRED] if kind in CAPTURES else [])
-    assert re.search(r"ComprehensiveSR|EncapsulatedPDF|SCImage", output)  # it did recognise the object
+    assert re.search(
+        r"ComprehensiveSR|EncapsulatedPDF|SCImage|MultiframeTrueColorSCImage", output
+    )  # it did recognise the object
 
 
 @pytest.mark.peer("dciodvfy")
@@ -152,10 +167,11 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.peer("dcentvfy")
-@pytest.mark.parametrize("case", [*IDENTITIES, "single frame", "grey", "multi-frame", "requested"])
+@pytest.mark.parametrize("case", [*IDENTITIES, "single frame", "grey", *CINES, "requested"])
 def test_dcentvfy_finds_one_patient_and_one_study(case: str, tmp_path: Path) -> None:
     facts = CASES[case]()
-    paths = [str(save(build(facts), tmp_path, f"{kind}.dcm")) for kind, build in BUILDERS.items()]
+    kinds = [kind for kind in BUILDERS if case in CINES or kind not in OF_CINES]
+    paths = [str(save(BUILDERS[kind](facts), tmp_path, f"{kind}.dcm")) for kind in kinds]
     assert "Error" not in run("dcentvfy", *paths)
 
 

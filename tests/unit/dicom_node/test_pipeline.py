@@ -299,3 +299,21 @@ def test_the_network_is_asked_why_once_and_only_where_an_object_shows_it(
     wanted = ResultKind.UNCERTAINTY in kinds
     assert examiner.explained == ([(3, PIXELS.shape)] if wanted else [])
     assert reporter.evidence.explanation == ("why frame 3" if wanted else None)
+
+
+@pytest.mark.parametrize(
+    ("frames", "kind"), [(3, ResultKind.CINE_OVERLAY), (3, ResultKind.OVERLAY), (1, ResultKind.CINE_OVERLAY)]
+)
+def test_the_examined_frames_are_handed_on_only_for_a_cine_and_where_an_object_shows_them(
+    room: Room, frames: int, kind: ResultKind
+) -> None:
+    reporter = Told(protocol=room.pipeline.reporter.protocol, kinds=(kind,))
+    looks: Any = {"examiner": Asked(), "reporter": reporter}
+    room.receive(us_multiframe(np.stack([PIXELS] * frames), REGION, SOPInstanceUID=UID))
+    replace(room.pipeline, **looks).run(room.claim())
+    cine = reporter.evidence.cine
+    if frames == 1 or kind is not ResultKind.CINE_OVERLAY:
+        assert cine is None
+    else:
+        assert [finding.frame for finding in cine.findings] == [1, 2, 3]
+        assert (cine.chosen, cine.picture(2).shape) == (2, (*PIXELS.shape[:2], 3))

@@ -14,7 +14,7 @@ from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
 from dicom_node.reporting import Evidence, Reporter
 from inference.domain import ModelIdentity
 from sr_templates.uids import UidEntropy, equipment
-from tests.reports import CREATED, SHA256, explanation, measurement, picture, source
+from tests.reports import CREATED, SHA256, cine, explanation, measurement, picture, source
 
 TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 
@@ -32,7 +32,7 @@ def entropy(header: Dataset, revision: int = 0) -> UidEntropy:
 def made(
     folder: Path, kinds: Collection[ResultKind], header: Dataset, earlier: tuple[StoredObject, ...] = ()
 ) -> tuple[NewObject, ...]:
-    evidence = Evidence(header, measurement(), picture(), explanation())
+    evidence = Evidence(header, measurement(), picture(), explanation(), cine())
     return reporter(folder, kinds).report(evidence, entropy(header, len(earlier)), earlier, CREATED)
 
 
@@ -44,6 +44,7 @@ def made(
         (ResultKind.TID5000, ResultKind.TID1500),
         (ResultKind.PDF, ResultKind.OVERLAY),
         tuple(EXPLANATIONS),
+        (ResultKind.CINE_OVERLAY,),
     ],
 )
 def test_only_what_is_wanted_is_made(kinds: tuple[ResultKind, ...], tmp_path: Path) -> None:
@@ -76,3 +77,8 @@ def test_a_report_replaces_the_one_of_its_own_kind(tmp_path: Path) -> None:
 def test_without_an_explanation_no_capture_tells_why(tmp_path: Path) -> None:
     evidence = Evidence(source(), measurement(), picture())
     assert reporter(tmp_path, EXPLANATIONS).report(evidence, entropy(source()), (), CREATED) == ()
+
+
+def test_a_still_has_no_cine_capture(tmp_path: Path) -> None:
+    evidence = Evidence(source(), measurement(), picture())
+    assert reporter(tmp_path, [ResultKind.CINE_OVERLAY]).report(evidence, entropy(source()), (), CREATED) == ()

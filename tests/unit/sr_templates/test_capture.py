@@ -9,11 +9,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import JPEGBaseline8Bit
 
-from sr_templates.capture import build_gradcam, build_overlay, build_uncertainty
+import sr_templates.cine
+from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
+from sr_templates.cine import draw_cine
 from sr_templates.heat import draw_attention, draw_deviation
 from sr_templates.overlay import draw_overlay
 from sr_templates.report import Predecessor
-from tests.reports import explanation, multiframe_source, picture, report, source, written
+from tests.reports import cine, explanation, multiframe_source, picture, report, source, written
 
 
 def test_pixels_are_the_drawn_picture() -> None:
@@ -124,3 +126,46 @@ class TestExplanations:
         new = build_gradcam(report(predecessors={"gradcam": Predecessor.of(old)}), picture(), explanation())
         assert str(old.SOPInstanceUID) in new.DerivationDescription
         assert len(new.DerivationDescription) <= 1024
+
+
+class TestCine:
+    """All examined frames in one object: it says which they are, when they were taken, and which was chosen."""
+
+    def test_pixels_are_the_drawn_frames(self) -> None:
+        facts = report(multiframe_source())
+        made = written(build_cine_overlay(facts, cine())).dataset
+        assert np.array_equal(made.pixel_array, draw_cine(cine())[1])
+        assert (made.NumberOfFrames, made.Columns) == (3, picture().shape[1])
+        assert made.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7.4"
+
+    def test_it_names_its_frames_and_the_chosen_one(self) -> None:
+        header = multiframe_source(LossyImageCompression="01", LossyImageCompressionRatio="12.5")
+        made = written(build_cine_overlay(report(header), cine(frames=(1, 4, 7, 10)))).dataset
+        (reference,) = made.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == header.SOPInstanceUID
+        assert list(reference.ReferencedFrameNumber) == [1, 4, 7, 10]
+        assert made.RepresentativeFrameNumber == 2
+        assert (made.BurnedInAnnotation, made.LossyImageCompression) == ("YES", "01")
+        assert "4 of 4 examined frames" in made.DerivationDescription
+        for keyword in ("PixelSpacing", "NominalScannedPixelSpacing", "SequenceOfUltrasoundRegions"):
+            assert keyword not in made
+
+    def test_it_plays_as_fast_as_its_source(self) -> None:
+        made = written(build_cine_overlay(report(multiframe_source()), cine(frames=(1, 4, 7, 10)))).dataset
+        assert made.FrameIncrementPointer == 0x00181063
+        assert made.FrameTime == 120.0
+
+    def test_without_times_its_frames_have_names(self) -> None:
+        made = written(build_cine_overlay(report(multiframe_source()), cine((1, 4, 7), times_ms=None))).dataset
+        assert made.FrameIncrementPointer == 0x00182002
+        assert list(made.FrameLabelVector) == ["frame 1", "frame 4", "frame 7"]
+        assert "FrameTime" not in made
+
+    def test_frames_that_are_left_out_are_not_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sr_templates.cine, "MOST_FRAMES", 3)
+        made = written(build_cine_overlay(report(multiframe_source()), cine(frames=(1, 2, 3, 4, 5, 6, 7)))).dataset
+        assert made.NumberOfFrames == 3
+        assert list(made.SourceImageSequence[0].ReferencedFrameNumber) == [2, 4, 7]
+        assert made.RepresentativeFrameNumber == 1
+        assert made.FrameTime == 100.0
+        assert "3 of 7 examined frames" in made.DerivationDescription

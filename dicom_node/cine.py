@@ -1,0 +1,29 @@
+"""The examined frames of a cine, as the capture of them wants them."""
+
+from __future__ import annotations
+
+from dicom_node.decode import DecodedPicture
+from inference.domain import Examination, Measurement
+from sr_templates.cine import Cine, overlap_strip
+
+
+def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
+    """Every finding of the region that was measured; None where fewer than two frames were examined there.
+
+    Frames are decoded again when they are drawn, one at a time: all of a cine would not fit in memory.
+    """
+    head = examination.finding
+    if not isinstance(head, Measurement):
+        return None
+    findings = tuple(finding for finding in examination.findings if finding.region == head.region)
+    if len(findings) < 2:
+        return None
+    times = decoded.frame_times_ms
+    return Cine(
+        findings=findings,
+        chosen=next(place for place, finding in enumerate(findings) if finding.frame == head.frame),
+        frame_count=decoded.frame_count,
+        picture=decoded.display,
+        times_ms=None if times is None else tuple(times[finding.frame - 1] for finding in findings),
+        strip=overlap_strip(findings),
+    )
