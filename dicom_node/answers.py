@@ -37,6 +37,7 @@ GROWTH_KEYS = (
     "ga_beyond_redating_threshold",
     "growth",
 )
+OPERATOR_KEYS = ("operator_hc_mm", "hc_difference_mm", "hc_difference_percent")
 
 
 def examined(
@@ -125,6 +126,9 @@ def _measurement_facts(measurement: Measurement) -> Answer:
         "quality": measurement.quality,
         "colour_share": measurement.colour_share,
         **_growth_facts(measurement.growth),
+        "operator_hc_mm": None if measurement.operator is None else measurement.operator.hc_mm,
+        "hc_difference_mm": measurement.difference_mm,
+        "hc_difference_percent": measurement.difference_percent,
         "warnings": [str(w) for w in measurement.warnings],
     }
 
@@ -155,6 +159,7 @@ def _nothing(status: Status, reason: Reason | None, detail: str) -> Answer:
         "quality",
         "colour_share",
         *GROWTH_KEYS,
+        *OPERATOR_KEYS,
     ]
     return {
         "status": str(status),

@@ -110,7 +110,7 @@ class InferenceSection(Section):
 
 class DatingSection(Section):
     independent_ages: tuple[AgeSource, ...] = Field(
-        (AgeSource.LAST_MENSTRUAL_DATE,),
+        (AgeSource.LAST_MENSTRUAL_DATE, AgeSource.REPORTED_LMP),
         description="where an age that is not HC's own is read, first found first; [] for none and no percentiles",
     )
 
@@ -123,6 +123,9 @@ class ResultsSection(Section):
     page_size: Literal["a4", "letter"] = Field("a4", description="paper of the PDF")
     language: Language = Field(
         Language.ENGLISH, description="language of the PDF: en or de; other objects are English in every case"
+    )
+    operator_hc: Literal["compare", "ignore"] = Field(
+        "compare", description="the sonographer's HC in the machine's own report: show the difference to it, or not"
     )
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"

@@ -1,6 +1,6 @@
-"""Gestational age that does not come from the head: what the header says, at the date of the image, never at today.
+"""Gestational age that does not come from the head: by header or machine's report, at the image's date, never today's.
 
-A source that the object does not carry is passed over. The first one that is there decides, and if it cannot be
+A source that is not there is passed over. The first one that is there decides, and if it cannot be
 believed no other is asked: two stories about one pregnancy are no reason to pick one.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from types import MappingProxyType
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
+from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from inference.domain import AgeSource, IndependentAge, Reason
 
 LOWEST_DAYS, HIGHEST_DAYS = 4 * 7, 45 * 7
@@ -23,6 +25,9 @@ LOWEST_DAYS, HIGHEST_DAYS = 4 * 7, 45 * 7
 MIDNIGHT_DAYS = 1
 """A study may begin before midnight, or name its times in another zone; dates further apart tell that one was changed:
 a clock that was reset, dates shifted when the patient was made anonymous, a study entered on another day."""
+
+TERM_DAYS = 40 * 7
+"""From the last menstruation to the date of delivery, as machines and wheels reckon (Naegele)."""
 
 _DATE = re.compile(r"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})")
 """VR DA, PS3.5 6.2; with dots as ACR-NEMA wrote it."""
@@ -33,10 +38,15 @@ UNCONVERTIBLE = (BytesLengthException, NotImplementedError, OSError, ValueError,
 """What pydicom raises, at the first look, for bytes that do not fit the value representation written beside them."""
 
 
-def independent_age(header: Dataset, sources: Sequence[AgeSource]) -> IndependentAge | Reason:
-    """The age at acquisition by the first of `sources` that the object carries, or why there is none. Never raises."""
+def independent_age(
+    header: Dataset, sources: Sequence[AgeSource], said: OperatorValues = NOTHING_SAID
+) -> IndependentAge | Reason:
+    """The age at acquisition by the first of `sources` that is there, or why there is none. Never raises.
+
+    `header` is that of the image; `said` is what the machine's own report of the same study says.
+    """
     for source in sources:
-        found = READERS[source](header)
+        found = READERS[source](header, said)
         if found is not None:
             return found
     return Reason.NO_INDEPENDENT_AGE
@@ -63,29 +73,69 @@ def acquisition_date(header: Dataset) -> date | Reason:
     return taken
 
 
-def _by_last_menstrual_date(header: Dataset) -> IndependentAge | Reason | None:
+def _by_last_menstrual_date(header: Dataset, _said: OperatorValues) -> IndependentAge | Reason | None:
     """Last Menstrual Date (0010,21D0), PS3.3 C.2.4: the age is the days since."""
     text = _text(header, "LastMenstrualDate")
     if not text:
         return None
-    began = _date(text)
-    if began is None:
-        return Reason.UNREADABLE_INDEPENDENT_AGE
+    return _age(header, _date(text) or Reason.UNREADABLE_INDEPENDENT_AGE, AgeSource.LAST_MENSTRUAL_DATE)
+
+
+def _by_reported_lmp(header: Dataset, said: OperatorValues) -> IndependentAge | Reason | None:
+    """The report's last menstrual date, else its EDD by that date, else its age by that date on the day of the exam."""
+    source = AgeSource.REPORTED_LMP
+    if said.lmp is not None:
+        age = _age(header, said.lmp, source)
+        return replace(age, stated=said.lmp) if isinstance(age, IndependentAge) and isinstance(said.lmp, date) else age
+    if said.edd_from_lmp is not None:
+        return _age(header, _earlier(said.edd_from_lmp, TERM_DAYS), source)
+    if said.age_by_lmp_days is None or said.exam_date is None:
+        return None
+    if isinstance(said.age_by_lmp_days, Reason):
+        return said.age_by_lmp_days
+    return _age(header, _earlier(said.exam_date, said.age_by_lmp_days), source)
+
+
+def _by_reported_edd(header: Dataset, said: OperatorValues) -> IndependentAge | Reason | None:
+    """The report's date of delivery, 280 days after the first of the pregnancy."""
+    if said.edd is None:
+        return None
+    age = _age(header, _earlier(said.edd, TERM_DAYS), AgeSource.REPORTED_EDD)
+    return replace(age, stated=said.edd) if isinstance(age, IndependentAge) and isinstance(said.edd, date) else age
+
+
+READERS: Mapping[AgeSource, Callable[[Dataset, OperatorValues], IndependentAge | Reason | None]] = MappingProxyType(
+    {
+        AgeSource.LAST_MENSTRUAL_DATE: _by_last_menstrual_date,
+        AgeSource.REPORTED_LMP: _by_reported_lmp,
+        AgeSource.REPORTED_EDD: _by_reported_edd,
+    }
+)
+"""None means that the source is not there."""
+
+SOURCES = (AgeSource.LAST_MENSTRUAL_DATE, AgeSource.REPORTED_LMP)
+"""Those that are asked unless the configuration says otherwise; a reported EDD may come from this very head."""
+
+
+def _age(header: Dataset, began: date | Reason, source: AgeSource) -> IndependentAge | Reason:
+    """The days from the first of the pregnancy to the acquisition."""
+    if isinstance(began, Reason):
+        return began
     taken = acquisition_date(header)
     if isinstance(taken, Reason):
         return taken
     days = (taken - began).days
-    if not LOWEST_DAYS <= days <= HIGHEST_DAYS:
+    return IndependentAge(days, source) if LOWEST_DAYS <= days <= HIGHEST_DAYS else Reason.IMPLAUSIBLE_INDEPENDENT_AGE
+
+
+def _earlier(day: date | Reason, days: int) -> date | Reason:
+    """So many days before."""
+    if isinstance(day, Reason):
+        return day
+    try:
+        return day - timedelta(days=days)
+    except OverflowError:  # before the year 1
         return Reason.IMPLAUSIBLE_INDEPENDENT_AGE
-    return IndependentAge(days, AgeSource.LAST_MENSTRUAL_DATE)
-
-
-READERS: Mapping[AgeSource, Callable[[Dataset], IndependentAge | Reason | None]] = MappingProxyType(
-    {AgeSource.LAST_MENSTRUAL_DATE: _by_last_menstrual_date}
-)
-"""None means that the object does not carry the source."""
-
-SOURCES = tuple(READERS)
 
 
 def _text(header: Dataset, keyword: str) -> str:

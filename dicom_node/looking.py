@@ -9,15 +9,22 @@ import numpy as np
 from dicom_node.decode import DecodedInstance, DecodedPicture
 from dicom_node.examination_type import other_examination
 from dicom_node.independent_age import SOURCES, independent_age
+from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from inference.domain import Abstention, AgeSource, CalibrationSource, Examination, Reason
 from inference.examine import Examiner
-from inference.growth import compare
+from inference.growth import beside_operator, compare
 
 
 def look(
-    decoded: DecodedPicture, examiner: Examiner, cine_frames: int, age_sources: Sequence[AgeSource] = SOURCES
+    decoded: DecodedPicture,
+    examiner: Examiner,
+    cine_frames: int,
+    age_sources: Sequence[AgeSource] = SOURCES,
+    said: OperatorValues = NOTHING_SAID,
 ) -> Examination:
     """Examine a still, or at most `cine_frames` frames of a cine; `age_sources` may give an age to compare HC with.
+
+    `said` is what the machine's own report of the study says.
 
     Raises:
         InstanceRefused: a frame cannot be decoded.
@@ -30,7 +37,8 @@ def look(
     examination = examiner.examine(decoded.frames(evenly_spread(decoded.frame_count, cine_frames)))
     if not isinstance(decoded, DecodedInstance):
         return examination
-    return compare(examination, independent_age(decoded.header, age_sources))
+    compared = compare(examination, independent_age(decoded.header, age_sources, said))
+    return beside_operator(compared, said.hc)
 
 
 def evenly_spread(count: int, most: int) -> tuple[int, ...]:

@@ -34,10 +34,12 @@ from dicom_node.domain import (
 from dicom_node.errors import InstanceRefused
 from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
+from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from dicom_node.reporting import Evidence, Reporter
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
+from dicom_node.study_reports import StudyReports
 from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
 from inference.examine import Examiner
 from sr_templates.cine import Cine
@@ -50,13 +52,15 @@ _log = logging.getLogger(__name__)
 class Looked:
     """What came of looking at one object: the answer, and the evidence where there is any.
 
-    `explanation` is that of the chosen measurement, where an object is wanted that shows it.
+    `explanation` is that of the chosen measurement, where an object is wanted that shows it; `said` is what the
+    machine's own report said at the time.
     """
 
     answer: answers.Answer
     decoded: DecodedInstance | None
     examination: Examination | None
     explanation: Explanation | None = None
+    said: OperatorValues = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Pipeline:
     now: Callable[[], datetime]
     secondary_captures: bool = False
     age_sources: Sequence[AgeSource] = SOURCES
+    study_reports: StudyReports | None = None
 
     def run(self, job: Job) -> None:
         """Do one job.
@@ -90,7 +95,7 @@ class Pipeline:
         watch = Stopwatch()
         looked = self._look(instance, watch)
         frames = looked.examination.frames_used if looked.examination else ()
-        entropy = self.reporter.protocol.entropy(instance, frames)
+        entropy = self.reporter.protocol.entropy(instance, frames, looked.said.facts())
         result = NewResult(
             fingerprint=entropy.fingerprint(),
             status=looked.answer["status"],
@@ -131,7 +136,8 @@ class Pipeline:
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
-                examination = look(decoded, self.examiner, self.cine_frames, self.age_sources)
+                said = self._said_beside(instance, decoded)
+                examination = look(decoded, self.examiner, self.cine_frames, self.age_sources, said)
             with named_read_errors(), watch("explain"):
                 explanation = self._explain(decoded, examination.finding)
         except InstanceRefused as refusal:
@@ -139,7 +145,11 @@ class Pipeline:
             uid = instance.sop_instance_uid
             return Looked(answers.refused(None, uid, refusal, self.examiner.model, seconds), None, None)
         answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
-        return Looked(answer, decoded, examination, explanation)
+        return Looked(answer, decoded, examination, explanation, said)
+
+    def _said_beside(self, instance: InstanceRef, decoded: DecodedInstance) -> OperatorValues:
+        """What the machine's own report says, where one is stored and wanted."""
+        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, decoded.header)
 
     def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
@@ -156,7 +166,8 @@ class Pipeline:
         if not isinstance(finding, Measurement):
             return ()
         picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
-        evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine)
+        beside = () if looked.said.report is None else (looked.said.report,)
+        evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine, beside)
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 

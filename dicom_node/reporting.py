@@ -34,13 +34,17 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A measurement, the header of its source and its frame; why, and all examined frames, where an object shows it."""
+    """A measurement, the header of its source and its frame; why, and all examined frames, where an object shows it.
+
+    `beside`: headers of other objects of the study that the measurement leans on.
+    """
 
     source: Dataset
     measurement: Measurement
     picture: Picture
     explanation: Explanation | None = None
     cine: Cine | None = None
+    beside: tuple[Dataset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,8 @@ class Protocol:
     configuration: tuple[tuple[str, str], ...]
     software_version: str
 
-    def entropy(self, instance: InstanceRef, frames: Sequence[int]) -> UidEntropy:
-        """The seed of the UIDs of everything that is said about `instance`."""
+    def entropy(self, instance: InstanceRef, frames: Sequence[int], beside: str = "") -> UidEntropy:
+        """The seed of the UIDs of everything that is said about `instance`; `beside`: what other objects said."""
         return UidEntropy(
             study_instance_uid=instance.study_instance_uid,
             source_sop_instance_uid=instance.sop_instance_uid,
@@ -63,6 +67,7 @@ class Protocol:
             software_version=self.software_version,
             backend=self.backend,
             configuration=(*self.configuration, *self._model_settings()),
+            beside=beside,
         )
 
     def _model_settings(self) -> tuple[tuple[str, str], ...]:
@@ -100,6 +105,7 @@ class Reporter:
             series_number=self.series_number,
             page_size=self.page_size,
             language=self.language,
+            beside=evidence.beside,
             predecessors={str(old.kind): self._predecessor(old) for old in earlier},
             interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
         )

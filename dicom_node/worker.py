@@ -19,6 +19,7 @@ from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.retry import GiveUp
 from dicom_node.storage.repository import Repository
+from dicom_node.study_reports import StudyReports
 from inference.models import ModelEntry
 from sr_templates.report import PageSize
 from sr_templates.uids import equipment
@@ -105,6 +106,7 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("independent_ages", ",".join(config.dating.independent_ages)),
             ("page_size", config.results.page_size),
             ("language", config.results.language),
+            ("operator_hc", config.results.operator_hc),
         ),
         software_version=__version__,
     )
@@ -138,5 +140,8 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
         accept_corrections=config.results.identity_corrections == "accept",
         secondary_captures=inference.secondary_captures == "measure",
         age_sources=config.dating.independent_ages,
+        study_reports=StudyReports(
+            repository, config.node.data_dir, config.dating.independent_ages, config.results.operator_hc == "compare"
+        ),
         now=utc_now,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
@@ -248,12 +249,14 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.OUTSIDE_EQUATION_RANGE: "HC lies outside the range of the age equation; there is no age.",
     Reason.NOT_CALIBRATED_YET: "This model has no calibrated interval.",
     Reason.EQUATION_WITHOUT_SPREAD: "The spread of the age equation is not known here; the age has no interval.",
-    Reason.NO_INDEPENDENT_AGE: "The image carries no gestational age besides the one by HC.",
-    Reason.UNREADABLE_INDEPENDENT_AGE: "The last menstrual date in the image header is not a date.",
+    Reason.NO_INDEPENDENT_AGE: "There is no gestational age besides the one by HC.",
+    Reason.UNREADABLE_INDEPENDENT_AGE: (
+        "What the image header or the machine's report says of the last menstruation or the delivery is not one date."
+    ),
     Reason.NO_ACQUISITION_DATE: "The image header has no readable date of acquisition.",
     Reason.DATES_DISAGREE: "The date of acquisition and the study date in the image header disagree.",
     Reason.IMPLAUSIBLE_INDEPENDENT_AGE: (
-        "The last menstrual date in the image header gives an age outside 4 to 45 weeks at acquisition."
+        "The date in the image header or the machine's report gives an age outside 4 to 45 weeks at acquisition."
     ),
     Reason.OUTSIDE_STANDARD_RANGE: "The gestational age lies outside the range of the growth standard.",
 }
@@ -352,14 +355,28 @@ class AgeSource(StrEnum):
     """Where an age that does not come from the measured head was found."""
 
     LAST_MENSTRUAL_DATE = "last_menstrual_date"  # (0010,21D0)
+    REPORTED_LMP = "reported_lmp"  # the machine's own report: LMP, EDD from LMP, or the age by LMP
+    REPORTED_EDD = "reported_edd"  # the machine's own report: EDD, whatever it was made from
 
 
 @dataclass(frozen=True, slots=True)
 class IndependentAge:
-    """Gestational age at the acquisition, in whole days, that does not come from the measured head."""
+    """Gestational age at the acquisition, in whole days, that does not come from the measured head.
+
+    `stated`: the date that the machine's own report says (of the last menstruation, or of delivery), where it says one.
+    """
 
     days: int
     source: AgeSource
+    stated: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorHc:
+    """HC as the sonographer measured it and the report of the machine (a SOP Instance UID) says it, in mm to 0.1."""
+
+    hc_mm: float
+    report_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +457,18 @@ class Measurement:
     colour_share: float = 0.0
     calibration_detail: str = ""
     growth: Growth | Reason = Reason.NO_INDEPENDENT_AGE
+    operator: OperatorHc | None = None
+
+    @property
+    def difference_mm(self) -> float | None:
+        """HC minus the operator's, to 0.1 mm; None where no operator's is known."""
+        return None if self.operator is None else round(self.hc_mm - self.operator.hc_mm, 1) + 0.0
+
+    @property
+    def difference_percent(self) -> float | None:
+        """The same in percent of the operator's, to 0.1."""
+        difference, operator = self.difference_mm, self.operator
+        return None if difference is None or operator is None else round(100.0 * difference / operator.hc_mm, 1) + 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from inference.domain import (
     IndependentAge,
     IntervalDays,
     Measurement,
+    OperatorHc,
     Reason,
     Remark,
     SizeForAge,
@@ -111,6 +112,8 @@ class RedatingRow:
     more_than_days: int
 
 
+BY_LAST_MENSTRUAL_DATE = (AgeSource.LAST_MENSTRUAL_DATE, AgeSource.REPORTED_LMP)
+
 REDATING_CITATION = "ACOG Committee Opinion No. 700, Obstet Gynecol 2017;129:e150-e154"
 REDATING = (
     RedatingRow(14 * DAYS_PER_WEEK, 7),
@@ -124,6 +127,17 @@ REDATING = (
 def compare(examination: Examination, independent: IndependentAge | Reason) -> Examination:
     """The examination with every measured head held against an age that does not come from it, or with the reason."""
     return replace(examination, findings=tuple(_compared(finding, independent) for finding in examination.findings))
+
+
+def beside_operator(examination: Examination, operator: OperatorHc | None) -> Examination:
+    """The examination with the sonographer's HC beside every measured head."""
+    return replace(
+        examination,
+        findings=tuple(
+            replace(finding, operator=operator) if isinstance(finding, Measurement) else finding
+            for finding in examination.findings
+        ),
+    )
 
 
 def _compared(finding: Finding, independent: IndependentAge | Reason) -> Finding:
@@ -163,7 +177,7 @@ def size_for_age(measurement: Measurement, days: int, standard: Standard) -> Siz
 
 def redating_threshold_days(independent: IndependentAge) -> int | None:
     """The threshold of `REDATING_CITATION`; None for another source than the last menstrual date, or below its rows."""
-    if independent.source is not AgeSource.LAST_MENSTRUAL_DATE:
+    if independent.source not in BY_LAST_MENSTRUAL_DATE:
         return None
     rows = [row.more_than_days for row in REDATING if independent.days >= row.from_days]
     return rows[-1] if rows else None

@@ -30,6 +30,7 @@ FETAL_BIOMETRY_RATIOS = Code("125001", "DCM", "Fetal Biometry Ratios")
 FETAL_BIOMETRY = Code("125002", "DCM", "Fetal Biometry")
 BIOMETRY_GROUP = Code("125005", "DCM", "Biometry Group")
 LMP = Code("8665-2", "LN", "LMP")  # CID 12003
+EDD = Code("11778-8", "LN", "EDD")  # CID 12003
 
 # Observer and subject
 DEVICE = Code("121007", "DCM", "Device")  # CID 270
@@ -48,6 +49,9 @@ BIPARIETAL_DIAMETER = Code("11820-8", "LN", "Biparietal Diameter")  # CID 12005
 OCCIPITAL_FRONTAL_DIAMETER = Code("11851-3", "LN", "Occipital-Frontal Diameter")  # CID 12005
 CEPHALIC_INDEX = Code("11823-2", "LN", "Cephalic Index")  # CID 12004
 GESTATIONAL_AGE = Code("18185-9", "LN", "Gestational Age")  # TID 5008 row 3
+HC_DIFFERENCE = Code("HC-AI-OPERATOR", PRIVATE_SCHEME, "Head Circumference, AI minus operator")
+GESTATIONAL_AGE_BY_EDD = Code("GA-BY-EDD", PRIVATE_SCHEME, "Gestational Age by EDD")
+"""CID 12019 has the age by LMP, and one without a word on where it comes from, which is that by HC here."""
 GESTATIONAL_AGE_BY_LMP = Code("11885-1", "LN", "Gestational Age by LMP")  # CID 12019
 GROWTH_PERCENTILE_RANK = Code("125012", "DCM", "Growth Percentile Rank")  # CID 12017
 GROWTH_Z_SCORE = Code("125013", "DCM", "Growth Z-score")  # CID 12017
@@ -83,8 +87,19 @@ STANDARD_CODES: dict[str, Code] = {
 }
 """Standard's name of `inference.growth` to its code; only what CID 12015 lists may use a LOINC code."""
 
-AGE_SOURCE_CODES: dict[AgeSource, Code] = {AgeSource.LAST_MENSTRUAL_DATE: GESTATIONAL_AGE_BY_LMP}
+AGE_SOURCE_CODES: dict[AgeSource, Code] = {
+    AgeSource.LAST_MENSTRUAL_DATE: GESTATIONAL_AGE_BY_LMP,
+    AgeSource.REPORTED_LMP: GESTATIONAL_AGE_BY_LMP,
+    AgeSource.REPORTED_EDD: GESTATIONAL_AGE_BY_EDD,
+}
 """What an age from each source is called."""
+
+AGE_DATE_CODES: dict[AgeSource, Code] = {
+    AgeSource.LAST_MENSTRUAL_DATE: LMP,
+    AgeSource.REPORTED_LMP: LMP,
+    AgeSource.REPORTED_EDD: EDD,
+}
+"""What the date behind it is called."""
 
 # Units, UCUM
 MILLIMETRE = Code("mm", "UCUM", "mm")

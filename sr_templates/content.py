@@ -139,6 +139,13 @@ def number_property(name: Code, value: str, unit: Code) -> NumContentItem:
     return item
 
 
+def number_origin(name: Code, value: str, unit: Code) -> NumContentItem:
+    """A number that another one was inferred from."""
+    item = NumContentItem(name, float(value), unit, relationship_type=RelationshipTypeValues.INFERRED_FROM)
+    set_value(item, value)
+    return item
+
+
 def set_value(item: Dataset, value: str) -> None:
     """Numeric Value (0040,A30A) says the text exactly; its floating point twin is for values that need more."""
     measured = item.MeasuredValueSequence[0]

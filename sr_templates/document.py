@@ -28,7 +28,7 @@ def document(report: ReportInput, shell: Shell, root: Dataset, sources: Sequence
     requests = request_items(report.source)
     if requests:
         sr.ReferencedRequestSequence = requests
-    sr.CurrentRequestedProcedureEvidenceSequence = [_evidence(sources)]
+    sr.CurrentRequestedProcedureEvidenceSequence = [_evidence([*sources, *report.beside])]
     predecessor = report.predecessors.get(shell.kind)
     if predecessor is not None:
         sr.PredecessorDocumentsSequence = [_predecessor(predecessor)]
@@ -50,7 +50,7 @@ def _separate(item: Dataset) -> None:
 
 def _says_private_code(item: Dataset) -> bool:
     """Whether a code of our own scheme stands anywhere below; the object then has to declare the scheme."""
-    spoken = item.get("ConceptCodeSequence") or ()
+    spoken = [*(item.get("ConceptNameCodeSequence") or ()), *(item.get("ConceptCodeSequence") or ())]
     return any(code.CodingSchemeDesignator == codes.PRIVATE_SCHEME for code in spoken) or any(
         _says_private_code(child) for child in item.get("ContentSequence") or ()
     )

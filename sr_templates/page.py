@@ -318,7 +318,11 @@ def _growth_block(flow: _Flow) -> None:
     width = flow.sheet.content_width - (CHART_WIDTH + GUTTER if charted else 0.0)
     lines = [
         (line, style)
-        for texts, style in ((wording.growth_lines(head, words), BODY), (wording.discordance(head, words), ALERT_LINE))
+        for texts, style in (
+            (wording.operator_lines(head, words), BODY),
+            (wording.growth_lines(head, words), BODY),
+            (wording.discordance(head, words), ALERT_LINE),
+        )
         for text in texts
         for line in wrap(text, style.font, style.size, width)
     ]

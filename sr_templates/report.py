@@ -49,6 +49,7 @@ class ReportInput:
     source's own time zone where the source names one, else as given; `predecessors` has the kinds of `ResultUids`
     as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1);
     `language` is the page's, since the text of other objects is English in any repertoire.
+    `beside` are headers of other objects of the study that the measurement leans on: the machine's own report.
     """
 
     source: Dataset
@@ -62,6 +63,7 @@ class ReportInput:
     interval_coverage: float | None = None
     page_size: PageSize = PageSize.A4
     language: Language = Language.ENGLISH
+    beside: tuple[Dataset, ...] = ()
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:

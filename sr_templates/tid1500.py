@@ -11,6 +11,7 @@
           NUM BPD, OFD
           NUM percentile and z-score by each standard (TID 315) and the gestational age by another source that they
               rest on, where there is one
+          NUM HC minus the operator's, in mm and in percent (inferred from the operator's), where that one is known
           NUM cephalic index
           TEXT comments
 
@@ -27,9 +28,7 @@ from highdicom.sr import (
     ImageRegion,
     Measurement,
     MeasurementReport,
-    NumContentItem,
     PlanarROIMeasurementsAndQualitativeEvaluations,
-    RelationshipTypeValues,
     TrackingIdentifier,
 )
 from pydicom.dataset import FileDataset
@@ -72,6 +71,7 @@ def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluation
     ]
     if isinstance(head.growth, Growth):
         numbers += _growth(head.growth)
+    numbers += _beside_operator(head)
     index_percent = wording.tenths(head.cephalic_index_percent)
     numbers.append(content.number(codes.CEPHALIC_INDEX, index_percent, codes.PERCENT))
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -103,19 +103,31 @@ def _growth(growth: Growth) -> list[Measurement]:
     return [*numbers, content.number(codes.AGE_SOURCE_CODES[age.source], str(age.days), codes.DAY)]
 
 
+def _beside_operator(head: HeadMeasurement) -> list[Measurement]:
+    """HC minus the operator's in mm and in percent of it, inferred from that one; empty where none is known.
+
+    The operator's own number stands below ours and not beside it: a reader that looks for HC shall find one.
+    """
+    operator, apart, percent_apart = head.operator, head.difference_mm, head.difference_percent
+    if operator is None or apart is None or percent_apart is None:
+        return []
+    numbers = [
+        content.number(codes.HC_DIFFERENCE, wording.tenths(apart), codes.MILLIMETRE),
+        content.number(codes.HC_DIFFERENCE, wording.tenths(percent_apart), codes.PERCENT),
+    ]
+    for made in numbers:
+        theirs = content.number_origin(codes.HEAD_CIRCUMFERENCE, wording.tenths(operator.hc_mm), codes.MILLIMETRE)
+        content.qualify(made, [theirs])
+    return numbers
+
+
 def _size_for_age(size: SizeForAge, at: Standing, age: IndependentAge) -> list[Measurement]:
     """Percentile (unless it rounds to 0 or 100, which none is) and z-score, with standard and age behind them."""
     numbers = [content.number(codes.GROWTH_Z_SCORE, wording.z_score(at.z_score), codes.NO_UNITS)]
     if wording.is_rank(at):
         numbers.insert(0, content.number(codes.GROWTH_PERCENTILE_RANK, wording.tenths(at.percentile), codes.PERCENT))
     for made in numbers:
-        used = NumContentItem(
-            codes.AGE_SOURCE_CODES[age.source],
-            float(age.days),
-            codes.DAY,
-            relationship_type=RelationshipTypeValues.INFERRED_FROM,
-        )
-        content.set_value(used, str(age.days))
+        used = content.number_origin(codes.AGE_SOURCE_CODES[age.source], str(age.days), codes.DAY)
         citation = STANDARDS[size.standard].citation
         content.qualify(made, [*content.inferred_from(codes.STANDARD_CODES[size.standard], citation), used])
     return numbers

@@ -7,7 +7,7 @@ PS3.16 has the template, PS3.17 I.6 its patterns, PS3.3 A.35.3 the object.
       CONTAINER 111028 Image Library
         IMAGE each image, with the frame where it has several
       CONTAINER 121111 Summary (TID 5002)
-        DATE LMP, where the header says it and the age by it was believed
+        DATE LMP or EDD, where header or machine's report says it and the age by it was believed
         TEXT comments: AI generated, not verified; research use
         CONTAINER 125008 Fetus Summary (TID 5003): NUM gestational age by another source, where there is one
       CONTAINER 125001 Fetal Biometry Ratios (TID 5004): NUM cephalic index, inferred from BPD and OFD
@@ -141,23 +141,28 @@ def _image(candidate: Candidate) -> Dataset:
 
 
 def _summary(report: ReportInput, age: Dataset | None) -> Dataset:
-    """TID 5002. What it says of the pregnancy is what the header said; nothing is made up."""
+    """TID 5002. What it says of the pregnancy is what header or machine's report said; nothing is made up."""
     children: list[Dataset] = []
-    began = _last_menstrual_date(report)
-    if began is not None:
-        children.append(DateContentItem(codes.LMP, began, RelationshipTypeValues.CONTAINS))
+    stated = _stated_date(report)
+    if stated is not None:
+        children.append(stated)
     children += [content.comment(wording.AI_NOT_VERIFIED), content.comment(wording.RESEARCH_USE)]
     if age is not None:
         children.append(_container(codes.FETUS_SUMMARY, [age], "5003"))
     return _container(codes.SUMMARY, children, "5002")
 
 
-def _last_menstrual_date(report: ReportInput) -> str | None:
-    """The header's date as VR DA, only where the age by it was believed."""
+def _stated_date(report: ReportInput) -> DateContentItem | None:
+    """The date behind the independent age as it was sent, only where the age by it was believed."""
     growth = report.measurement.growth
-    if not isinstance(growth, Growth) or growth.independent.source is not AgeSource.LAST_MENSTRUAL_DATE:
+    if not isinstance(growth, Growth):
         return None
-    return da_of(report.source, "LastMenstrualDate")
+    age = growth.independent
+    told = f"{age.stated:%Y%m%d}" if age.stated is not None else None
+    if age.source is AgeSource.LAST_MENSTRUAL_DATE:
+        told = da_of(report.source, "LastMenstrualDate")
+    name = codes.AGE_DATE_CODES[age.source]
+    return None if told is None else DateContentItem(name, told, RelationshipTypeValues.CONTAINS)
 
 
 def _independent_age(growth: Growth) -> Dataset:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from pydicom import Dataset
 from pydicom.uid import UID
@@ -53,6 +53,7 @@ class UidEntropy:
 
     `revision` counts the versions of the source's SOP Instance UID, `frames` are the 1-based frames that were examined,
     `backend` names back end and precision ("torch-cpu/fp32"), `configuration` holds the keys that change a result.
+    `beside` is what other objects of the study said at the time, as far as it stands in the result.
     """
 
     study_instance_uid: str
@@ -64,6 +65,7 @@ class UidEntropy:
     backend: str
     configuration: tuple[tuple[str, str], ...] = ()
     schema_version: int = field(default=RESULT_SCHEMA_VERSION)
+    beside: str = ""
 
     def fingerprint(self) -> str:
         """SHA-256 in hex over every field; the order of `configuration` does not matter."""
@@ -99,7 +101,9 @@ def result_uid(entropy: UidEntropy, kind: str) -> UID:
 
 def series_uid(entropy: UidEntropy, kind: str) -> UID:
     """Series Instance UID: one series per study, kind, software and model; corrected versions have their own."""
-    facts = _facts(entropy)
+    facts = _facts(
+        replace(entropy, beside="")
+    )  # an image that came before the machine's report stays beside the others
     del facts["source_sop_instance_uid"], facts["frames"]
     return _derived("series", {"kind": kind, **facts})
 
@@ -152,7 +156,10 @@ def _is_our_equipment(item: Dataset) -> bool:
 
 
 def _facts(entropy: UidEntropy) -> dict[str, object]:
-    return {**asdict(entropy), "configuration": dict(entropy.configuration)}
+    facts = {**asdict(entropy), "configuration": dict(entropy.configuration)}
+    if not entropy.beside:
+        del facts["beside"]
+    return facts
 
 
 def _canonical(facts: dict[str, object]) -> str:

@@ -57,7 +57,7 @@ TRACKING_IDENTIFIER = "Fetal head 1"
 
 AGE_WITHOUT_RANGE = message("spread not known: no range")
 GROWTH_RESTS_ON_THE_AGE = message(
-    "Percentiles and z-scores rest on the independent age as the image header has it; nobody checked it here."
+    "Percentiles and z-scores rest on the independent age as it was sent; nobody checked it here."
     " Their ranges are those of HC's interval alone."
 )
 
@@ -67,7 +67,11 @@ EQUATION_TEXT = {
     "reference-system": message("reference system (HC), not Hadlock"),
 }
 DISCORDANCE = (Remark.OUTSIDE_TWO_SD, Remark.BEYOND_REDATING_THRESHOLD)
-AGE_SOURCE_TEXT = {AgeSource.LAST_MENSTRUAL_DATE: message("last menstrual date")}
+AGE_SOURCE_TEXT = {
+    AgeSource.LAST_MENSTRUAL_DATE: message("last menstrual date"),
+    AgeSource.REPORTED_LMP: message("last menstrual date of the machine's report"),
+    AgeSource.REPORTED_EDD: message("date of delivery of the machine's report"),
+}
 CALIBRATION_TEXT = {
     CalibrationSource.ULTRASOUND_REGION: message("ultrasound region"),
     CalibrationSource.PIXEL_SPACING: message("pixel spacing attribute"),
@@ -271,6 +275,27 @@ def growth_lines(measurement: Measurement, words: Words = ENGLISH) -> tuple[str,
     return (first, *(f"{standard_name(size)}: {size_for_age(size, words)}." for size in growth.sizes))
 
 
+def signed(value: float, words: Words = ENGLISH) -> str:
+    """`+2.1`, `-0.4`, `0.0`."""
+    return ("+" if value > 0 else "") + tenths(value, words)
+
+
+def operator_lines(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
+    """The sonographer's HC and how far ours lies from it, one sentence; empty where none is known."""
+    operator, apart, percent_apart = measurement.operator, measurement.difference_mm, measurement.difference_percent
+    if operator is None or apart is None or percent_apart is None:
+        return ()
+    return (
+        words(
+            "HC by the operator {hc} (machine's report, perhaps from another image);"
+            " AI - operator {mm} mm ({percent} %).",
+            hc=millimetres(operator.hc_mm, words),
+            mm=signed(apart, words),
+            percent=signed(percent_apart, words),
+        ),
+    )
+
+
 def growth_notes(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
     """What percentiles rest on; empty without any."""
     growth = measurement.growth
@@ -348,6 +373,7 @@ def _reading(report: ReportInput) -> tuple[str, ...]:
     return (
         *lines,
         *coverage_notes(measurement),
+        *operator_lines(measurement),
         *growth_lines(measurement),
         *growth_notes(measurement),
         *remarks(measurement),

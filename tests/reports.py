@@ -26,6 +26,7 @@ from inference.domain import (
     IntervalMm,
     Measurement,
     ModelIdentity,
+    OperatorHc,
     PixelSpacingMm,
     Reason,
     RegionPx,
@@ -111,6 +112,11 @@ def with_lmp(head: Measurement, days: int) -> Measurement:
     (finding,) = compare(looked, IndependentAge(days, AgeSource.LAST_MENSTRUAL_DATE)).findings
     assert isinstance(finding, Measurement)
     return finding
+
+
+def beside_operator(head: Measurement, hc_mm: float) -> Measurement:
+    """The same head, whose HC the sonographer measured too."""
+    return replace(head, operator=OperatorHc(hc_mm, "1.2.3.70.1"))
 
 
 def picture(rows: int = ROWS, columns: int = COLUMNS) -> NDArray[np.uint8]:

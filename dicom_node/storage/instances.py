@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from pydicom.uid import BasicTextSRStorage, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,9 @@ from dicom_node.storage import corrections
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
 
 REFUSALS_KEPT = 200
+
+STRUCTURED_REPORTS = (BasicTextSRStorage, EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
+"""Classes in which machines send their own reports."""
 
 
 def register(session: Session, new: NewInstance, now: datetime) -> Registered:
@@ -72,6 +76,25 @@ def versions(session: Session, sop_instance_uid: str) -> Sequence[InstanceRow]:
     """First revision first."""
     found = select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid).order_by(InstanceRow.revision)
     return session.scalars(found).all()
+
+
+def reports_of_study(session: Session, study_instance_uid: str, most: int) -> Sequence[InstanceRow]:
+    """See Repository.reports_of_study."""
+    standing = (Relation.FIRST, Relation.CORRECTION, Relation.REPLACEMENT)
+    found = (
+        select(InstanceRow)
+        .where(
+            InstanceRow.study_instance_uid == study_instance_uid,
+            InstanceRow.sop_class_uid.in_(STRUCTURED_REPORTS),
+            InstanceRow.relation.in_(standing),
+        )
+        .order_by(InstanceRow.id.desc())
+        .limit(most)
+    )
+    latest: dict[str, InstanceRow] = {}
+    for row in session.scalars(found):
+        latest.setdefault(row.sop_instance_uid, row)
+    return [*latest.values()][::-1]
 
 
 def known_paths(session: Session, paths: Sequence[str]) -> set[str]:

@@ -114,6 +114,14 @@ class Repository:
             row = corrections.standing(session, instance)
             return None if row is None else instances.reference(row)
 
+    def reports_of_study(self, study_instance_uid: str, most: int) -> tuple[InstanceRef, ...]:
+        """The standing version of each structured report that was received for a study, at most the last ones so many.
+
+        In the order in which they arrived.
+        """
+        with self._read() as session:
+            return tuple(map(instances.reference, instances.reports_of_study(session, study_instance_uid, most)))
+
     def known_paths(self, paths: Sequence[str]) -> set[str]:
         """Those of `paths` (relative to the data folder) that a row knows."""
         with self._read() as session:

@@ -30,7 +30,9 @@ from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
 from tests.integration.report_reader import biometry
+from tests.machine_report import machine_report
 from tests.reports import (
+    beside_operator,
     cine,
     explanation,
     measurement,
@@ -106,6 +108,10 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "reference system": lambda: report(measurement=measurement(REFERENCE_SYSTEM)),
     "intergrowth": lambda: report(measurement=measurement(INTERGROWTH_2016)),
     "last menstrual date": lambda: report(measurement=with_lmp(measurement(), 150)),
+    "beside the operator": lambda: report(
+        measurement=beside_operator(with_lmp(measurement(), 150), 195.0),
+        beside=(machine_report(StudyInstanceUID=source().StudyInstanceUID),),
+    ),
     "discordant": lambda: report(measurement=with_lmp(measurement(), 175)),
     "everything is remarked": lambda: report(
         measurement=replace(with_lmp(measurement(hc_mm=80.0), 120), warnings=tuple(Remark)), predecessors=replaced()
@@ -265,7 +271,7 @@ def expected_texts(head: Measurement, facts: ReportInput) -> list[str]:
         texts += [wording.weeks_and_days(head.age.days), f"({head.age.days} days)", wording.equation_citation(head.age)]
     if head.age.interval is not None:
         texts.append(wording.days_range(head.age.interval))
-    texts += [*wording.growth_lines(head), *wording.discordance(head)]
+    texts += [*wording.operator_lines(head), *wording.growth_lines(head), *wording.discordance(head)]
     return texts
 
 

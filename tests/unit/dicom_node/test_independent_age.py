@@ -17,8 +17,18 @@ from dicom_node.config import Config, DatingSection, InferenceSection
 from dicom_node.decode import read_instance
 from dicom_node.independent_age import READERS, SOURCES, acquisition_date, independent_age
 from dicom_node.looking import look
+from dicom_node.operator_values import OperatorValues
 from inference.dating import EQUATIONS
-from inference.domain import AgeSource, Examination, Growth, IndependentAge, Measurement, ModelIdentity, Reason
+from inference.domain import (
+    AgeSource,
+    Examination,
+    Growth,
+    IndependentAge,
+    Measurement,
+    ModelIdentity,
+    OperatorHc,
+    Reason,
+)
 from tests.reports import measurement
 from tests.ultrasound import save, us_phantom
 
@@ -195,3 +205,63 @@ def test_a_stored_object_is_compared_with_what_its_own_header_says(
     assert isinstance(finding, Measurement)
     found = finding.growth.independent if isinstance(finding.growth, Growth) else finding.growth
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "days", "stated"),
+    [
+        (OperatorValues(lmp=date(2025, 8, 15)), 140, date(2025, 8, 15)),
+        (OperatorValues(edd_from_lmp=date(2026, 5, 22)), 140, None),
+        (OperatorValues(age_by_lmp_days=139, exam_date=date(2026, 1, 1)), 140, None),
+        (
+            OperatorValues(lmp=date(2025, 8, 15), edd_from_lmp=date(2026, 1, 1), age_by_lmp_days=1),
+            140,
+            date(2025, 8, 15),
+        ),
+    ],
+)
+def test_an_age_by_the_machine_s_report(said: OperatorValues, days: int, stated: date | None) -> None:
+    found = independent_age(header(LastMenstrualDate=None), SOURCES, said)
+    assert found == IndependentAge(days, AgeSource.REPORTED_LMP, stated)
+
+
+def test_a_reported_date_of_delivery_counts_only_where_it_is_listed() -> None:
+    said = OperatorValues(edd=date(2026, 5, 22))
+    assert independent_age(header(LastMenstrualDate=None), SOURCES, said) is Reason.NO_INDEPENDENT_AGE
+    found = independent_age(header(LastMenstrualDate=None), [AgeSource.REPORTED_EDD], said)
+    assert found == IndependentAge(140, AgeSource.REPORTED_EDD, date(2026, 5, 22))
+
+
+def test_the_header_goes_before_the_report_unless_the_list_says_otherwise() -> None:
+    said = OperatorValues(lmp=date(2025, 8, 1))
+    assert independent_age(header(), SOURCES, said) == WEEKS_20
+    turned = independent_age(header(), SOURCES[::-1], said)
+    assert isinstance(turned, IndependentAge)
+    assert (turned.days, turned.source) == (154, AgeSource.REPORTED_LMP)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (OperatorValues(lmp=Reason.UNREADABLE_INDEPENDENT_AGE), Reason.UNREADABLE_INDEPENDENT_AGE),
+        (
+            OperatorValues(age_by_lmp_days=Reason.UNREADABLE_INDEPENDENT_AGE, exam_date=date(2026, 1, 2)),
+            Reason.UNREADABLE_INDEPENDENT_AGE,
+        ),
+        (OperatorValues(edd=Reason.UNREADABLE_INDEPENDENT_AGE), Reason.UNREADABLE_INDEPENDENT_AGE),
+        (OperatorValues(edd=date(1, 1, 2)), Reason.IMPLAUSIBLE_INDEPENDENT_AGE),
+        (OperatorValues(lmp=date(2026, 1, 2)), Reason.IMPLAUSIBLE_INDEPENDENT_AGE),
+        (OperatorValues(age_by_lmp_days=140), Reason.NO_INDEPENDENT_AGE),  # of which day?
+    ],
+)
+def test_what_a_report_says_is_no_more_believed_than_a_header(said: OperatorValues, reason: Reason) -> None:
+    assert independent_age(header(LastMenstrualDate=None), [*AgeSource], said) is reason
+
+
+def test_the_operator_s_hc_stands_beside_what_was_measured(tmp_path: Path) -> None:
+    examiner: Any = OneHead()
+    decoded = read_instance(save(us_phantom(1), tmp_path / "a.dcm"))
+    operator = OperatorHc(195.0, "1.2.3")
+    finding = look(decoded, examiner, 16, SOURCES, OperatorValues(hc=operator)).finding
+    assert isinstance(finding, Measurement)
+    assert (finding.operator, finding.difference_mm, finding.difference_percent) == (operator, 2.1, 1.1)

@@ -69,7 +69,7 @@ class Room:
 
     @property
     def pipeline(self) -> Pipeline:
-        protocol = SimpleNamespace(entropy=lambda instance, _frames: Entropy(f"{instance.id}"))
+        protocol = SimpleNamespace(entropy=lambda instance, _frames, _said: Entropy(f"{instance.id}"))
         fakes: Any = {"examiner": NoHead(), "reporter": SimpleNamespace(protocol=protocol)}
         return Pipeline(
             repository=self.repository,

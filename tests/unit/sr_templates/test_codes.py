@@ -14,7 +14,14 @@ from sr_templates import codes
 
 ALL = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
 
-NOT_IN_DICTIONARY = {"HC_REFERENCE_SYSTEM", "HC_INTERGROWTH_2016", "HC_BY_GA_INTERGROWTH_2014", "CHOSEN_BY_SOFTWARE"}
+NOT_IN_DICTIONARY = {
+    "HC_REFERENCE_SYSTEM",
+    "HC_INTERGROWTH_2016",
+    "HC_BY_GA_INTERGROWTH_2014",
+    "CHOSEN_BY_SOFTWARE",
+    "HC_DIFFERENCE",
+    "GESTATIONAL_AGE_BY_EDD",
+}
 """Ours."""
 
 MEANING_OF_CONTEXT_GROUP = {
@@ -45,6 +52,7 @@ CONTEXT_GROUPS = {
     "OCCIPITAL_FRONTAL_DIAMETER": 12005,
     "CEPHALIC_INDEX": 12004,
     "LMP": 12003,
+    "EDD": 12003,
     "EQUATION": 228,
     "EQUATION_CITATION": 228,
     "HC_HADLOCK_1984": 12013,
@@ -105,7 +113,7 @@ def test_no_two_things_share_a_code() -> None:
 
 
 def test_every_source_of_an_age_has_a_code() -> None:
-    assert set(codes.AGE_SOURCE_CODES) == set(AgeSource)
+    assert set(codes.AGE_SOURCE_CODES) == set(codes.AGE_DATE_CODES) == set(AgeSource)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

@@ -19,7 +19,8 @@ from sr_templates import codes, wording
 from sr_templates.content import outline_scoord
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
-from tests.reports import measurement, multiframe_source, report, source, with_lmp, written
+from tests.machine_report import machine_report
+from tests.reports import beside_operator, measurement, multiframe_source, report, source, with_lmp, written
 from tests.unit.sr_templates.trees import tree
 
 GOLDEN = Path(__file__).parent / "golden_tid1500.txt"
@@ -239,3 +240,27 @@ def test_all_text_of_our_own_is_ascii() -> None:
     """A source in any character set can carry the report."""
     made = build_tid1500(report(source(PatientName="Doe^Jane")))
     assert "\n".join(tree(made)).isascii()
+
+
+def test_the_operator_s_hc_stands_below_the_difference_to_it() -> None:
+    made = sr(report(measurement=beside_operator(measurement(), 199.5)))
+    by_mm, by_percent = items(made, codes.HC_DIFFERENCE)
+    assert (value_of(by_mm), value_of(by_percent)) == ("-2.4", "-1.2")
+    assert [value_of(items(each, codes.HEAD_CIRCUMFERENCE)[0]) for each in (by_mm, by_percent)] == ["199.5"] * 2
+    contained = [i for i in items(made, codes.HEAD_CIRCUMFERENCE) if i.RelationshipType == "CONTAINS"]
+    assert [value_of(i) for i in contained] == ["197.1"]
+    assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == codes.PRIVATE_SCHEME
+    said = [c.TextValue for c in items(made, codes.COMMENT)]
+    assert any("199.5 mm" in text and "AI - operator -2.4 mm (-1.2 %)" in text for text in said)
+
+
+def test_without_an_operator_s_hc_there_is_no_difference() -> None:
+    assert not items(sr(report()), codes.HC_DIFFERENCE)
+
+
+def test_what_the_measurement_leans_on_is_evidence_too() -> None:
+    machine = machine_report()
+    header = source(StudyInstanceUID=machine.StudyInstanceUID)
+    (study,) = sr(report(header, beside=(machine,))).CurrentRequestedProcedureEvidenceSequence
+    references = [item for series in study.ReferencedSeriesSequence for item in series.ReferencedSOPSequence]
+    assert [item.ReferencedSOPInstanceUID for item in references] == [header.SOPInstanceUID, machine.SOPInstanceUID]

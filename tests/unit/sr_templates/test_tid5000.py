@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,12 +15,13 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
 from inference.dating import INTERGROWTH_2016
-from inference.domain import PixelSpacingMm
+from inference.domain import AgeSource, IndependentAge, PixelSpacingMm
+from inference.growth import growth_of
 from sr_templates import codes, wording
 from sr_templates.report import Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000, path_to
-from tests.reports import measurement, multiframe_source, report, source, with_lmp, written
+from tests.reports import beside_operator, measurement, multiframe_source, report, source, with_lmp, written
 from tests.unit.sr_templates.templates import target_of, violations
 from tests.unit.sr_templates.trees import tree
 
@@ -339,3 +342,28 @@ def test_same_facts_same_bytes() -> None:
 
 def test_all_text_of_our_own_is_ascii() -> None:
     assert "\n".join(tree(build_tid5000(report(source(PatientName="Doe^Jane"))))).isascii()
+
+
+@pytest.mark.parametrize(
+    ("told", "date_code", "age_code"),
+    [
+        (IndependentAge(150, AgeSource.REPORTED_LMP, date(2025, 8, 5)), codes.LMP, codes.GESTATIONAL_AGE_BY_LMP),
+        (IndependentAge(150, AgeSource.REPORTED_EDD, date(2026, 5, 12)), codes.EDD, codes.GESTATIONAL_AGE_BY_EDD),
+        (IndependentAge(150, AgeSource.REPORTED_LMP), None, codes.GESTATIONAL_AGE_BY_LMP),
+    ],
+)
+def test_a_date_of_the_machine_s_report_stands_in_the_summary(
+    told: IndependentAge, date_code: Code | None, age_code: Code
+) -> None:
+    head = measurement()
+    made = read(build_tid5000(report(measurement=replace(head, growth=growth_of(head, told)))))
+    dates = {name_of(item): item.Date for item in items(made, codes.SUMMARY)[0].ContentSequence if "Date" in item}
+    assert dates == ({} if date_code is None else {(date_code.value, "LN"): f"{told.stated:%Y%m%d}"})
+    assert [value_of(item) for item in items(made, age_code)] == ["150"]
+
+
+def test_a_reporting_system_finds_one_hc_and_the_operator_s_in_words() -> None:
+    made = read(build_tid5000(report(measurement=beside_operator(measurement(), 195.0))))
+    assert [value_of(item) for item in items(made, codes.HEAD_CIRCUMFERENCE)] == ["197.1"]
+    assert any("AI - operator +2.1 mm (+1.1 %)" in c.TextValue for c in items(made, codes.COMMENT))
+    assert violations(made) == []

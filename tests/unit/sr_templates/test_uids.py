@@ -36,6 +36,7 @@ CHANGES = {
     "backend": "torch-cpu/bf16",
     "configuration": (("equation", "reference-system"), ("cine_frames", "16")),
     "schema_version": uids.RESULT_SCHEMA_VERSION + 1,
+    "beside": "what the machine's report says",
 }
 
 PINNED_INSTANCE = "2.25.473925948349511451002940949205300.3644591729131777121941097"
@@ -103,6 +104,12 @@ def test_every_field_is_tried() -> None:
 def test_the_order_of_the_configuration_does_not_count() -> None:
     turned = dataclasses.replace(ENTROPY, configuration=ENTROPY.configuration[::-1])
     assert result_uids(turned) == result_uids(ENTROPY)
+
+
+def test_what_a_report_said_in_between_makes_no_other_series() -> None:
+    after_the_report = dataclasses.replace(ENTROPY, beside="LMP")
+    assert series_uid(after_the_report, "pdf") == series_uid(ENTROPY, "pdf")
+    assert result_uid(after_the_report, "pdf") != result_uid(ENTROPY, "pdf")
 
 
 def test_images_of_a_study_share_a_series_and_corrections_do_not() -> None:

@@ -1,0 +1,316 @@
+"""What the sonographer's own report says: a scanner's TID 5000 (PS3.16), read as untrusted data.
+
+Of several reports of a study the newest one alone speaks: machines send the whole report again when a value was added
+or taken away. What it says twice in different ways it does not say, and what nobody vouches for is left out:
+
+* a last menstrual date, a date of delivery: from items of value type DATE, wherever they stand;
+* the operator's HC: the value that was selected (CID 224), else the one that is derived from the others (mean, median
+  or best value, CID 3627), else the only one, else that of the latest Observation DateTime (0040,A032); none where
+  several values are left, where the report is about several fetuses, or where an algorithm is named as its author.
+
+Reports of this node, and whatever is not an obstetric report, are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeVar
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.coding import Code
+
+from dicom_node.errors import InstanceRefused
+from dicom_node.part10 import untrusted
+from inference.domain import OperatorHc, Reason
+from sr_templates.uids import is_own_object
+
+Value = TypeVar("Value")
+Name = tuple[str, str]
+"""(code value, coding scheme designator)."""
+
+MAXIMUM_ITEMS = 20_000
+"""A long report of a scanner has some hundreds of content items."""
+
+TITLES = frozenset({("125000", "DCM"), ("268445003", "SCT"), ("24869-0", "LN")})
+"""CID 12024, OB-GYN Ultrasound Report Document Title."""
+
+IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+LMP = frozenset({("8665-2", "LN"), ("11955-2", "LN")})
+"""CID 12003 has the first; machines of earlier editions write the second (so does the list of PS3.15 annex E)."""
+EDD = frozenset({("11778-8", "LN")})
+EDD_FROM_LMP = frozenset({("11779-6", "LN")})
+AGE_BY_LMP = frozenset({("11885-1", "LN")})
+HEAD_CIRCUMFERENCE = frozenset({("11984-2", "LN")})
+NUMBER_OF_FETUSES = frozenset({("11878-6", "LN")})
+FETUS = frozenset({("11951-1", "LN"), ("121030", "DCM"), ("121037", "DCM")})
+"""Fetus ID, Subject ID, and the retired Fetus Number: they tell fetuses apart."""
+SELECTION_STATUS = frozenset({("121404", "DCM")})
+DERIVATION = frozenset({("121401", "DCM")})
+ALGORITHM = frozenset({("111001", "DCM"), ("111000", "DCM")})
+
+SUMMARISING = (
+    Code("373098007", "SCT", "Mean"),
+    Code("373099004", "SCT", "Median"),
+    Code("371912002", "SCT", "Best value"),
+)
+"""Those of CID 3627 that stand for several measurements of one thing."""
+
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0}
+DAYS_PER_UNIT = {"d": 1, "wk": 7}
+LOWEST_HC_MM, HIGHEST_HC_MM = 20.0, 500.0
+"""Outside lies a slip of the unit, not a head."""
+
+_DATE = re.compile(r"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorValues:
+    """What the newest obstetric report says. A reason stands where it says something that is not one readable value.
+
+    `exam_date` is the report's Study Date, the day that `age_by_lmp_days` is the age of.
+    """
+
+    report: Dataset | None = field(default=None, repr=False, compare=False)
+    exam_date: date | None = None
+    lmp: date | Reason | None = None
+    edd: date | Reason | None = None
+    edd_from_lmp: date | Reason | None = None
+    age_by_lmp_days: int | Reason | None = None
+    hc: OperatorHc | None = None
+
+    def facts(self) -> str:
+        """All of it in one line, the same for the same: part of a result's identity. Empty without a report."""
+        if self.report is None:
+            return ""
+        told = (self.exam_date, self.lmp, self.edd, self.edd_from_lmp, self.age_by_lmp_days)
+        return "|".join(map(str, (*told, self.hc, self.report.get("SOPInstanceUID", ""))))
+
+
+NOTHING_SAID = OperatorValues()
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A content item, and the fetus of the nearest container above it that names one."""
+
+    content: Dataset
+    fetus: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One HC of the report."""
+
+    mm: float
+    selected: bool
+    summarises: bool
+    time: str
+
+
+def operator_values(reports: Iterable[Dataset]) -> OperatorValues:
+    """What the newest obstetric report among `reports` says (of equally new ones the last). Never raises.
+
+    `reports`: structured reports of one study and patient, headers converted or not, in the order of their arrival.
+    """
+    found = NOTHING_SAID
+    newest: tuple[str, str] | None = None
+    for report in reports:
+        try:
+            with untrusted(Reason.UNREADABLE, "report"):
+                made = _made(report)
+                if not _is_obstetric(report) or (newest is not None and made < newest):
+                    continue
+                found, newest = _read(report), made
+        except InstanceRefused:
+            continue
+    return found
+
+
+def same_patient(header: Dataset, report: Dataset) -> bool:
+    """Whether the two name one patient; an object without a Patient ID (0010,0020) contradicts none.
+
+    Both as `read_part10` gives them, converted.
+    """
+    ids = [_text(each, "PatientID") for each in (header, report)]
+    return not all(ids) or ids[0] == ids[1]
+
+
+def _made(report: Dataset) -> tuple[str, str]:
+    """Content date and time (type 1 of the SR Document General module), as text that sorts."""
+    day = _DATE.fullmatch(_text(report, "ContentDate"))
+    return "" if day is None else "".join(day.groups()), _text(report, "ContentTime").replace(":", "")
+
+
+def _is_obstetric(report: Dataset) -> bool:
+    """Whether it is one, of somebody else, and can be named as evidence."""
+    identified = all(_text(report, keyword) for keyword in IDENTIFIERS)
+    title = report.get("ValueType") == "CONTAINER" and _name(report) in TITLES
+    return identified and title and not is_own_object(report)
+
+
+def _read(report: Dataset) -> OperatorValues:
+    items = [*_items(report)]
+    return OperatorValues(
+        report=report,
+        exam_date=_as_date(_text(report, "StudyDate")),
+        lmp=_one(_dates(items, LMP)),
+        edd=_one(_dates(items, EDD)),
+        edd_from_lmp=_one(_dates(items, EDD_FROM_LMP)),
+        age_by_lmp_days=_one(_ages(items)),
+        hc=_operator_hc(items, _text(report, "SOPInstanceUID")),
+    )
+
+
+def _items(root: Dataset) -> Iterator[_Item]:
+    """All content items below the root, in document order. Raises ValueError: there are too many."""
+    waiting = [_Item(root, "")]
+    for _ in range(MAXIMUM_ITEMS):
+        if not waiting:
+            return
+        item = waiting.pop()
+        yield item
+        children = _children(item.content)
+        fetus = _fetus(children) or item.fetus
+        waiting += [_Item(child, fetus) for child in reversed(children)]
+    raise ValueError("too many content items")
+
+
+def _children(item: Dataset) -> list[Dataset]:
+    """The items of Content Sequence (0040,A730); none where it holds anything else."""
+    return _sequence(item, "ContentSequence")
+
+
+def _fetus(children: Collection[Dataset]) -> str:
+    named = [_text(c, "TextValue") for c in children if _name(c) in FETUS and c.get("ValueType") == "TEXT"]
+    return named[0] if named else ""
+
+
+def _one(values: Collection[Value | None]) -> Value | Reason | None:
+    """The value that all of them are; None: there are none; a reason: one is unreadable, or they differ."""
+    different = set(values)
+    if not different:
+        return None
+    value = different.pop()
+    return Reason.UNREADABLE_INDEPENDENT_AGE if different or value is None else value
+
+
+def _dates(items: Collection[_Item], names: frozenset[Name]) -> list[date | None]:
+    found = [i.content for i in items if i.content.get("ValueType") == "DATE" and _name(i.content) in names]
+    return [_as_date(_text(content, "Date")) for content in found]
+
+
+def _ages(items: Collection[_Item]) -> list[int | None]:
+    """Ages by last menstrual date in whole days."""
+    found = []
+    for item in _numbers(items, AGE_BY_LMP):
+        value, unit = _measured(item.content)
+        known = value is not None and unit in DAYS_PER_UNIT
+        found.append(math.floor(value * DAYS_PER_UNIT[unit] + 0.5) if known and value is not None else None)
+    return found
+
+
+def _operator_hc(items: Collection[_Item], report_uid: str) -> OperatorHc | None:
+    """See the module's docstring for which value it is."""
+    numbers = [*_numbers(items, HEAD_CIRCUMFERENCE)]
+    if len({item.fetus for item in numbers}) > 1 or _several_fetuses(items):
+        return None
+    candidates = [made for item in numbers if (made := _candidate(item.content)) is not None]
+    plain = [c for c in candidates if not c.summarises]
+    groups = ([c for c in candidates if c.selected], [c for c in candidates if c.summarises], plain)
+    for group in groups:
+        if group:
+            mm = _only(group) if group is not plain else _only(group) or _latest(group)
+            return None if mm is None else OperatorHc(mm, report_uid)
+    return None
+
+
+def _candidate(number: Dataset) -> _Candidate | None:
+    """None: unreadable, implausible, or an algorithm's."""
+    value, unit = _measured(number)
+    children = _children(number)
+    if value is None or unit not in MM_PER_UNIT or any(_name(child) in ALGORITHM for child in children):
+        return None
+    mm = round(value * MM_PER_UNIT[unit], 1)
+    if not LOWEST_HC_MM <= mm <= HIGHEST_HC_MM:
+        return None
+    derivations = [_code(child, "ConceptCodeSequence") for child in children if _name(child) in DERIVATION]
+    return _Candidate(
+        mm,
+        selected=any(_name(child) in SELECTION_STATUS for child in children),
+        summarises=any(Code(*name, "") in SUMMARISING for name in derivations if name is not None),
+        time=_text(number, "ObservationDateTime"),
+    )
+
+
+def _only(candidates: Collection[_Candidate]) -> float | None:
+    values = {candidate.mm for candidate in candidates}
+    return values.pop() if len(values) == 1 else None
+
+
+def _latest(candidates: Collection[_Candidate]) -> float | None:
+    """The value of the latest observation; None where one has no time, or two share the latest."""
+    times = sorted(candidate.time for candidate in candidates)
+    if not times[0] or times[-1] == times[-2]:
+        return None
+    return next(candidate.mm for candidate in candidates if candidate.time == times[-1])
+
+
+def _several_fetuses(items: Collection[_Item]) -> bool:
+    counts = [_measured(item.content)[0] for item in _numbers(items, NUMBER_OF_FETUSES)]
+    return any(count is None or count > 1 for count in counts)
+
+
+def _numbers(items: Collection[_Item], names: frozenset[Name]) -> Iterator[_Item]:
+    """Those that a container contains: a number below a number is what that one was inferred from."""
+    for item in items:
+        content = item.content
+        contained = content.get("ValueType") == "NUM" and content.get("RelationshipType") == "CONTAINS"
+        if contained and _name(content) in names:
+            yield item
+
+
+def _measured(number: Dataset) -> tuple[float | None, str]:
+    """Value and UCUM unit; no value where there is none, more than one, or none that is a number."""
+    measured = _sequence(number, "MeasuredValueSequence")
+    if len(measured) != 1:
+        return None, ""
+    unit = _code(measured[0], "MeasurementUnitsCodeSequence")
+    try:
+        value = float(_text(measured[0], "NumericValue"))
+    except ValueError:
+        return None, ""
+    return (value if math.isfinite(value) else None), unit[0] if unit is not None and unit[1] == "UCUM" else ""
+
+
+def _name(item: Dataset) -> Name | None:
+    return _code(item, "ConceptNameCodeSequence")
+
+
+def _code(item: Dataset, keyword: str) -> Name | None:
+    found = _sequence(item, keyword)
+    return (_text(found[0], "CodeValue"), _text(found[0], "CodingSchemeDesignator")) if found else None
+
+
+def _sequence(item: Dataset, keyword: str) -> list[Dataset]:
+    """Its items; none where the element is absent or holds no items (bytes that could not be parsed)."""
+    found = item.get(keyword)
+    return [*found] if isinstance(found, Sequence) else []
+
+
+def _text(item: Dataset, keyword: str) -> str:
+    value = item.get(keyword)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _as_date(text: str) -> date | None:
+    match = _DATE.fullmatch(text)
+    try:
+        return None if match is None else date(*map(int, match.groups()))
+    except ValueError:  # the 31st of February
+        return None
