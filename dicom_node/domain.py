@@ -19,6 +19,8 @@ class ResultKind(StrEnum):
     GRADCAM = "gradcam"
     UNCERTAINTY = "uncertainty"
     CINE_OVERLAY = "cine_overlay"
+    PRESENTATION = "presentation"
+    KEY_OBJECT = "key_object"
 
 
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY)

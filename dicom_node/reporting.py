@@ -21,8 +21,10 @@ from inference.domain import Explanation, Measurement
 from inference.models import ModelEntry
 from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
 from sr_templates.cine import Cine
+from sr_templates.key_object import build_key_object
 from sr_templates.language import Language
 from sr_templates.pdf import build_pdf
+from sr_templates.presentation import build_presentation_state
 from sr_templates.report import PageSize, Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
@@ -114,6 +116,8 @@ class Reporter:
             ResultKind.PDF: lambda: build_pdf(facts, evidence.picture),
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
             ResultKind.TID5000: lambda: build_tid5000(facts),
+            ResultKind.PRESENTATION: lambda: build_presentation_state(facts, evidence.picture),
+            ResultKind.KEY_OBJECT: lambda: build_key_object(facts),
             **_explanations(facts, evidence),
             **_cine(facts, evidence),
         }

@@ -65,6 +65,8 @@ SELECTION_STATUS = Code("121404", "DCM", "Selection Status")  # TID 310
 CHOSEN_BY_SOFTWARE = Code("SOFTWARE-CHOSEN", PRIVATE_SCHEME, "Value chosen by the software")
 """CID 224 knows a value that a user chose, the most recent one and the mean; a choice by software is none of them."""
 
+OF_INTEREST = Code("113000", "DCM", "Of Interest")  # CID 7010
+
 EQUATION = Code("121420", "DCM", "Equation")  # CID 228
 EQUATION_CITATION = Code("121421", "DCM", "Equation Citation")  # CID 228
 HC_HADLOCK_1984 = Code("11932-1", "LN", "HC, Hadlock 1984")  # CID 12013

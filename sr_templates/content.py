@@ -56,6 +56,16 @@ def source_image(source: Dataset, frame: int) -> SourceImageForRegion:
 
 def observation_context(report: ReportInput) -> ObservationContext:
     """TID 1001: this device observed (TID 1004), the fetus was observed (TID 1008)."""
+    return ObservationContext(
+        observer_device_context=device_context(report),
+        subject_context=SubjectContext(
+            CodedConcept.from_code(codes.FETUS), SubjectContextFetus(wording.SUBJECT_NOT_ASSIGNED)
+        ),
+    )
+
+
+def device_context(report: ReportInput) -> ObserverContext:
+    """TID 1002: this device as the observer (TID 1004)."""
     equipment = report.equipment
     device = DeviceObserverIdentifyingAttributes(
         uid=equipment.device_uid,
@@ -64,12 +74,7 @@ def observation_context(report: ReportInput) -> ObservationContext:
         model_name=equipment.model_name,
         serial_number=equipment.serial,
     )
-    return ObservationContext(
-        observer_device_context=ObserverContext(CodedConcept.from_code(codes.DEVICE), device),
-        subject_context=SubjectContext(
-            CodedConcept.from_code(codes.FETUS), SubjectContextFetus(wording.SUBJECT_NOT_ASSIGNED)
-        ),
-    )
+    return ObserverContext(CodedConcept.from_code(codes.DEVICE), device)
 
 
 def algorithm(report: ReportInput, head: HeadMeasurement) -> AlgorithmIdentification:

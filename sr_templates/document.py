@@ -28,11 +28,11 @@ def document(report: ReportInput, shell: Shell, root: Dataset, sources: Sequence
     requests = request_items(report.source)
     if requests:
         sr.ReferencedRequestSequence = requests
-    sr.CurrentRequestedProcedureEvidenceSequence = [_evidence([*sources, *report.beside])]
+    sr.CurrentRequestedProcedureEvidenceSequence = [evidence([*sources, *report.beside])]
     predecessor = report.predecessors.get(shell.kind)
     if predecessor is not None:
         sr.PredecessorDocumentsSequence = [_predecessor(predecessor)]
-    _separate(root)
+    separate(root)
     if _says_private_code(root):
         sr.CodingSchemeIdentificationSequence = [codes.private_scheme_item()]
     for element in root:
@@ -40,12 +40,12 @@ def document(report: ReportInput, shell: Shell, root: Dataset, sources: Sequence
     return sr
 
 
-def _separate(item: Dataset) -> None:
+def separate(item: Dataset) -> None:
     """Continuity of Content: list items, not flowing text as highdicom would have it (PS3.3 C.18.8)."""
     if item.get("ValueType") == "CONTAINER":
         item.ContinuityOfContent = "SEPARATE"
         for child in item.get("ContentSequence") or ():
-            _separate(child)
+            separate(child)
 
 
 def _says_private_code(item: Dataset) -> bool:
@@ -56,7 +56,7 @@ def _says_private_code(item: Dataset) -> bool:
     )
 
 
-def _evidence(sources: Sequence[Dataset]) -> Dataset:
+def evidence(sources: Sequence[Dataset]) -> Dataset:
     """Hierarchical SOP Instance Reference Macro (PS3.3 C.17.2.1); evidence counts whole objects, not frames."""
     by_series: dict[str, dict[str, Dataset]] = {}
     for source in sources:

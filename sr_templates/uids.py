@@ -91,6 +91,8 @@ class ResultUids:
     gradcam: ObjectUids
     uncertainty: ObjectUids
     cine_overlay: ObjectUids
+    presentation: ObjectUids
+    key_object: ObjectUids
     tracking: str
 
 
@@ -127,6 +129,8 @@ def result_uids(entropy: UidEntropy) -> ResultUids:
         gradcam=of("gradcam"),
         uncertainty=of("uncertainty"),
         cine_overlay=of("cine_overlay"),
+        presentation=of("presentation"),
+        key_object=of("key_object"),
         tracking=tracking_uid(entropy.source_sop_instance_uid),
     )
 

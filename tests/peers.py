@@ -18,6 +18,8 @@ DEBIAN_PACKAGE = {
     "dsr2xml": "dcmtk",
     "dsr2html": "dcmtk",
     "dcmdump": "dcmtk",
+    "dcmp2pgm": "dcmtk",
+    "dcmpschk": "dcmtk",
     "dcmcjpeg": "dcmtk",
     "dcmdjpeg": "dcmtk",
     "dcmcjpls": "dcmtk",

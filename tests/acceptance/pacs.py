@@ -29,6 +29,9 @@ KIND_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.104.1": ResultKind.PDF,  # Encapsulated PDF
     "1.2.840.10008.5.1.4.1.1.7": ResultKind.OVERLAY,  # Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.4": ResultKind.CINE_OVERLAY,  # Multi-frame True Color Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.11.1": ResultKind.PRESENTATION,  # Grayscale Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.11.2": ResultKind.PRESENTATION,  # Color Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.88.59": ResultKind.KEY_OBJECT,  # Key Object Selection Document
 }
 
 
@@ -148,5 +151,7 @@ def source_of(ds: Dataset) -> str:
     if "CurrentRequestedProcedureEvidenceSequence" in ds:
         study = ds.CurrentRequestedProcedureEvidenceSequence[0]
         return str(study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+    if "GraphicAnnotationSequence" in ds:
+        return str(ds.GraphicAnnotationSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID)
     sources = ds.get("SourceInstanceSequence") or ds.SourceImageSequence
     return str(sources[0].ReferencedSOPInstanceUID)

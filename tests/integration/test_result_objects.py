@@ -21,9 +21,11 @@ from sr_templates import page as layout
 from sr_templates import wording
 from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
 from sr_templates.chart import GrowthChart
+from sr_templates.key_object import build_key_object
 from sr_templates.language import Words
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
+from sr_templates.presentation import build_presentation_state
 from sr_templates.report import PageSize, Predecessor, ReportInput
 from sr_templates.sheet import SIZES, Box, Sheet
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
@@ -44,7 +46,7 @@ from tests.reports import (
     with_lmp,
     written,
 )
-from tests.ultrasound import us_image
+from tests.ultrasound import us_image, us_multiframe
 
 BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid1500": build_tid1500,
@@ -53,11 +55,13 @@ BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid5000": build_tid5000,
     "gradcam": lambda facts: build_gradcam(facts, picture(), explanation(facts.measurement)),
     "uncertainty": lambda facts: build_uncertainty(facts, picture(), explanation(facts.measurement)),
+    "presentation": lambda facts: build_presentation_state(facts, picture()),
+    "key_object": build_key_object,
     "cine_overlay": lambda facts: build_cine_overlay(facts, cine()),
 }
 REPORTS = {kind: BUILDERS[kind] for kind in ("tid1500", "tid5000")}
 
-CAPTURES = ("overlay", "gradcam", "uncertainty", "cine_overlay")
+UNSIDED = ("overlay", "gradcam", "uncertainty", "cine_overlay", "presentation")
 
 UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"
 """A head is not a paired body part: absent is right (PS3.3 C.7.3.1), and present but empty draws a warning instead."""
@@ -159,9 +163,9 @@ def run(*command: str) -> str:
 def test_dciodvfy_finds_no_error(case: str, kind: str, tmp_path: Path) -> None:
     output = run("dciodvfy", str(save(BUILDERS[kind](CASES[case]()), tmp_path)))
     errors = [line for line in output.splitlines() if line.startswith("Error")]
-    assert errors == ([UNPAIRED] if kind in CAPTURES else [])
+    assert errors == ([UNPAIRED] if kind in UNSIDED else [])
     assert re.search(
-        r"ComprehensiveSR|EncapsulatedPDF|SCImage|MultiframeTrueColorSCImage", output
+        r"ComprehensiveSR|EncapsulatedPDF|SCImage|SoftcopyPresentation|KeyObject", output
     )  # it did recognise the object
 
 
@@ -188,6 +192,33 @@ def test_dcentvfy_would_find_another_patient(tmp_path: Path) -> None:
     other.PatientName = "Roe^Jane"
     paths = [str(save(made, tmp_path, f"{n}.dcm")) for n, made in enumerate((build_tid1500(facts), other))]
     assert "Error" in run("dcentvfy", *paths)
+
+
+@pytest.mark.peer("dcmpschk", "dcmp2pgm")
+@pytest.mark.parametrize(("frames", "measured"), [(1, 1), (3, 1), (3, 2)])
+def test_dcmtk_shows_the_image_as_it_is_and_the_drawing_on_its_frame(
+    frames: int, measured: int, tmp_path: Path
+) -> None:
+    grey = picture()[..., 0]
+    image = us_image(grey, SOPInstanceUID="1.2.3.4.5") if frames == 1 else us_multiframe(np.stack([grey] * frames))
+    facts = report(stored(image), measurement=measurement(frame=measured))
+    state = save(build_presentation_state(facts, picture()), tmp_path)
+    assert "Test passed." in run("dcmpschk", str(state))
+    shown = tmp_path / "shown.pgm"
+    said = run("dcmp2pgm", "-v", "-p", str(state), str(save(image, tmp_path, "image.dcm")), str(shown))
+    on_the_first = measured == 1
+    assert ("points=97 type=polyline filled=no units=pixel" in said) == on_the_first
+    assert (f"HC {facts.measurement.hc_mm:.1f} mm" in said) == on_the_first
+    assert np.array_equal(np.asarray(Image.open(shown)), grey)
+
+
+@pytest.mark.peer("dsrdump")
+@pytest.mark.parametrize(("case", "image"), [("single frame", "(US image,)"), ("multi-frame", "(USm image,,2)")])
+def test_dsrdump_reads_the_key_object(case: str, image: str, tmp_path: Path) -> None:
+    output = run("dsrdump", "+Pl", "+Pc", str(save(build_key_object(CASES[case]()), tmp_path)))
+    assert "E: " not in output
+    assert '(113000,DCM,"Of Interest")' in output
+    assert f'"Source")={image}' in output
 
 
 @pytest.mark.peer("dciodvfy")
