@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from dicom_node.config import Config
+from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection
 from dicom_node.errors import NodeError
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, sqlite_file
@@ -43,6 +43,8 @@ def check(config: Config) -> Iterator[Check]:
     if folder.verdict is not Verdict.FAILED:
         yield _check_database(config)
     yield _check_model(config)
+    if config.narrative.mode == "llm":
+        yield _check_narrative(config.narrative)
     if not config.peers:
         yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
     if not config.destinations:
@@ -105,6 +107,14 @@ def _has_newest_schema(config: Config) -> bool:
             return schema.is_newest(connection)
     finally:
         engine.dispose()
+
+
+def _check_narrative(narrative: NarrativeSection) -> Check:
+    """Whether there is a key; nobody is asked."""
+    if narrative.key() is None:
+        where = NARRATIVE_KEY_VARIABLE if narrative.key_file is None else str(narrative.key_file)
+        return Check("narrative", Verdict.WARNING, f"{where} holds no API key, so fixed sentences are taken")
+    return Check("narrative", Verdict.OK, f"numbers of every report go to {narrative.endpoint}")
 
 
 def _check_model(config: Config) -> Check:

@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -132,6 +133,53 @@ class ResultsSection(Section):
     )
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+NARRATIVE_KEY_VARIABLE = "ANTHROPIC_API_KEY"
+
+
+class NarrativeSection(Section):
+    mode: Literal["template", "llm"] = Field(
+        "template", description="who words the PDF's two paragraphs: fixed sentences, or a language model elsewhere"
+    )
+    endpoint: str = Field(
+        "https://api.anthropic.com/v1/messages",
+        description="llm: the one address that is asked (Anthropic Messages API); http only on this machine",
+    )
+    model: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_.:/-]{1,80}$", description="llm: name of the model; has to be given"
+    )
+    key_file: Path | None = Field(
+        None, description="llm: file with the API key and nothing else; null: environment variable ANTHROPIC_API_KEY"
+    )
+    timeout_s: float = Field(20.0, gt=0, le=300, description="llm: after this long the fixed sentences are taken")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        usual = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not usual or not parts.hostname or parts.username is not None or parts.password is not None:
+            raise ValueError("not an https address (or http on this machine) without user and password")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _check_model(self) -> NarrativeSection:
+        if self.mode == "llm" and self.model is None:
+            raise ValueError("mode llm needs `model`, the name of a model")
+        return self
+
+    def key(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """The API key as it stands there now; None where there is none or it is not printable ASCII on one line."""
+        text = environment.get(NARRATIVE_KEY_VARIABLE, "")
+        if self.key_file is not None:
+            try:
+                text = self.key_file.read_text(encoding="ascii")
+            except (OSError, UnicodeError):
+                return None
+        key = text.strip()
+        return SecretStr(key) if key and all("!" <= character <= "~" for character in key) else None
+
+
 class QueueSection(Section):
     lease_s: float = Field(60.0, gt=0, description="a job whose worker was silent this long goes to another worker")
     poll_s: float = Field(0.1, gt=0, description="how often an idle worker or courier looks for work")
@@ -161,6 +209,7 @@ class Config(Section):
     inference: InferenceSection = InferenceSection()
     dating: DatingSection = DatingSection()
     results: ResultsSection = ResultsSection()
+    narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
     logging: LoggingSection = LoggingSection()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from io import BytesIO
@@ -23,15 +23,19 @@ from sr_templates.capture import build_cine_overlay, build_gradcam, build_overla
 from sr_templates.cine import Cine
 from sr_templates.key_object import build_key_object
 from sr_templates.language import Language
+from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
-from sr_templates.report import PageSize, Predecessor, ReportInput
+from sr_templates.report import Narrative, PageSize, Predecessor, ReportInput
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
 from sr_templates.uids import Equipment, UidEntropy, result_uids
 
 Picture = NDArray[np.uint8]
 """RGB uint8 [rows, columns, 3]."""
+
+Narrate = Callable[[ReportInput], Narrative]
+"""Words the two paragraphs of the PDF; always answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Reporter:
     kinds: Collection[ResultKind] = USUAL_OBJECTS
     page_size: PageSize = PageSize.A4
     language: Language = Language.ENGLISH
+    narrate: Narrate = from_template
 
     def report(
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
@@ -113,7 +118,7 @@ class Reporter:
         )
         builders: dict[ResultKind, Callable[[], Dataset]] = {
             ResultKind.TID1500: lambda: build_tid1500(facts),
-            ResultKind.PDF: lambda: build_pdf(facts, evidence.picture),
+            ResultKind.PDF: lambda: build_pdf(replace(facts, narrative=self.narrate(facts)), evidence.picture),
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
             ResultKind.TID5000: lambda: build_tid5000(facts),
             ResultKind.PRESENTATION: lambda: build_presentation_state(facts, evidence.picture),

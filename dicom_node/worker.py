@@ -9,11 +9,12 @@ from functools import partial
 from threading import Event
 
 from dicom_node import __version__
-from dicom_node.config import Config
+from dicom_node.config import Config, NarrativeSection
 from dicom_node.domain import Job
 from dicom_node.errors import InstanceRefused, LeaseLost, NodeError
 from dicom_node.examiner import build_examiner, find_entry
 from dicom_node.lease import renewed
+from dicom_node.narrator import narrator_of
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
@@ -107,9 +108,15 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("page_size", config.results.page_size),
             ("language", config.results.language),
             ("operator_hc", config.results.operator_hc),
+            ("narrative", _author(config.narrative)),
         ),
         software_version=__version__,
     )
+
+
+def _author(narrative: NarrativeSection) -> str:
+    """Who writes: the model counts only where it is asked."""
+    return f"llm {narrative.model}" if narrative.mode == "llm" else narrative.mode
 
 
 def build_pipeline(config: Config, repository: Repository) -> Pipeline:
@@ -134,6 +141,7 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             config.wanted_objects(),
             PageSize(config.results.page_size),
             config.results.language,
+            narrator_of(config.narrative),
         ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,

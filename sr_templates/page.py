@@ -14,8 +14,9 @@ from PIL import Image
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from inference.domain import Growth, Reason
 from inference.measure import outline_px
-from sr_templates import drawing, identity, wording
+from sr_templates import drawing, identity, narrative, wording
 from sr_templates.chart import draw_chart, growth_chart, standard_of
 from sr_templates.drawing import Color, Point, axes_px
 from sr_templates.language import Words, message
@@ -33,7 +34,7 @@ GUTTER = 24.0
 FLOOR = MARGIN + 22.0
 """Above the footer: no baseline of the content lies lower."""
 
-SIGN_OFF_HEIGHT = 34.0
+SIGN_OFF_HEIGHT = 24.0
 MOST_LINES = 4
 """Of one value in a table: 64 of the widest letters take no more."""
 
@@ -55,6 +56,7 @@ NO_FIGURE = Style(16, BOLD)
 HEADING = Style(10, BOLD)
 BODY = Style(9)
 NOTE = Style(8.5)
+FINE = Style(8)
 SMALL = Style(7.5)
 LABEL = Style(8, color=MUTED)
 ALERT_LINE = Style(9, BOLD, ALERT)
@@ -94,8 +96,10 @@ def draw_page(report: ReportInput, picture: Picture) -> bytes:
     y = _identity_block(sheet, report, flow.y)
     below_picture = _picture_column(sheet, report, picture, y)
     below_figures = _figures_column(sheet, report, y)
-    flow.y = min(below_picture, below_figures) - 30
-    _growth_block(flow)
+    flow.y = min(below_picture, below_figures) - 25
+    if isinstance(report.measurement.growth, Growth):
+        _growth_block(flow)
+    _narrative(flow)
     _notes(flow)
     _method_block(flow)
     _sign_off(flow)
@@ -157,14 +161,19 @@ def _rows(sheet: Sheet, rows: Sequence[Row], column: Column, y: float) -> float:
 
 def _row(sheet: Sheet, row: Row, column: Column, y: float, style: Style) -> float:
     """Label and value, wrapped, at most `MOST_LINES` lines and then an ellipsis; a missing value is a dash."""
-    (label, value), room = row, column.width - LABEL_WIDTH
-    sheet.text(column.left, y, label, LABEL)
-    lines = wrap(value or "-", style.font, style.size, room)
-    if len(lines) > MOST_LINES:
-        lines = [*lines[: MOST_LINES - 1], fit(" ".join(lines[MOST_LINES - 1 :]), style.font, style.size, room)]
+    sheet.text(column.left, y, row[0], LABEL)
+    lines = _value_lines(row, column, style)
     for i, line in enumerate(lines):
         sheet.text(column.left + LABEL_WIDTH, y - i * (style.size + 2.5), line, style)
     return y - (len(lines) - 1) * (style.size + 2.5) - (style.size + 5.5)
+
+
+def _value_lines(row: Row, column: Column, style: Style) -> list[str]:
+    room = column.width - LABEL_WIDTH
+    lines = wrap(row[1] or "-", style.font, style.size, room)
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 1], fit(" ".join(lines[MOST_LINES - 1 :]), style.font, style.size, room)]
+    return lines
 
 
 def _picture_column(sheet: Sheet, report: ReportInput, picture: Picture, y: float) -> float:
@@ -311,7 +320,7 @@ def _lines(sheet: Sheet, lines: Sequence[str], x: float, y: float) -> float:
 
 
 def _growth_block(flow: _Flow) -> None:
-    """Size for an age that does not come from HC, beside its chart; one line where there is none."""
+    """Size for an age that does not come from HC, beside its chart."""
     report = flow.report
     head, words = report.measurement, report.words
     charted = standard_of(head) is not None
@@ -351,24 +360,49 @@ def _heading(flow: _Flow, text: str) -> float:
     return flow.y - 16
 
 
+def _narrative(flow: _Flow) -> None:
+    """Findings and interpretation in words, and who wrote them."""
+    told = flow.report.narrative or narrative.from_template(flow.report)
+    width = flow.sheet.content_width
+    paragraphs = [wrap(text, NOTE.font, NOTE.size, width) for text in (told.findings, told.interpretation)]
+    flow.need(16 + 11.0 * len(paragraphs[0]))
+    words = flow.words
+    author = words("fixed sentences from these numbers")
+    if told.author is not None:
+        author = words("written by {model}; its numbers were checked by software", model=told.author)
+    heading = words("Findings and interpretation")
+    room = width - text_width(heading, HEADING.font, HEADING.size) - 12
+    flow.sheet.text_right(flow.sheet.right, flow.y, fit(author, LABEL.font, LABEL.size, room), LABEL)
+    flow.y = _heading(flow, heading)
+    for lines in paragraphs:
+        flow.need(11.0 * (len(lines) - 1))
+        for line in lines:
+            flow.sheet.text(MARGIN, flow.y, line, NOTE)
+            flow.y -= 11.0
+        flow.y -= 2.5
+    flow.y -= 7
+
+
 def _notes(flow: _Flow) -> None:
     measurement, words = flow.report.measurement, flow.words
     joined = [words(wording.AGE_RANGE)] if measurement.age.interval is not None else []
     above = wording.discordance(measurement, words)
     remarks = [remark for remark in wording.remarks(measurement, words) if remark not in above]
     growth = wording.growth_notes(measurement, words)
+    if isinstance(measurement.growth, Reason):
+        growth = (*wording.operator_lines(measurement, words), wording.no_growth(measurement.growth, words))
     notes = [*wording.coverage_notes(measurement, words), *joined, *growth, *remarks, words(wording.BPD_IS_OUTER)]
-    flow.need(16 + 3 * 11.5)
+    flow.need(16 + 3 * 10.5)
     flow.y = _heading(flow, words("What these numbers say, and what they do not"))
     for note in notes:
-        lines = wrap(note, REGULAR, 8.5, flow.sheet.content_width - 12)
-        flow.need(11.5 * (len(lines) - 1))
+        lines = wrap(note, FINE.font, FINE.size, flow.sheet.content_width - 12)
+        flow.need(10.5 * (len(lines) - 1))
         flow.sheet.text(MARGIN + 1, flow.y, "•", LABEL)
         for line in lines:
-            flow.sheet.text(MARGIN + 12, flow.y, line, NOTE)
-            flow.y -= 11.5
-        flow.y -= 2
-    flow.y -= 12
+            flow.sheet.text(MARGIN + 12, flow.y, line, FINE)
+            flow.y -= 10.5
+        flow.y -= 1.5
+    flow.y -= 8
 
 
 def _method_block(flow: _Flow) -> None:
@@ -376,9 +410,10 @@ def _method_block(flow: _Flow) -> None:
     rows = _method_rows(flow.report)
     flow.need(16 + 13 * len(rows))
     flow.y = _heading(flow, flow.words("How it was measured"))
+    column = Column(MARGIN, flow.sheet.content_width)
     for row in rows:
-        flow.need(10 * (MOST_LINES - 1))
-        flow.y = _row(flow.sheet, row, Column(MARGIN, flow.sheet.content_width), flow.y, SMALL)
+        flow.need(10.0 * (len(_value_lines(row, column, SMALL)) - 1))
+        flow.y = _row(flow.sheet, row, column, flow.y, SMALL)
 
 
 def _method_rows(report: ReportInput) -> list[Row]:

@@ -42,13 +42,23 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrative:
+    """The measurement in two paragraphs; `author` names the language model that wrote them, None for the template."""
+
+    findings: str
+    interpretation: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportInput:
     """One measurement on its way into objects.
 
     `source` is the header of the image (no pixel data needed); `created` is aware and stands in the objects in the
     source's own time zone where the source names one, else as given; `predecessors` has the kinds of `ResultUids`
     as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1);
-    `language` is the page's, since the text of other objects is English in any repertoire.
+    `language` is the page's, since the text of other objects is English in any repertoire; `narrative` is its two
+    paragraphs, those of the template where there are none.
     `beside` are headers of other objects of the study that the measurement leans on: the machine's own report.
     """
 
@@ -64,6 +74,7 @@ class ReportInput:
     page_size: PageSize = PageSize.A4
     language: Language = Language.ENGLISH
     beside: tuple[Dataset, ...] = ()
+    narrative: Narrative | None = None
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node import checks
-from dicom_node.config import Config
+from dicom_node.config import Config, NarrativeSection
 from dicom_node.storage.repository import Repository
 
 
@@ -21,6 +21,21 @@ def verdict(config: Config) -> checks.Verdict:
 def config(tmp_path: Path) -> Config:
     url = f"sqlite:///{tmp_path / 'named.sqlite3'}"
     return Config.model_validate({"node": {"data_dir": tmp_path}, "database": {"url": url}})
+
+
+def test_a_language_model_without_a_key_is_said(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(given: Config) -> list[checks.Check]:
+        return [found for found in checks.check(given) if found.name == "narrative"]
+
+    asking = config.model_copy(update={"narrative": NarrativeSection(mode="llm", model="some-model")})
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    (found,) = said(asking)
+    assert (found.verdict, found.text.split()[0]) == (checks.Verdict.WARNING, "ANTHROPIC_API_KEY")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
+    (found,) = said(asking)
+    assert found.verdict is checks.Verdict.OK
+    assert "https://api.anthropic.com" in found.text
+    assert said(config) == []
 
 
 def test_absent_database_is_well_and_is_not_made(config: Config, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from pydicom import Dataset, dcmread
 from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
 from dicom_node.reporting import Evidence, Reporter
 from inference.domain import ModelIdentity
+from sr_templates.report import Narrative, ReportInput
 from sr_templates.uids import UidEntropy, equipment
 from tests.reports import CREATED, SHA256, cine, explanation, measurement, picture, source
 
@@ -72,6 +74,23 @@ def test_a_report_replaces_the_one_of_its_own_kind(tmp_path: Path) -> None:
         (study,) = dcmread(tmp_path / after.path).PredecessorDocumentsSequence
         reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
         assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid != after.sop_instance_uid
+
+
+def test_the_page_is_worded_once_and_only_where_it_is_made(tmp_path: Path) -> None:
+    asked: list[ReportInput] = []
+
+    def worded(facts: ReportInput) -> Narrative:
+        asked.append(facts)
+        return Narrative("Findings by somebody.", "And what they mean.", "some-model")
+
+    evidence, uids = Evidence(source(), measurement(), picture()), entropy(source())
+    replace(reporter(tmp_path, [ResultKind.TID1500]), narrate=worded).report(evidence, uids, (), CREATED)
+    assert asked == []
+    (page,) = replace(reporter(tmp_path, [ResultKind.PDF]), narrate=worded).report(evidence, uids, (), CREATED)
+    assert len(asked) == 1
+    (plain,) = reporter(tmp_path, [ResultKind.PDF]).report(evidence, uids, (), CREATED)
+    stored, fixed = (dcmread(tmp_path / made.path).EncapsulatedDocument for made in (page, plain))
+    assert stored != fixed
 
 
 def test_without_an_explanation_no_capture_tells_why(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from inference.domain import PixelSpacingMm, Remark
 from sr_templates.language import Language
 from sr_templates.page import FLOOR, PICTURE_HEIGHT, PICTURE_WIDTH, SIGN_OFF_HEIGHT, _picture_box, draw_page
-from sr_templates.report import PageSize, ReportInput
+from sr_templates.report import Narrative, PageSize, ReportInput
 from sr_templates.sheet import MARGIN, SIZES, Sheet, Style
 from sr_templates.typeface import text_width
 from tests.reports import measurement, picture, report, source, with_lmp
@@ -91,7 +91,8 @@ def worst(letters: str, size: PageSize, language: Language = Language.ENGLISH) -
         with_lmp(measurement(), 175), warnings=tuple(Remark), calibration_detail="depth marks " * 30
     )
     header = source(SpecificCharacterSet="ISO_IR 192", PatientName=letters, ManufacturerModelName=letters, **names)
-    return report(header, measurement=head, page_size=size, language=language)
+    told = Narrative("A word or more. " * 43, "Wunderbarowitsch. " * 38, "m" * 80)
+    return report(header, measurement=head, page_size=size, language=language, narrative=told)
 
 
 @pytest.mark.parametrize("size", PageSize)
@@ -142,6 +143,16 @@ def test_pages_are_counted(lines: list[Written]) -> None:
         "page 1, more follows",
         "page 2 of 2",
     ]
+
+
+def test_the_page_says_who_worded_it(lines: list[Written]) -> None:
+    draw_page(report(), picture())
+    assert "fixed sentences from these numbers" in [line.text for line in lines]
+    lines.clear()
+    draw_page(report(narrative=Narrative("HC is 197.1 mm.", "The rest is yours.", "some-model")), picture())
+    said = [line.text for line in lines]
+    assert {"HC is 197.1 mm.", "The rest is yours."} <= set(said)
+    assert "written by some-model; its numbers were checked by software" in said
 
 
 def test_the_file_names_no_patient_outside_its_page() -> None:
