@@ -53,6 +53,8 @@ def runs(text: str, font: str) -> tuple[Run, ...]:
     Arabic letters are drawn in their isolated forms and vowel signs of complex scripts are not placed: the page has no
     shaping engine. The DICOM attributes keep the text itself.
     """
+    if text.isascii() and text.isprintable():  # most text; both fonts have all of it
+        return (Run(font, text),) if text else ()
     visual = _visual_order(text)
     return tuple(Run(name, "".join(part)) for name, part in groupby(visual, key=lambda c: _font_for(c, font)))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_templates.typeface import FALLBACKS, REGULAR, fit, page_font, runs, text_width, wrap
+from sr_templates.typeface import BOLD, FALLBACKS, REGULAR, Run, fit, page_font, runs, text_width, wrap
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=30)
 
@@ -43,3 +43,12 @@ def test_fitting_cuts_with_an_ellipsis(text: str, width: float) -> None:
     fitted = fit(text, REGULAR, 9, width)
     assert fitted == text or fitted.endswith("…")
     assert text_width(fitted, REGULAR, 9) <= width
+
+
+@pytest.mark.parametrize("font", [REGULAR, BOLD])
+def test_printable_ascii_needs_no_other_font(font: str) -> None:
+    """Hence a text of it is one run, without a look at each letter."""
+    text = "".join(map(chr, range(0x20, 0x7F)))
+    assert set(map(ord, text)) <= set(page_font(font).face.charToGlyph)
+    assert runs(text, font) == (Run(font, text),)
+    assert runs("", font) == ()
