@@ -18,6 +18,7 @@ from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
 from inference.domain import AgeSource
 from sr_templates.language import Language
+from sr_templates.report import SrClass
 
 ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
@@ -127,6 +128,13 @@ class ResultsSection(Section):
     )
     operator_hc: Literal["compare", "ignore"] = Field(
         "compare", description="the sonographer's HC in the machine's own report: show the difference to it, or not"
+    )
+    abstentions: Literal["never", "heads", "all"] = Field(
+        "never", description="a TID 1500 that says why nothing was measured: of no image, of those with a head, of all"
+    )
+    sr_class: SrClass = Field(
+        SrClass.COMPREHENSIVE,
+        description="SOP class of TID 1500: comprehensive, or comprehensive_3d for IHE AI Results",
     )
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"

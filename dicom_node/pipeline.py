@@ -35,7 +35,7 @@ from dicom_node.errors import InstanceRefused
 from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
-from dicom_node.reporting import Evidence, Reporter
+from dicom_node.reporting import Evidence, NotMeasured, Reporter
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
@@ -159,12 +159,12 @@ class Pipeline:
         return self.examiner.explain(frame, finding)
 
     def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
-        """The result objects; none where there is no number to report."""
+        """The result objects; without a number at most one that says why."""
         if looked.examination is None or looked.decoded is None:
             return ()
         finding = looked.examination.finding
         if not isinstance(finding, Measurement):
-            return ()
+            return self._report_abstention(instance, NotMeasured(looked.decoded.header, finding), entropy)
         picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
         beside = () if looked.said.report is None else (looked.said.report,)
         evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine, beside)
@@ -176,6 +176,12 @@ class Pipeline:
         if ResultKind.CINE_OVERLAY not in self.reporter.kinds:
             return None
         return cine_of(decoded, examination)
+
+    def _report_abstention(
+        self, instance: InstanceRef, looked: NotMeasured, entropy: UidEntropy
+    ) -> tuple[NewObject, ...]:
+        earlier = self.repository.predecessor_objects(instance)
+        return self.reporter.report_abstention(looked, entropy, earlier, self.now().astimezone())
 
     def _reconcile(self, job: Job, instance: InstanceRef) -> None:
         """The same UID came with other bytes: is it the same content, a corrected identity, or another picture?"""

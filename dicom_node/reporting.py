@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -17,8 +18,10 @@ from pydicom import Dataset
 
 from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject
 from dicom_node.storage.files import RESULTS, durable_write
-from inference.domain import Explanation, Measurement
+from inference.domain import Abstention, Explanation, Measurement
 from inference.models import ModelEntry
+from sr_templates.abstention import SHELL as ABSTENTION
+from sr_templates.abstention import build_abstention
 from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
 from sr_templates.cine import Cine
 from sr_templates.key_object import build_key_object
@@ -26,10 +29,13 @@ from sr_templates.language import Language
 from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
-from sr_templates.report import Narrative, PageSize, Predecessor, ReportInput
+from sr_templates.report import AbstentionInput, Narrative, PageSize, Predecessor, ReportInput, SrClass
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
 from sr_templates.uids import Equipment, UidEntropy, result_uids
+
+AbstentionRule = Literal["never", "heads", "all"]
+"""Of which looks without a number a report is made: of none, of those at a head, of all."""
 
 Picture = NDArray[np.uint8]
 """RGB uint8 [rows, columns, 3]."""
@@ -51,6 +57,14 @@ class Evidence:
     explanation: Explanation | None = None
     cine: Cine | None = None
     beside: tuple[Dataset, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotMeasured:
+    """A look without a number, and the header of its source."""
+
+    source: Dataset
+    abstention: Abstention
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,29 @@ class Reporter:
     page_size: PageSize = PageSize.A4
     language: Language = Language.ENGLISH
     narrate: Narrate = from_template
+    sr_class: SrClass = SrClass.COMPREHENSIVE
+    abstentions: AbstentionRule = "never"
+
+    def report_abstention(
+        self, looked: NotMeasured, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
+    ) -> tuple[NewObject, ...]:
+        """The report of a look without a number, where that is wanted; it goes where measurement reports go."""
+        wanted = self.abstentions == "all" or (self.abstentions == "heads" and looked.abstention.saw_head)
+        if not wanted or ResultKind.TID1500 not in self.kinds:
+            return ()
+        replaced = [self._predecessor(old) for old in earlier if old.kind is ResultKind.TID1500]
+        facts = AbstentionInput(
+            source=looked.source,
+            abstention=looked.abstention,
+            model=self.protocol.model.identity,
+            equipment=self.equipment,
+            uids=result_uids(entropy),
+            created=created,
+            series_number=self.series_number,
+            predecessors={ABSTENTION.kind: replaced[0]} if replaced else {},
+            sr_class=self.sr_class,
+        )
+        return (self._write(ResultKind.TID1500, build_abstention(facts)),)
 
     def report(
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
@@ -113,6 +150,7 @@ class Reporter:
             page_size=self.page_size,
             language=self.language,
             beside=evidence.beside,
+            sr_class=self.sr_class,
             predecessors={str(old.kind): self._predecessor(old) for old in earlier},
             interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
         )

@@ -109,6 +109,7 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("language", config.results.language),
             ("operator_hc", config.results.operator_hc),
             ("narrative", _author(config.narrative)),
+            ("sr_class", config.results.sr_class),
         ),
         software_version=__version__,
     )
@@ -142,6 +143,8 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             PageSize(config.results.page_size),
             config.results.language,
             narrator_of(config.narrative),
+            config.results.sr_class,
+            config.results.abstentions,
         ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,

@@ -262,6 +262,28 @@ REASON_TEXT: dict[Reason, str] = {
 }
 
 
+HEAD_SEEN = frozenset(
+    {
+        Reason.OVERLAPPING_REGION,
+        Reason.CROSSES_REGIONS,
+        Reason.REGIONS_DISAGREE,
+        Reason.HEAD_CUT_BY_BORDER,
+        Reason.HEAD_OUTSIDE_SECTOR,
+        Reason.TWO_HEADS,
+        Reason.HEAD_UNDER_COLOUR,
+        Reason.IMAGE_TOO_DARK,
+        Reason.IMAGE_SATURATED,
+        Reason.IMAGE_BLURRED,
+        Reason.UNSURE_OUTLINE,
+        Reason.SPREAD_TOO_LARGE,
+    }
+)
+"""Those that are about a head. What is too odd in size or shape, or has no echo of bone, may be none."""
+
+SCALE_MISSING = frozenset({Reason.NOT_CALIBRATED, Reason.CALIBRATION_CONFLICT, Reason.IMPLAUSIBLE_SPACING})
+"""Those that are about the scale; with an outline there was a head."""
+
+
 class Trimester(StrEnum):
     """GA < 14 weeks, 14 to < 28 weeks, 28 weeks and later."""
 
@@ -489,6 +511,11 @@ class Abstention:
     colour_share: float | None = None
     cephalic_index_percent: float | None = None
     calibration_detail: str = ""
+
+    @property
+    def saw_head(self) -> bool:
+        """Whether the reason is about a head that is there, rather than about none being there."""
+        return self.reason in HEAD_SEEN or (self.reason in SCALE_MISSING and self.ellipse is not None)
 
 
 Finding = Measurement | Abstention

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from inference.domain import AgeSource
+from inference.domain import AgeSource, Reason
 from sr_templates.uids import UID_ROOT
 
 PRIVATE_SCHEME = "99FETALHC"
@@ -102,6 +102,42 @@ AGE_DATE_CODES: dict[AgeSource, Code] = {
     AgeSource.REPORTED_EDD: EDD,
 }
 """What the date behind it is called."""
+
+# Why there is no measurement
+WHY_NOT_MEASURED = Code("WHY-NO-HC", PRIVATE_SCHEME, "Why the head circumference was not measured")
+
+
+def _why(value: str, meaning: str) -> Code:
+    return Code(value, PRIVATE_SCHEME, meaning)
+
+
+ABSTENTION_CODES: dict[Reason, Code] = {
+    Reason.OTHER_EXAMINATION: _why("OTHER-EXAM", "Examination that shows no fetus"),
+    Reason.NOT_CALIBRATED: _why("NO-SCALE", "Image without millimetre scale"),
+    Reason.CALIBRATION_CONFLICT: _why("SCALE-CONFLICT", "Scale contradicts itself"),
+    Reason.IMPLAUSIBLE_SPACING: _why("SCALE-RANGE", "Implausible pixel spacing"),
+    Reason.NO_TWO_DIMENSIONAL_REGION: _why("NO-2D-REGION", "No two-dimensional region"),
+    Reason.OVERLAPPING_REGION: _why("OVERLAPPED", "Trace or other picture over the head"),
+    Reason.CROSSES_REGIONS: _why("CROSSES-REGIONS", "Outline crosses into another scale"),
+    Reason.REGIONS_DISAGREE: _why("HEADS-DISAGREE", "Regions show heads of different size"),
+    Reason.NO_HEAD_FOUND: _why("NO-HEAD", "No fetal head found"),
+    Reason.HEAD_CUT_BY_BORDER: _why("HEAD-CUT", "Head cut by the border"),
+    Reason.HEAD_OUTSIDE_SECTOR: _why("HEAD-OUTSIDE", "Head partly outside the sector"),
+    Reason.TWO_HEADS: _why("TWO-HEADS", "Two parts look like a head"),
+    Reason.POOR_ELLIPSE_FIT: _why("NO-ELLIPSE", "Outline is not an ellipse"),
+    Reason.UNEVEN_OUTLINE: _why("UNEVEN", "Outline leaves its ellipse too often"),
+    Reason.HEAD_UNDER_COLOUR: _why("COLOUR", "Colour flow over the head"),
+    Reason.IMAGE_TOO_DARK: _why("TOO-DARK", "Head too dark"),
+    Reason.IMAGE_SATURATED: _why("SATURATED", "Head too white"),
+    Reason.IMAGE_BLURRED: _why("BLURRED", "Head blurred"),
+    Reason.SKULL_ECHO_WEAK: _why("WEAK-ECHO", "Too little echo of bone along the outline"),
+    Reason.UNSURE_HEAD: _why("UNSURE-HEAD", "Network unsure whether it sees a head"),
+    Reason.UNSURE_OUTLINE: _why("UNSURE-OUTLINE", "Network unsure where the outline runs"),
+    Reason.SPREAD_TOO_LARGE: _why("SPREAD", "Repeated answers too far apart"),
+    Reason.IMPLAUSIBLE_SIZE: _why("SIZE", "Outline too small or too large for a fetal head"),
+    Reason.IMPLAUSIBLE_SHAPE: _why("SHAPE", "Cephalic index outside the limits of the model"),
+}
+"""Every reason that an `Abstention` may have."""
 
 # Units, UCUM
 MILLIMETRE = Code("mm", "UCUM", "mm")

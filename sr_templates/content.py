@@ -33,7 +33,7 @@ from inference.domain import EllipsePx, GestationalAge
 from inference.domain import Measurement as HeadMeasurement
 from inference.measure import outline_px
 from sr_templates import codes, wording
-from sr_templates.report import ReportInput
+from sr_templates.report import ObjectInput, ReportInput
 from sr_templates.source import is_multi_frame
 
 OUTLINE_POINTS = 96
@@ -54,7 +54,7 @@ def source_image(source: Dataset, frame: int) -> SourceImageForRegion:
     return SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID, [frame] if is_multi_frame(source) else None)
 
 
-def observation_context(report: ReportInput) -> ObservationContext:
+def observation_context(report: ObjectInput) -> ObservationContext:
     """TID 1001: this device observed (TID 1004), the fetus was observed (TID 1008)."""
     return ObservationContext(
         observer_device_context=device_context(report),
@@ -64,7 +64,7 @@ def observation_context(report: ReportInput) -> ObservationContext:
     )
 
 
-def device_context(report: ReportInput) -> ObserverContext:
+def device_context(report: ObjectInput) -> ObserverContext:
     """TID 1002: this device as the observer (TID 1004)."""
     equipment = report.equipment
     device = DeviceObserverIdentifyingAttributes(
@@ -78,15 +78,16 @@ def device_context(report: ReportInput) -> ObserverContext:
 
 
 def algorithm(report: ReportInput, head: HeadMeasurement) -> AlgorithmIdentification:
+    """TID 4019: which network, which software, which weights, and what made HC and age of the outline."""
+    return network(report, f"equation {head.age.equation}", f"calibration {head.calibration_source}")
+
+
+def network(report: ObjectInput, *further: str) -> AlgorithmIdentification:
     """TID 4019: which network, which software, which weights."""
     return AlgorithmIdentification(
         name=report.model.name,
         version=report.equipment.software_version,
-        parameters=[
-            f"weights sha256 {report.model.sha256}",
-            f"equation {head.age.equation}",
-            f"calibration {head.calibration_source}",
-        ],
+        parameters=[f"weights sha256 {report.model.sha256}", *further],
         family=codes.ARTIFICIAL_INTELLIGENCE,
         manufacturer=report.equipment.manufacturer,
     )

@@ -11,11 +11,11 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 
 from sr_templates import codes
-from sr_templates.report import Predecessor, ReportInput
+from sr_templates.report import ObjectInput, Predecessor
 from sr_templates.source import Shell, begin, request_items
 
 
-def document(report: ReportInput, shell: Shell, root: Dataset, sources: Sequence[Dataset]) -> FileDataset:
+def document(report: ObjectInput, shell: Shell, root: Dataset, sources: Sequence[Dataset]) -> FileDataset:
     """A structured report, ready to be written as Explicit VR Little Endian.
 
     It is COMPLETE (all content is there), UNVERIFIED (no person has attested it) and PRELIMINARY (PS3.3 C.17.2).

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from inference.domain import Measurement, ModelIdentity
+from inference.domain import Abstention, Measurement, ModelIdentity
 from sr_templates.language import Language, Words
 from sr_templates.uids import Equipment, ResultUids
 
@@ -50,35 +50,58 @@ class Narrative:
     author: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportInput:
-    """One measurement on its way into objects.
+class SrClass(StrEnum):
+    """SOP class of TID 1500; the content is the same (PS3.3 A.35.3, A.35.13)."""
+
+    COMPREHENSIVE = "comprehensive"
+    COMPREHENSIVE_3D = "comprehensive_3d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInput:
+    """What every object needs, whatever it says.
 
     `source` is the header of the image (no pixel data needed); `created` is aware and stands in the objects in the
     source's own time zone where the source names one, else as given; `predecessors` has the kinds of `ResultUids`
-    as keys; `series_number` is the first of several; `interval_coverage` is what HC's interval promises (0..1);
-    `language` is the page's, since the text of other objects is English in any repertoire; `narrative` is its two
-    paragraphs, those of the template where there are none.
-    `beside` are headers of other objects of the study that the measurement leans on: the machine's own report.
+    as keys; `series_number` is the first of several; `beside` are headers of other objects of the study that the
+    content leans on: the machine's own report.
     """
 
     source: Dataset
-    measurement: Measurement
     model: ModelIdentity
     equipment: Equipment
     uids: ResultUids
     created: datetime
     series_number: int = 901
     predecessors: Mapping[str, Predecessor] = field(default_factory=dict)
-    interval_coverage: float | None = None
-    page_size: PageSize = PageSize.A4
-    language: Language = Language.ENGLISH
     beside: tuple[Dataset, ...] = ()
-    narrative: Narrative | None = None
+    sr_class: SrClass = SrClass.COMPREHENSIVE
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:
             raise ValueError("`created` needs a time zone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbstentionInput(ObjectInput):
+    """A look without a number on its way into an object."""
+
+    abstention: Abstention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportInput(ObjectInput):
+    """One measurement on its way into objects.
+
+    `interval_coverage` is what HC's interval promises (0..1); `language` is the page's, since the text of other
+    objects is English in any repertoire; `narrative` is its two paragraphs, those of the template where there are none.
+    """
+
+    measurement: Measurement
+    interval_coverage: float | None = None
+    page_size: PageSize = PageSize.A4
+    language: Language = Language.ENGLISH
+    narrative: Narrative | None = None
 
     @property
     def words(self) -> Words:

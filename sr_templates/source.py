@@ -19,7 +19,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from sr_templates import codes
-from sr_templates.report import ReportInput
+from sr_templates.report import ObjectInput, ReportInput
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Equipment, ObjectUids
 
 PATIENT_AND_STUDY_TYPE_2 = (
@@ -98,7 +98,7 @@ class Shell:
     places: int = 1
 
 
-def begin(report: ReportInput, shell: Shell) -> FileDataset:
+def begin(report: ObjectInput, shell: Shell) -> FileDataset:
     """A result object without content: patient, study, series, equipment, SOP common, file meta information."""
     uids: ObjectUids = getattr(report.uids, shell.kind)
     made = FileDataset("", {}, file_meta=_file_meta(shell.sop_class_uid, uids.sop_instance_uid), preamble=b"\0" * 128)

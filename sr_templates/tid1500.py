@@ -1,4 +1,4 @@
-"""TID 1500 Measurement Report with one TID 1410 group for the head, as a Comprehensive SR (PS3.16, PS3.3 A.35.3).
+"""TID 1500 Measurement Report with one TID 1410 group for the head, as a Comprehensive (3D) SR (PS3.16, PS3.3 A.35.3).
 
     CONTAINER 126000 Imaging Measurement Report
       language, device observer (TID 1004), subject: fetus (TID 1008), procedure reported
@@ -22,6 +22,8 @@ does and the joined range does not.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from highdicom.sr import (
     FindingSite,
     GraphicTypeValues,
@@ -32,22 +34,32 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from pydicom.dataset import FileDataset
-from pydicom.uid import ComprehensiveSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from inference.domain import Growth, IndependentAge, SizeForAge, Standing
 from inference.domain import Measurement as HeadMeasurement
 from inference.growth import STANDARDS
 from sr_templates import codes, content, wording
 from sr_templates.document import document
-from sr_templates.report import ReportInput
+from sr_templates.report import ReportInput, SrClass
 from sr_templates.source import Shell
+
+SOP_CLASSES = {
+    SrClass.COMPREHENSIVE: ComprehensiveSRStorage,
+    SrClass.COMPREHENSIVE_3D: Comprehensive3DSRStorage,
+}
 
 SHELL = Shell("tid1500", ComprehensiveSRStorage, "SR", "AI unverified: measurements of the head", 0)
 
 
 def build_tid1500(report: ReportInput) -> FileDataset:
     """The structured report, ready to be written as Explicit VR Little Endian."""
-    return document(report, SHELL, _tree(report)[0], [report.source])
+    return document(report, of_class(SHELL, report.sr_class), _tree(report)[0], [report.source])
+
+
+def of_class(shell: Shell, sr_class: SrClass) -> Shell:
+    """The same kind of object in the SOP class that was asked for."""
+    return replace(shell, sop_class_uid=SOP_CLASSES[sr_class])
 
 
 def _tree(report: ReportInput) -> MeasurementReport:

@@ -94,6 +94,7 @@ class ResultUids:
     presentation: ObjectUids
     key_object: ObjectUids
     tracking: str
+    abstention: ObjectUids
 
 
 def result_uid(entropy: UidEntropy, kind: str) -> UID:
@@ -132,6 +133,7 @@ def result_uids(entropy: UidEntropy) -> ResultUids:
         presentation=of("presentation"),
         key_object=of("key_object"),
         tracking=tracking_uid(entropy.source_sop_instance_uid),
+        abstention=of("abstention"),
     )
 
 

@@ -10,6 +10,7 @@ from inference.dating import DAYS_PER_WEEK, EQUATIONS
 from inference.domain import (
     REASON_TEXT,
     REMARK_TEXT,
+    Abstention,
     AgeSource,
     CalibrationSource,
     GestationalAge,
@@ -52,6 +53,7 @@ BPD_IS_OUTER = message(
 AGE_RANGE = message("The range joins the equation's own 2 SD with the HC interval (root sum square).")
 BPD_OUTER = "Outer to outer: the short axis of the outer outline; BPD in charts is often outer to inner and smaller."
 OFD_OUTER = "Outer to outer: the long axis of the outer outline."
+NOT_MEASURED = "The AI looked at this image and gives no measurement."
 SUBJECT_NOT_ASSIGNED = "not assigned"
 TRACKING_IDENTIFIER = "Fetal head 1"
 
@@ -350,6 +352,12 @@ def remarks(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]
 def comments(report: ReportInput) -> tuple[str, ...]:
     """Every sentence that belongs to the measurement, in reading order."""
     return (AI_NOT_VERIFIED, *_reading(report), BPD_IS_OUTER, *_grounds(report.measurement), RESEARCH_USE)
+
+
+def abstention_comments(looked: Abstention) -> tuple[str, ...]:
+    """Why there is no number, in reading order."""
+    detail = f" {looked.detail}" if looked.detail and looked.detail.isascii() else ""  # it may quote the header
+    return (f"{NOT_MEASURED} {REASON_TEXT[looked.reason]}{detail}", AI_NOT_VERIFIED, RESEARCH_USE)
 
 
 def hc_comments(report: ReportInput) -> tuple[str, ...]:

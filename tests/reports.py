@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -35,7 +35,7 @@ from inference.domain import (
 from inference.growth import compare
 from inference.measure import circumference_mm, inside_distance_px, shift
 from sr_templates.cine import Cine, overlap_strip
-from sr_templates.report import ReportInput
+from sr_templates.report import AbstentionInput, ObjectInput, ReportInput
 from sr_templates.uids import UidEntropy, equipment, result_uids
 from tests.ultrasound import us_image, us_multiframe, us_region
 
@@ -181,3 +181,10 @@ def written(dataset: Dataset) -> Written:
 def _region() -> Dataset:
     box = (REGION.min_column, REGION.min_row, REGION.max_column, REGION.max_row)
     return us_region(box, (SPACING.column / 10.0, SPACING.row / 10.0))
+
+
+def abstained(header: Dataset | None = None, **changes: Any) -> AbstentionInput:
+    """Everything that the report of an abstention needs; any field can be replaced by keyword."""
+    facts = report(header)
+    shared = {each.name: getattr(facts, each.name) for each in fields(ObjectInput)}
+    return replace(AbstentionInput(**shared, abstention=abstention()), **changes)

@@ -16,9 +16,10 @@ from pydicom import Dataset
 
 from dicom_node.answers import finding_facts
 from inference.dating import INTERGROWTH_2016, REFERENCE_SYSTEM
-from inference.domain import CalibrationSource, Measurement, Remark
+from inference.domain import CalibrationSource, Measurement, Reason, Remark
 from sr_templates import page as layout
 from sr_templates import wording
+from sr_templates.abstention import build_abstention
 from sr_templates.capture import build_cine_overlay, build_gradcam, build_overlay, build_uncertainty
 from sr_templates.chart import GrowthChart
 from sr_templates.key_object import build_key_object
@@ -26,7 +27,7 @@ from sr_templates.language import Words
 from sr_templates.page import draw_page
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
-from sr_templates.report import PageSize, Predecessor, ReportInput
+from sr_templates.report import PageSize, Predecessor, ReportInput, SrClass
 from sr_templates.sheet import SIZES, Box, Sheet
 from sr_templates.source import PATIENT_AND_STUDY_TYPE_2
 from sr_templates.tid1500 import build_tid1500
@@ -34,6 +35,8 @@ from sr_templates.tid5000 import Candidate, build_tid5000
 from tests.integration.report_reader import biometry
 from tests.machine_report import machine_report
 from tests.reports import (
+    abstained,
+    abstention,
     beside_operator,
     cine,
     explanation,
@@ -409,3 +412,32 @@ def test_the_point_of_the_chart_is_printed_at_its_age_and_size(tmp_path: Path, m
     across, down = np.nonzero(ink[40])[0], np.nonzero(ink[24:56, 52])[0]  # through the middle; beside the bar
     assert (left + across.mean() + 0.5) / 10 == pytest.approx(x, abs=0.1)
     assert SIZES[PageSize.A4][1] - (top + 24 + down.mean() + 0.5) / 10 == pytest.approx(y, abs=0.1)
+
+
+@pytest.mark.peer("dciodvfy", "dcentvfy", "dsrdump")
+@pytest.mark.parametrize("sr_class", SrClass)
+@pytest.mark.parametrize("header", [source, multiframe_source])
+def test_the_report_of_an_abstention_is_a_report(
+    header: Callable[[], Dataset], sr_class: SrClass, tmp_path: Path
+) -> None:
+    facts = abstained(header(), sr_class=sr_class, abstention=abstention(reason=Reason.NO_HEAD_FOUND))
+    path = save(build_abstention(facts), tmp_path)
+    output = run("dciodvfy", str(path))
+    assert "Error" not in output
+    assert {SrClass.COMPREHENSIVE: "ComprehensiveSR", SrClass.COMPREHENSIVE_3D: "Comprehensive3DSR"}[sr_class] in output
+    beside = save(BUILDERS["pdf"](report(facts.source)), tmp_path, "page.dcm")
+    assert "Error" not in run("dcentvfy", str(path), str(beside))
+    told = run("dsrdump", "+Pl", str(path))
+    assert "E: " not in told
+    assert "No fetal head was found." in told
+
+
+@pytest.mark.peer("dciodvfy", "dsrdump")
+@pytest.mark.parametrize("case", ["single frame", "multi-frame", "beside the operator", "correction", "requested"])
+def test_comprehensive_3d_is_free_of_errors_too(case: str, tmp_path: Path) -> None:
+    facts = replace(CASES[case](), sr_class=SrClass.COMPREHENSIVE_3D)
+    path = save(build_tid1500(facts), tmp_path)
+    output = run("dciodvfy", str(path))
+    assert "Error" not in output
+    assert "Comprehensive3DSR" in output
+    assert "E: " not in run("dsrdump", str(path))

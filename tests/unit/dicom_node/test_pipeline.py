@@ -70,7 +70,8 @@ class Room:
     @property
     def pipeline(self) -> Pipeline:
         protocol = SimpleNamespace(entropy=lambda instance, _frames, _said: Entropy(f"{instance.id}"))
-        fakes: Any = {"examiner": NoHead(), "reporter": SimpleNamespace(protocol=protocol)}
+        silent = SimpleNamespace(protocol=protocol, report_abstention=lambda *_: ())
+        fakes: Any = {"examiner": NoHead(), "reporter": silent}
         return Pipeline(
             repository=self.repository,
             data_dir=self.folder,
@@ -287,6 +288,10 @@ class Told(SimpleNamespace):
         self.evidence = evidence
         return ()
 
+    def report_abstention(self, looked: Any, *_: Any) -> tuple[()]:
+        self.looked = looked
+        return ()
+
 
 @pytest.mark.parametrize("kinds", [(ResultKind.OVERLAY, ResultKind.UNCERTAINTY), (ResultKind.OVERLAY,), ()])
 def test_the_network_is_asked_why_once_and_only_where_an_object_shows_it(
@@ -317,3 +322,12 @@ def test_the_examined_frames_are_handed_on_only_for_a_cine_and_where_an_object_s
     else:
         assert [finding.frame for finding in cine.findings] == [1, 2, 3]
         assert (cine.chosen, cine.picture(2).shape) == (2, (*PIXELS.shape[:2], 3))
+
+
+def test_a_look_without_a_number_is_offered_to_the_reporter(room: Room) -> None:
+    reporter = Told(protocol=room.pipeline.reporter.protocol, kinds=())
+    looks: Any = {"reporter": reporter}
+    room.receive(us_image(PIXELS, REGION, SOPInstanceUID=UID))
+    replace(room.pipeline, **looks).run(room.claim())
+    assert reporter.looked.abstention.reason is Reason.NO_HEAD_FOUND
+    assert reporter.looked.source.SOPInstanceUID == UID

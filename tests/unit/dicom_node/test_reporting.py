@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
-from dicom_node.reporting import Evidence, Reporter
-from inference.domain import ModelIdentity
-from sr_templates.report import Narrative, ReportInput
+from dicom_node.reporting import Evidence, NotMeasured, Reporter
+from inference.domain import Abstention, ModelIdentity, Reason
+from sr_templates.report import Narrative, ReportInput, SrClass
 from sr_templates.uids import UidEntropy, equipment
-from tests.reports import CREATED, SHA256, cine, explanation, measurement, picture, source
+from tests.reports import CREATED, SHA256, abstention, cine, explanation, measurement, picture, source
 
 TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 
@@ -101,3 +102,41 @@ def test_without_an_explanation_no_capture_tells_why(tmp_path: Path) -> None:
 def test_a_still_has_no_cine_capture(tmp_path: Path) -> None:
     evidence = Evidence(source(), measurement(), picture())
     assert reporter(tmp_path, [ResultKind.CINE_OVERLAY]).report(evidence, entropy(source()), (), CREATED) == ()
+
+
+SILENT = {
+    "no head": abstention(reason=Reason.NO_HEAD_FOUND, ellipse=None),
+    "perhaps no head": abstention(reason=Reason.SKULL_ECHO_WEAK),
+    "a head without a scale": abstention(reason=Reason.NOT_CALIBRATED),
+    "neither head nor scale": abstention(reason=Reason.NOT_CALIBRATED, ellipse=None),
+    "a head": abstention(reason=Reason.TWO_HEADS),
+}
+
+
+def said(folder: Path, rule: Any, looked: Abstention, kinds: Collection[ResultKind] = (ResultKind.TID1500,)) -> int:
+    silent = replace(reporter(folder, kinds), abstentions=rule)
+    return len(silent.report_abstention(NotMeasured(source(), looked), entropy(source()), (), CREATED))
+
+
+@pytest.mark.parametrize(
+    ("rule", "reported"),
+    [("never", set()), ("heads", {"a head", "a head without a scale"}), ("all", set(SILENT))],
+)
+def test_of_which_looks_without_a_number_a_report_is_made(rule: str, reported: set[str], tmp_path: Path) -> None:
+    assert {name for name, looked in SILENT.items() if said(tmp_path, rule, looked)} == reported
+
+
+def test_where_no_measurement_report_is_wanted_there_is_none_without_a_measurement(tmp_path: Path) -> None:
+    assert not said(tmp_path, "all", SILENT["a head"], [ResultKind.PDF])
+
+
+def test_a_report_without_a_number_goes_where_those_with_one_go_and_replaces_them(tmp_path: Path) -> None:
+    header = source()
+    (old,) = made(tmp_path, [ResultKind.TID1500], header)
+    before = StoredObject(1, 1, old.kind, old.sop_class_uid, old.sop_instance_uid, old.path, old.sha256)
+    silent = replace(reporter(tmp_path, [ResultKind.TID1500]), abstentions="all", sr_class=SrClass.COMPREHENSIVE_3D)
+    looked = NotMeasured(header, SILENT["a head"])
+    (new,) = silent.report_abstention(looked, entropy(header, 1), [before], CREATED)
+    assert (new.kind, new.sop_class_uid) == (ResultKind.TID1500, Comprehensive3DSRStorage)
+    (study,) = dcmread(tmp_path / new.path).PredecessorDocumentsSequence
+    assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.sop_instance_uid

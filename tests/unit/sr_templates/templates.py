@@ -1,8 +1,8 @@
 """Rows of PS3.16's templates as data, and what of a content tree does not keep to them.
 
 TID 5000, 5002 and 5008 as printed (2025e, 2020a); 5003, 5004 and 5005 by analogy with 5006 where no print was at hand;
-of TID 300, 310, 320, 1001 and 4019 what our reports use. Every one of these templates is extensible, and the order of
-its rows counts; `EXTENSIONS` are the items that we add, so that nothing else slips in.
+of TID 300, 310, 315, 320, 1001, 1410, 1419, 1500, 1501, 4019 and 4108 what our reports use. All of these templates are
+extensible, and the order of the rows of TID 5000 counts; `EXTENSIONS` are what we add, so that nothing else slips in.
 """
 
 from __future__ import annotations
@@ -40,6 +40,21 @@ def cid(number: int) -> Names:
 SOURCE: Names = frozenset({("260753009", "SCT")})
 
 
+GROUP = "as the item says"
+"""The template of a measurement group: that which its Content Template Sequence (0040,A504) names."""
+
+UNORDERED = frozenset({"1410", "1501", "1419"})
+"""Groups that highdicom writes; their rows are not held to an order."""
+
+
+def ours(*values: str) -> Names:
+    return frozenset((value, PRIVATE_SCHEME) for value in values)
+
+
+MEASURED = cid(12004) | cid(12005) | cid(12017) | cid(12019) | ours("HC-AI-OPERATOR", "GA-BY-EDD")
+"""What a measurement may be of; the templates leave it open."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row. `names` None: no concept name; `template` is what the item's own children keep to."""
@@ -54,17 +69,56 @@ class Row:
     units: Names | None = None
 
 
+CONTEXT = (
+    Row("HAS CONCEPT MOD", "CODE", dcm("121049"), most=1),  # TID 1204
+    Row("HAS OBS CONTEXT", "CODE", dcm("121005"), 1, 1, values=cid(270)),  # TID 1001 > 1002
+    Row("HAS OBS CONTEXT", "UIDREF", dcm("121012"), 1, 1),  # TID 1004
+    Row("HAS OBS CONTEXT", "TEXT", dcm("121013"), most=1),
+    Row("HAS OBS CONTEXT", "TEXT", dcm("121014"), most=1),
+    Row("HAS OBS CONTEXT", "TEXT", dcm("121015"), most=1),
+    Row("HAS OBS CONTEXT", "TEXT", dcm("121016"), most=1),
+    Row("HAS OBS CONTEXT", "CODE", dcm("121024"), most=1, values=cid(271)),  # TID 1006
+    Row("HAS OBS CONTEXT", "TEXT", dcm("121030"), most=1),  # TID 1008
+)
+ALGORITHM = (
+    Row("HAS CONCEPT MOD", "TEXT", dcm("111001", "111002", "111003", "122405")),  # TID 4019
+    Row("HAS CONCEPT MOD", "CODE", dcm("111000"), values=cid(7162)),
+)
+TRACKED = (
+    Row("HAS OBS CONTEXT", "TEXT", dcm("112039"), 1, 1),  # TID 4108
+    Row("HAS OBS CONTEXT", "UIDREF", dcm("112040"), 1, 1),
+    Row("CONTAINS", "CODE", dcm("121071"), most=1),
+    Row("HAS CONCEPT MOD", "CODE", frozenset({("363698007", "SCT")}), values=cid(4)),
+    *ALGORITHM,
+    Row("CONTAINS", "NUM", MEASURED, template="1419"),
+)
+"""What a measurement group of TID 1410 and one of TID 1501 have in common."""
+
 TEMPLATES: dict[str, tuple[Row, ...]] = {
+    "1500": (
+        *CONTEXT,
+        Row("HAS CONCEPT MOD", "CODE", dcm("121058"), 1, values=cid(12024)),
+        Row("CONTAINS", "CONTAINER", dcm("126010"), most=1, template="126010"),
+    ),
+    "126010": (Row("CONTAINS", "CONTAINER", dcm("125007"), 1, template=GROUP),),
+    "1410": (
+        *TRACKED,
+        Row("CONTAINS", "CODE", dcm("130400"), most=1, values=cid(219)),
+        Row("CONTAINS", "SCOORD", dcm("111030"), 1, 1, template="320"),
+    ),
+    "1501": (
+        *TRACKED,
+        Row("CONTAINS", "CODE", ours("WHY-NO-HC"), 1, 1, values=frozenset()),
+        Row("CONTAINS", "IMAGE", cid(7551), 1),
+    ),
+    "1419": (  # > 300, 310, 315
+        Row("HAS PROPERTIES", "NUM", cid(225) | cid(226)),
+        Row("INFERRED FROM", "CODE", cid(228), most=1, values=cid(12013) | cid(12015)),
+        Row("INFERRED FROM", "TEXT", dcm("121421"), most=1),
+        Row("INFERRED FROM", "NUM", MEASURED),
+    ),
     "5000": (
-        Row("HAS CONCEPT MOD", "CODE", dcm("121049"), most=1),  # TID 1204
-        Row("HAS OBS CONTEXT", "CODE", dcm("121005"), 1, 1, values=cid(270)),  # TID 1001 > 1002
-        Row("HAS OBS CONTEXT", "UIDREF", dcm("121012"), 1, 1),  # TID 1004
-        Row("HAS OBS CONTEXT", "TEXT", dcm("121013"), most=1),
-        Row("HAS OBS CONTEXT", "TEXT", dcm("121014"), most=1),
-        Row("HAS OBS CONTEXT", "TEXT", dcm("121015"), most=1),
-        Row("HAS OBS CONTEXT", "TEXT", dcm("121016"), most=1),
-        Row("HAS OBS CONTEXT", "CODE", dcm("121024"), most=1, values=cid(271)),  # TID 1006
-        Row("HAS OBS CONTEXT", "TEXT", dcm("121030"), most=1),  # TID 1008
+        *CONTEXT,
         Row("CONTAINS", "CONTAINER", dcm("111028"), most=1, template="library"),
         Row("CONTAINS", "CONTAINER", dcm("121111"), most=1, template="5002"),
         Row("CONTAINS", "CONTAINER", dcm("125001"), template="5004"),
@@ -103,9 +157,10 @@ EXTENSIONS: dict[str, tuple[Row, ...]] = {
     "5008": (Row("CONTAINS", "TEXT", dcm("121106")),),
     "5008 row 3": (Row("INFERRED FROM", "TEXT", dcm("121421")),),
     "5008 row 7": (Row("R-INFERRED FROM", "NUM", None),),  # PS3.17 I.6
+    "1410": (Row("CONTAINS", "TEXT", dcm("121106")),),
+    "1501": (Row("CONTAINS", "TEXT", dcm("121106")),),
     "300": (
-        Row("HAS CONCEPT MOD", "TEXT", dcm("111001", "111002", "111003", "122405")),  # TID 4019
-        Row("HAS CONCEPT MOD", "CODE", dcm("111000"), values=cid(7162)),
+        *ALGORITHM,
         Row("R-INFERRED FROM", "NUM", None),
     ),
 }
@@ -126,12 +181,15 @@ def _violations(parent: Dataset, template: str, root: Dataset) -> Iterator[str]:
         if not found:
             yield f"{told} is in no row"
             continue
-        if found[0] < at:
+        if found[0] < at and template not in UNORDERED:
             yield f"{told} comes too late"
         at = found[0]
         counts[at] += 1
         yield from _values(child, rows[at], told)
-        yield from _violations(child, rows[at].template, root)
+        below = rows[at].template
+        if below == GROUP:
+            below = str(child.ContentTemplateSequence[0].TemplateIdentifier)
+        yield from _violations(child, below, root)
     for row, count in zip(rows, counts, strict=True):
         if not row.least <= count <= row.most:
             yield f"{template}: {count} of {row.relationship} {row.value_type}"

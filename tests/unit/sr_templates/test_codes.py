@@ -8,11 +8,14 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from inference.dating import EQUATIONS
-from inference.domain import AgeSource
+from inference.domain import HEAD_SEEN, SCALE_MISSING, AgeSource, Reason
 from inference.growth import STANDARDS
 from sr_templates import codes
 
 ALL = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
+REASONS = [*Reason]
+ABSTAINING = REASONS[REASONS.index(Reason.OTHER_EXAMINATION) : REASONS.index(Reason.IMPLAUSIBLE_SHAPE) + 1]
+"""Those under "looked, and will not say"."""
 
 NOT_IN_DICTIONARY = {
     "HC_REFERENCE_SYSTEM",
@@ -21,6 +24,7 @@ NOT_IN_DICTIONARY = {
     "CHOSEN_BY_SOFTWARE",
     "HC_DIFFERENCE",
     "GESTATIONAL_AGE_BY_EDD",
+    "WHY_NOT_MEASURED",
 }
 """Ours."""
 
@@ -126,3 +130,17 @@ def test_lengths_fit_their_value_representations(name: str) -> None:
 
 def squeezed(text: str) -> str:
     return "".join(c for c in text.lower() if c.isalnum())
+
+
+def test_every_reason_to_abstain_has_a_code_of_its_own() -> None:
+    made = codes.ABSTENTION_CODES
+    assert list(made) == ABSTAINING
+    assert len({code.value for code in made.values()}) == len({code.meaning for code in made.values()}) == len(made)
+    for code in made.values():
+        assert code.scheme_designator == codes.PRIVATE_SCHEME
+        assert len(code.value) <= 16
+        assert len(code.meaning) <= 64
+
+
+def test_reasons_about_a_head_or_the_scale_are_reasons_to_abstain() -> None:
+    assert set(ABSTAINING) >= HEAD_SEEN | SCALE_MISSING

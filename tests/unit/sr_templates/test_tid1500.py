@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from inference.dating import REFERENCE_SYSTEM
 from inference.domain import EllipsePx, IntervalMm
 from inference.growth import STANDARDS
 from sr_templates import codes, wording
 from sr_templates.content import outline_scoord
-from sr_templates.report import Predecessor, ReportInput
+from sr_templates.report import Predecessor, ReportInput, SrClass
 from sr_templates.tid1500 import build_tid1500
 from tests.machine_report import machine_report
 from tests.reports import beside_operator, measurement, multiframe_source, report, source, with_lmp, written
+from tests.unit.sr_templates.templates import violations
 from tests.unit.sr_templates.trees import tree
 
+IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
+MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 GOLDEN = Path(__file__).parent / "golden_tid1500.txt"
 
 
@@ -264,3 +269,38 @@ def test_what_the_measurement_leans_on_is_evidence_too() -> None:
     (study,) = sr(report(header, beside=(machine,))).CurrentRequestedProcedureEvidenceSequence
     references = [item for series in study.ReferencedSeriesSequence for item in series.ReferencedSOPSequence]
     assert [item.ReferencedSOPInstanceUID for item in references] == [header.SOPInstanceUID, machine.SOPInstanceUID]
+
+
+def test_rows_are_those_of_the_template() -> None:
+    for head in (measurement(), with_lmp(measurement(), 150), beside_operator(measurement(), 199.5)):
+        assert violations(sr(report(measurement=head)), "1500") == []
+
+
+def with_hc_outside(root: Dataset) -> None:
+    items(root, IMAGING_MEASUREMENTS)[0].ContentSequence.append(items(root, codes.HEAD_CIRCUMFERENCE)[0])
+
+
+def without_tracking(root: Dataset) -> None:
+    del items(root, MEASUREMENT_GROUP)[0].ContentSequence[1]
+
+
+def without_region(root: Dataset) -> None:
+    group = items(root, MEASUREMENT_GROUP)[0]
+    group.ContentSequence = [child for child in group.ContentSequence if child.ValueType != "SCOORD"]
+
+
+def contained_algorithm(root: Dataset) -> None:
+    items(root, Code("111001", "DCM", ""))[0].RelationshipType = "CONTAINS"
+
+
+@pytest.mark.parametrize("broken", [with_hc_outside, without_tracking, without_region, contained_algorithm])
+def test_a_tree_that_leaves_the_template_would_be_found(broken: Callable[[Dataset], None]) -> None:
+    made = sr(report())
+    broken(made)
+    assert violations(made, "1500")
+
+
+def test_the_content_is_the_same_in_both_classes() -> None:
+    plain, spatial = sr(report()), sr(report(sr_class=SrClass.COMPREHENSIVE_3D))
+    assert (plain.SOPClassUID, spatial.SOPClassUID) == (ComprehensiveSRStorage, Comprehensive3DSRStorage)
+    assert [*tree(plain)] == [*tree(spatial)]
