@@ -10,7 +10,10 @@ from dicom_node.errors import Refused
 
 
 class ResultKind(StrEnum):
-    """The objects that a measurement becomes."""
+    """The objects that a measurement becomes; those of a study follow when it has been quiet.
+
+    STUDY_OVERLAY is a wish only: the overlay of the image that the study selects, kept as that image's OVERLAY.
+    """
 
     TID1500 = "tid1500"
     PDF = "pdf"
@@ -21,10 +24,13 @@ class ResultKind(StrEnum):
     CINE_OVERLAY = "cine_overlay"
     PRESENTATION = "presentation"
     KEY_OBJECT = "key_object"
+    STUDY_SR = "study_sr"
+    STUDY_PDF = "study_pdf"
+    STUDY_OVERLAY = "study_overlay"
 
 
-USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY)
-"""What every measured image becomes unless the configuration says otherwise."""
+USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.STUDY_OVERLAY)
+"""What is made unless the configuration says otherwise: a number for each image at once, one report for the study."""
 
 EXPLANATIONS = frozenset({ResultKind.GRADCAM, ResultKind.UNCERTAINTY})
 """Those that need a second look at the measured frame."""
@@ -108,6 +114,7 @@ class Registered(StrEnum):
 class JobKind(StrEnum):
     MEASURE = "measure"
     RECONCILE = "reconcile"
+    STUDY = "study"
 
 
 class JobState(StrEnum):
@@ -168,12 +175,12 @@ def check_delivery_transition(before: DeliveryState, after: DeliveryState) -> No
 class Job:
     """A claimed or listed job. `token` grows with every claim: a worker with an old token is fenced off.
 
-    `excused` of the `attempts` ended with a Transient error, which is nothing that the job did.
+    It is about an instance or, of kind STUDY, about a version of a study; the other one is None. `excused` of the `attempts` ended with a Transient error, which is nothing that the job did.
     """
 
     id: int
     kind: JobKind
-    instance_id: int
+    instance_id: int | None
     state: JobState
     attempts: int
     token: int
@@ -181,6 +188,7 @@ class Job:
     lease_until: datetime | None
     error: str | None
     excused: int = 0
+    study_version_id: int | None = None
 
     @property
     def counted_attempts(self) -> int:
@@ -247,6 +255,36 @@ class StoredResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StudySource:
+    """A result that a version of a study rests on, and the image that it is about."""
+
+    instance: InstanceRef
+    result: StoredResult
+
+
+@dataclass(frozen=True, slots=True)
+class StudyVersion:
+    """A state of a study that is worth a report. `version` counts from 1; `sources` are in the order of arrival."""
+
+    id: int
+    study_instance_uid: str
+    version: int
+    sources: tuple[StudySource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewStudyResult:
+    """The answer for a version of a study. `answer` holds the objects of the study itself.
+
+    `selected` is the id of the result whose image speaks for the fetus; `overlay` its overlay, if none was stored.
+    """
+
+    answer: NewResult
+    selected: int | None = None
+    overlay: NewObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """A committed result object. `path` is relative to the data folder."""
 
@@ -270,3 +308,14 @@ class RefusalRecord:
     reason: str
     advice: str
     refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """The committed answer for a version of a study, and its objects; see NewStudyResult."""
+
+    version: int
+    status: str
+    reason: str | None
+    document: str
+    objects: tuple[StoredObject, ...]

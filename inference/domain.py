@@ -206,6 +206,14 @@ class Reason(StrEnum):
     DATES_DISAGREE = "dates_disagree"
     IMPLAUSIBLE_INDEPENDENT_AGE = "implausible_independent_age"
     OUTSIDE_STANDARD_RANGE = "outside_standard_range"
+    # several images, no HC for the study
+    NO_CANDIDATE = "no_candidate"
+    FETUS_NOT_IDENTIFIED = "fetus_not_identified"
+    PATIENTS_DISAGREE = "patients_disagree"
+
+
+SEVERAL_HEADS = frozenset({Reason.TWO_HEADS, Reason.REGIONS_DISAGREE})
+"""Those by which one image shows more than one head."""
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -259,6 +267,11 @@ REASON_TEXT: dict[Reason, str] = {
         "The date in the image header or the machine's report gives an age outside 4 to 45 weeks at acquisition."
     ),
     Reason.OUTSIDE_STANDARD_RANGE: "The gestational age lies outside the range of the growth standard.",
+    Reason.NO_CANDIDATE: "No image of the study carries an HC any more.",
+    Reason.FETUS_NOT_IDENTIFIED: (
+        "Fetus not identified: the images show more than one head, or values of HC that do not fit together."
+    ),
+    Reason.PATIENTS_DISAGREE: "The images of the study name different patients; nothing is said about the study.",
 }
 
 

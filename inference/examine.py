@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.agreement import agree
 from inference.appearance import UNSEEN, Appearance, appearance
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
@@ -62,9 +62,6 @@ from inference.quality import (
 from inference.segment import Segmenter, hesitation, second_part, trace
 from inference.uncertainty import Doubts, Evidence
 from inference.weakness import is_weak
-
-UNSTATED_MARGIN = 0.03
-"""Relative; how far two values of HC may lie apart where the model has no interval that would say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,25 +279,12 @@ def _disagreement(findings: list[Finding]) -> Abstention | None:
         if isinstance(finding, Measurement):
             known = best.get(finding.region)
             best[finding.region] = finding if known is None or finding.quality > known.quality else known
-    if all(_fit_together(a, b) for a, b in combinations(best.values(), 2)):
+    if agree(best.values()):
         return None
     values = " and ".join(f"{m.hc_mm:.1f}" for m in best.values())
     frame = max(best.values(), key=lambda m: m.quality).frame
     detail = f"HC would be {values} mm."
     return Abstention(frame, None, None, CalibrationSource.NONE, Reason.REGIONS_DISAGREE, detail, None, None)
-
-
-def _fit_together(a: Measurement, b: Measurement) -> bool:
-    """Whether the intervals of HC overlap."""
-    smaller, larger = sorted((_bounds(a), _bounds(b)))
-    return larger[0] <= smaller[1]
-
-
-def _bounds(measurement: Measurement) -> tuple[float, float]:
-    interval = measurement.hc_interval
-    if interval is not None:
-        return interval.low, interval.high
-    return measurement.hc_mm * (1.0 - UNSTATED_MARGIN), measurement.hc_mm * (1.0 + UNSTATED_MARGIN)
 
 
 def _choose(findings: list[Finding]) -> int:

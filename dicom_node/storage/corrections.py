@@ -1,35 +1,103 @@
-"""One rule: what may happen to the deliveries of an image once a corrected version of it has come.
+"""One rule: what may happen to the deliveries of an image, and of its study, once a corrected version of it has come.
 
 From the commit of a later version on, what was not yet sent of the earlier ones is held: while it is not known what
 the later one is, while it waits for a person, and while it waits for its own measurement. Once it has its result, with
 or without objects, what was held is cancelled: a person, or the configuration, has said that it is superseded. When it
 turns out to be no correction, or its job is cancelled, what was held is released. The rule is computed from the jobs of
 the later versions, so every event just asks for it to be applied again.
+
+What a version of a study said follows from that: it is held while any of its images is, or has been superseded, and
+cancelled once a later version of the study has its result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import DeliveryState, InstanceRef, JobKind, JobState, Relation, check_delivery_transition
-from dicom_node.storage.rows import DeliveryRow, InstanceRow, JobRow, ObjectRow, ResultRow
+from dicom_node.storage.rows import (
+    DeliveryRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    ResultRow,
+    StudySourceRow,
+    StudyVersionRow,
+)
 from inference.domain import Status
 
 SUPERSEDING = (Relation.CORRECTION, Relation.REPLACEMENT)
 """What a later version must be to take the place of the earlier ones."""
 
 
-def lock_versions(session: Session, sop_instance_uid: str) -> None:
-    """Let one transaction at a time decide about the versions of one UID (a no-op on SQLite: one writer anyway)."""
-    versions = select(InstanceRow.id).where(InstanceRow.sop_instance_uid == sop_instance_uid).order_by(InstanceRow.id)
-    session.execute(versions.with_for_update()).all()
+Subject = InstanceRow | StudyVersionRow
+"""What a result is about."""
 
 
-def permitted(session: Session, instance: InstanceRow) -> DeliveryState:
-    """What an unsent delivery of this version must be now: PENDING, HELD or CANCELLED."""
+def lock_versions(session: Session, *sop_instance_uids: str) -> None:
+    """Let one transaction at a time decide about the versions of a UID (a no-op on SQLite: one writer anyway).
+
+    Always in the same order, so that two who lock several UIDs do not wait for each other.
+    """
+    versions = select(InstanceRow.id).where(InstanceRow.sop_instance_uid.in_(sop_instance_uids))
+    session.execute(versions.order_by(InstanceRow.id).with_for_update()).all()
+
+
+def lock(session: Session, subject: Subject) -> None:
+    """`lock_versions` for all that the permission of a subject's deliveries depends on."""
+    behind = [subject] if isinstance(subject, InstanceRow) else instances_behind(session, subject)
+    lock_versions(session, *(instance.sop_instance_uid for instance in behind))
+
+
+def subject_of(session: Session, object_id: int) -> Subject:
+    """What a stored object is about."""
+    result = session.scalars(
+        select(ResultRow).join(ObjectRow, ObjectRow.result_id == ResultRow.id).where(ObjectRow.id == object_id)
+    ).one()
+    if result.instance_id is not None:
+        return session.get_one(InstanceRow, result.instance_id)
+    return session.get_one(StudyVersionRow, result.study_version_id)
+
+
+def instances_behind(session: Session, version: StudyVersionRow) -> Sequence[InstanceRow]:
+    """The images that a version of a study rests on."""
+    return session.scalars(
+        select(InstanceRow)
+        .join(ResultRow, ResultRow.instance_id == InstanceRow.id)
+        .join(StudySourceRow, StudySourceRow.result_id == ResultRow.id)
+        .where(StudySourceRow.study_version_id == version.id)
+        .order_by(InstanceRow.id)
+    ).all()
+
+
+def permitted(session: Session, subject: Subject) -> DeliveryState:
+    """What an unsent delivery about the subject must be now: PENDING, HELD or CANCELLED."""
+    if isinstance(subject, InstanceRow):
+        return _permitted_image(session, subject)
+    if _is_followed(session, subject):
+        return DeliveryState.CANCELLED
+    behind = (_permitted_image(session, instance) for instance in instances_behind(session, subject))
+    return DeliveryState.PENDING if all(state is DeliveryState.PENDING for state in behind) else DeliveryState.HELD
+
+
+def _is_followed(session: Session, version: StudyVersionRow) -> bool:
+    """Whether a later version of the study has its result."""
+    later = (
+        select(StudyVersionRow.id)
+        .join(ResultRow, ResultRow.study_version_id == StudyVersionRow.id)
+        .where(
+            StudyVersionRow.study_instance_uid == version.study_instance_uid,
+            StudyVersionRow.version > version.version,
+        )
+    )
+    return bool(session.scalar(select(later.exists())))
+
+
+def _permitted_image(session: Session, instance: InstanceRow) -> DeliveryState:
     superseding = and_(InstanceRow.relation.in_(SUPERSEDING), JobRow.kind == JobKind.MEASURE)
     later = (
         select(JobRow.state)
@@ -72,23 +140,41 @@ def standing(session: Session, instance: InstanceRef) -> InstanceRow | None:
 
 
 def apply_to_earlier(session: Session, later: InstanceRow, now: datetime) -> None:
-    """Apply the rule to every version before `later`."""
+    """Apply the rule to every version before `later`, and to what was said of the studies of these."""
+    for instance in earlier_versions(session, later):
+        apply(session, instance, now)
+        for version in _versions_resting_on(session, instance):
+            apply(session, version, now)
+
+
+def earlier_versions(session: Session, later: InstanceRow) -> Sequence[InstanceRow]:
+    """The versions of its UID before `later`."""
     earlier = select(InstanceRow).where(
         InstanceRow.sop_instance_uid == later.sop_instance_uid, InstanceRow.revision < later.revision
     )
-    for instance in session.scalars(earlier).all():
-        apply(session, instance, now)
+    return session.scalars(earlier).all()
 
 
-def apply(session: Session, instance: InstanceRow, now: datetime) -> None:
-    """Bring the waiting deliveries of one version in line with the rule; those being sent or sent stay as they are."""
-    wanted = permitted(session, instance)
+def _versions_resting_on(session: Session, instance: InstanceRow) -> Sequence[StudyVersionRow]:
+    return session.scalars(
+        select(StudyVersionRow)
+        .join(StudySourceRow, StudySourceRow.study_version_id == StudyVersionRow.id)
+        .join(ResultRow, StudySourceRow.result_id == ResultRow.id)
+        .where(ResultRow.instance_id == instance.id)
+        .order_by(StudyVersionRow.id)
+    ).all()
+
+
+def apply(session: Session, subject: Subject, now: datetime) -> None:
+    """Bring the waiting deliveries about a subject in line with the rule; those being sent or sent stay as they are."""
+    wanted = permitted(session, subject)
+    column = ResultRow.instance_id if isinstance(subject, InstanceRow) else ResultRow.study_version_id
     waiting = (
         select(DeliveryRow)
         .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
         .join(ResultRow, ObjectRow.result_id == ResultRow.id)
         .where(
-            ResultRow.instance_id == instance.id,
+            column == subject.id,
             DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)),
             DeliveryRow.state != wanted,
         )

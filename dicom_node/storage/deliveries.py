@@ -14,7 +14,7 @@ from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
 from dicom_node.storage.counting import count_rows
-from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
+from dicom_node.storage.rows import DeliveryRow, ObjectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ def finish(session: Session, delivery: Delivery, after: DeliveryState, answer: A
 
 def postpone(session: Session, delivery: Delivery, answer: Answer, available_at: datetime, now: datetime) -> None:
     """Back to PENDING, or on to where a correction that came meanwhile wants it."""
-    instance = _instance_of(session, delivery.object_id)
-    corrections.lock_versions(session, instance.sop_instance_uid)
+    subject = corrections.subject_of(session, delivery.object_id)
+    corrections.lock(session, subject)
     row = owned(session, delivery)
     change(row, DeliveryState.PENDING, now)
     row.available_at = available_at
     row.status_word, row.comment = answer.status_word, answer.comment
     session.flush()
-    corrections.apply(session, instance, now)
+    corrections.apply(session, subject, now)
 
 
 def renew(session: Session, delivery: Delivery, lease: timedelta, now: datetime) -> None:
@@ -115,8 +115,8 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     object_id = session.scalar(select(DeliveryRow.object_id).where(DeliveryRow.id == delivery_id))
     if object_id is None:
         raise Refused(f"no delivery {delivery_id}")
-    instance = _instance_of(session, object_id)
-    corrections.lock_versions(session, instance.sop_instance_uid)
+    subject = corrections.subject_of(session, object_id)
+    corrections.lock(session, subject)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
     if row.state in (DeliveryState.HELD, DeliveryState.SENDING):
         raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
@@ -125,7 +125,7 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     row.attempts = 0
     row.available_at = row.waiting_since = now
     session.flush()
-    corrections.apply(session, instance, now)
+    corrections.apply(session, subject, now)
 
 
 def listing(session: Session, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
@@ -158,7 +158,7 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
         change(row, DeliveryState.PENDING, now)
-        permitted = corrections.permitted(session, _instance_of(session, row.object_id))
+        permitted = corrections.permitted(session, corrections.subject_of(session, row.object_id))
         if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent
             change(row, permitted, now)
             return False
@@ -168,15 +168,6 @@ def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bo
     row.courier = lease.courier
     row.lease_until = lease.until
     return True
-
-
-def _instance_of(session: Session, object_id: int) -> InstanceRow:
-    return session.scalars(
-        select(InstanceRow)
-        .join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-        .join(ObjectRow, ObjectRow.result_id == ResultRow.id)
-        .where(ObjectRow.id == object_id)
-    ).one()
 
 
 def _reference(row: DeliveryRow, stored: ObjectRow) -> Delivery:

@@ -64,9 +64,9 @@ def new_job(instance_id: int, kind: JobKind, state: JobState, now: datetime) -> 
     )
 
 
-def get(session: Session, instance_id: int) -> InstanceRow:
+def get(session: Session, instance_id: int | None) -> InstanceRow:
     """Raises Refused where there is none."""
-    row = session.get(InstanceRow, instance_id)
+    row = None if instance_id is None else session.get(InstanceRow, instance_id)
     if row is None:
         raise Refused(f"no instance {instance_id}")
     return row

@@ -20,7 +20,7 @@ from dicom_node.domain import (
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances
 from dicom_node.storage.counting import count_rows
-from dicom_node.storage.rows import InstanceRow, JobRow
+from dicom_node.storage.rows import JobRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +178,19 @@ def reference(row: JobRow) -> Job:
         lease_until=row.lease_until,
         error=row.error,
         excused=row.excused,
+        study_version_id=row.study_version_id,
     )
 
 
 def _locked(session: Session, job_id: int) -> JobRow:
     """The row for an operator's change, locked after the versions of its instance. Raises Refused if unknown."""
-    uid = session.scalar(
-        select(InstanceRow.sop_instance_uid)
-        .join(JobRow, JobRow.instance_id == InstanceRow.id)
-        .where(JobRow.id == job_id)
-    )
-    if uid is None:
+    job = session.get(JobRow, job_id)
+    if job is None:
         raise Refused(f"no job {job_id}")
-    corrections.lock_versions(session, uid)
-    return session.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
+    if job.instance_id is not None:
+        corrections.lock_versions(session, instances.get(session, job.instance_id).sop_instance_uid)
+    session.refresh(job, with_for_update=True)
+    return job
 
 
 def _measures(session: Session, row: JobRow, relation: Relation) -> bool:
@@ -200,4 +199,6 @@ def _measures(session: Session, row: JobRow, relation: Relation) -> bool:
 
 def _apply_to_earlier(session: Session, row: JobRow, now: datetime) -> None:
     session.flush()
+    if row.instance_id is None:
+        return
     corrections.apply_to_earlier(session, instances.get(session, row.instance_id), now)

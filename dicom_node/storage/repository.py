@@ -26,14 +26,17 @@ from dicom_node.domain import (
     JobState,
     NewInstance,
     NewResult,
+    NewStudyResult,
     RefusalRecord,
     Registered,
     Relation,
     StoredObject,
     StoredResult,
+    StudyResult,
+    StudyVersion,
 )
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema
+from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema, studies
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.rows import InstallationRow, RefusalRow
 
@@ -99,7 +102,7 @@ class Repository:
                 continue
         raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
 
-    def instance(self, instance_id: int) -> InstanceRef:
+    def instance(self, instance_id: int | None) -> InstanceRef:
         with self._read() as session:
             return instances.reference(instances.get(session, instance_id))
 
@@ -226,7 +229,7 @@ class Repository:
 
     # Results
 
-    def result_of(self, instance_id: int) -> StoredResult | None:
+    def result_of(self, instance_id: int | None) -> StoredResult | None:
         """The newest result of an instance."""
         with self._read() as session:
             return results.latest(session, instance_id)
@@ -240,6 +243,52 @@ class Repository:
         """The objects of the latest earlier revision that has any."""
         with self._read() as session:
             return results.predecessor_objects(session, instance)
+
+    # Studies
+
+    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int:
+        """A STUDY job for each study that is due; how many. Several processes may do so at once.
+
+        Due: nothing was received for `quiet_s`, nothing about the study is under way or waits for a person, and the
+        heads that stand are others than those of its last version.
+        """
+        with self._read() as session:
+            waiting = studies.to_look_at(session)
+        since, enqueued = now - timedelta(seconds=quiet_s), 0
+        for study_instance_uid in waiting:
+            with suppress(IntegrityError), self._write() as session:  # another process was quicker
+                enqueued += studies.enqueue(session, study_instance_uid, since, now)
+        return enqueued
+
+    def study_version(self, version_id: int | None) -> StudyVersion:
+        """What a version of a study rests on. Raises Refused where there is none."""
+        with self._read() as session:
+            return studies.version_of(session, version_id)
+
+    def commit_study(
+        self, job: Job, result: NewStudyResult, destinations: Sequence[Destination], now: datetime
+    ) -> bool:
+        """Commit result, objects, deliveries and job DONE in one; what earlier versions had not sent is cancelled.
+
+        False where the version was overtaken: what it rests on no longer stands, or more is under way. Then the
+        version and its job are gone.
+
+        Raises:
+            LeaseLost: another worker owns the job; nothing was stored.
+            Permanent: an object with that UID is stored for another result.
+        """
+        with self._write() as session:
+            return studies.commit(session, job, result, destinations, now)
+
+    def study_predecessor_objects(self, version: StudyVersion) -> tuple[StoredObject, ...]:
+        """The objects of the latest earlier version that has any."""
+        with self._read() as session:
+            return studies.predecessor_objects(session, version)
+
+    def study_results(self, study_instance_uid: str) -> tuple[StudyResult, ...]:
+        """What was said of a study, first version first."""
+        with self._read() as session:
+            return studies.answers(session, study_instance_uid)
 
     # Deliveries
 
@@ -297,7 +346,7 @@ class Repository:
             return deliveries.counts_by_destination(session)
 
     def counts(self, now: datetime) -> dict[str, int]:
-        """`instances`, `results`, `objects`, `jobs_<state>`, `deliveries_<state>`, `jobs_due`, `deliveries_due`.
+        """`instances`, `results`, `studies`, `objects`, `jobs_<state>`, `deliveries_<state>`, `jobs_due`, `deliveries_due`.
 
         "Due" is what a claim at `now` could take.
         """
@@ -307,6 +356,7 @@ class Repository:
             return {
                 "instances": instances.count(session),
                 "results": number_of_results,
+                "studies": studies.count(session),
                 "objects": number_of_objects,
                 **{f"jobs_{state}": by_job.get(state, 0) for state in JobState},
                 **{f"deliveries_{state}": by_delivery.get(state, 0) for state in DeliveryState},

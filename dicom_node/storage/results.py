@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,20 +30,21 @@ def commit(session: Session, job: Job, result: NewResult, destinations: Sequence
     instance = instances.get(session, job.instance_id)
     corrections.lock_versions(session, instance.sop_instance_uid)
     row = jobs.owned(session, job)
-    if not _is_stored(session, job.instance_id, result.fingerprint):
+    if not _is_stored(session, instance.id, result.fingerprint):
         _store(session, instance, result, destinations, now)
     jobs.change(row, JobState.DONE, now)
     row.error = None
     session.flush()
     corrections.apply(session, instance, now)
     corrections.apply_to_earlier(session, instance, now)
+    _look_again_at_studies(session, instance)
 
 
-def latest(session: Session, instance_id: int) -> StoredResult | None:
+def latest(session: Session, instance_id: int | None) -> StoredResult | None:
     row = session.scalars(
         select(ResultRow).where(ResultRow.instance_id == instance_id).order_by(ResultRow.id.desc()).limit(1)
     ).first()
-    return None if row is None else _reference(row)
+    return None if row is None else reference(row)
 
 
 def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
@@ -51,7 +52,12 @@ def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
     result = latest(session, instance_id)
     if result is None:
         return ()
-    rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result.id).order_by(ObjectRow.id))
+    return objects_of_result(session, result.id)
+
+
+def objects_of_result(session: Session, result_id: int) -> tuple[StoredObject, ...]:
+    """In the order in which they were committed."""
+    rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result_id).order_by(ObjectRow.id))
     return tuple(_object_reference(row) for row in rows)
 
 
@@ -70,8 +76,8 @@ def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[Stored
 
 
 def counts(session: Session) -> tuple[int, int]:
-    """Results and objects."""
-    results = session.scalar(select(func.count()).select_from(ResultRow)) or 0
+    """Results about instances, and objects."""
+    results = session.scalar(select(func.count(ResultRow.instance_id))) or 0
     return results, session.scalar(select(func.count()).select_from(ObjectRow)) or 0
 
 
@@ -80,26 +86,48 @@ def _is_stored(session: Session, instance_id: int, fingerprint: str) -> bool:
     return session.scalar(stored) is not None
 
 
+def _look_again_at_studies(session: Session, later: InstanceRow) -> None:
+    """What stood until now may have stood in the report of another study, which has no new result of its own."""
+    superseded = [instance.id for instance in corrections.earlier_versions(session, later)]
+    session.execute(update(ResultRow).where(ResultRow.instance_id.in_(superseded)).values(studied=False))
+
+
 def _store(
     session: Session, instance: InstanceRow, result: NewResult, destinations: Sequence[Destination], now: datetime
 ) -> None:
-    row = ResultRow(
-        instance_id=instance.id,
+    row = new_row(result, now)
+    row.instance_id = instance.id
+    session.add(row)
+    session.flush()
+    store_objects(session, row, result.objects, destinations, now)
+
+
+def new_row(result: NewResult, now: datetime) -> ResultRow:
+    """Without its subject."""
+    return ResultRow(
         fingerprint=result.fingerprint,
         status=result.status,
         reason=result.reason,
         document=result.document,
         created_at=now,
     )
-    session.add(row)
-    session.flush()
-    for new in result.objects:
-        stored = _store_object(session, row.id, new)
-        session.add_all(_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
+
+
+def store_objects(
+    session: Session,
+    row: ResultRow,
+    objects: Sequence[NewObject],
+    destinations: Sequence[Destination],
+    now: datetime,
+) -> None:
+    """With one delivery for each destination that wants the kind."""
+    for new in objects:
+        stored = store_object(session, row.id, new)
+        session.add_all(new_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
     session.flush()
 
 
-def _store_object(session: Session, result_id: int, new: NewObject) -> ObjectRow:
+def store_object(session: Session, result_id: int, new: NewObject) -> ObjectRow:
     row = ObjectRow(
         result_id=result_id,
         kind=new.kind,
@@ -116,7 +144,7 @@ def _store_object(session: Session, result_id: int, new: NewObject) -> ObjectRow
     return row
 
 
-def _delivery(object_id: int, destination: str, now: datetime) -> DeliveryRow:
+def new_delivery(object_id: int, destination: str, now: datetime) -> DeliveryRow:
     return DeliveryRow(
         object_id=object_id,
         destination=destination,
@@ -130,7 +158,9 @@ def _delivery(object_id: int, destination: str, now: datetime) -> DeliveryRow:
     )
 
 
-def _reference(row: ResultRow) -> StoredResult:
+def reference(row: ResultRow) -> StoredResult:
+    """Of an instance's result."""
+    assert row.instance_id is not None  # noqa: S101  the queries above join it
     return StoredResult(
         id=row.id,
         instance_id=row.instance_id,

@@ -8,7 +8,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -16,6 +28,8 @@ from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, Result
 
 _WORD = 16
 """Longest word of the enumerations below."""
+
+_ONE_SUBJECT = "(instance_id IS NULL) <> (study_version_id IS NULL)"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -83,19 +97,37 @@ class InstanceRow(Row):
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class StudyVersionRow(Row):
+    """One state of a study that was worth a report."""
+
+    __tablename__ = "study_version"
+    __table_args__ = (UniqueConstraint("study_instance_uid", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str]
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class JobRow(Row):
-    """Work to be done for one instance. `token` grows with every claim and fences off those who held it before."""
+    """Work to be done for one instance or one version of a study.
+
+    `token` grows with every claim and fences off those who held it before.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("instance_id", "kind"),
+        UniqueConstraint("study_version_id"),
+        CheckConstraint(_ONE_SUBJECT, name="ck_job_one_subject"),
         Index(None, "state", "available_at", "id"),
         Index(None, "state", "lease_until"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[JobKind] = mapped_column(_words(JobKind))
-    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
+    study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
     state: Mapped[JobState] = mapped_column(_words(JobState))
     attempts: Mapped[int] = mapped_column(default=0)
     excused: Mapped[int] = mapped_column(default=0)
@@ -109,18 +141,38 @@ class JobRow(Row):
 
 
 class ResultRow(Row):
-    """The answer for one instance. The first commit of a fingerprint wins."""
+    """The answer for one instance or one version of a study. The first commit of a fingerprint wins.
+
+    `studied`: the study was looked at since this became, or ceased to be, what stands.
+    """
 
     __tablename__ = "result"
-    __table_args__ = (UniqueConstraint("instance_id", "fingerprint"),)
+    __table_args__ = (
+        UniqueConstraint("instance_id", "fingerprint"),
+        UniqueConstraint("study_version_id"),
+        CheckConstraint(_ONE_SUBJECT, name="ck_result_one_subject"),
+        Index(None, "studied", "instance_id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
+    study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
+    studied: Mapped[bool] = mapped_column(default=False)
     fingerprint: Mapped[str]
     status: Mapped[str]
     reason: Mapped[str | None]
     document: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StudySourceRow(Row):
+    """A result that a version of a study rests on."""
+
+    __tablename__ = "study_source"
+    __table_args__ = (Index(None, "result_id"),)
+
+    study_version_id: Mapped[int] = mapped_column(ForeignKey("study_version.id"), primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), primary_key=True)
 
 
 class ObjectRow(Row):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -31,11 +33,39 @@ def migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         if _is_newest(connection, scripts):
             return
-    with _one_at_a_time, engine.execution_options(**WRITES).begin() as connection:
+    with _one_at_a_time, altering(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def altering(engine: Engine) -> Iterator[Connection]:
+    """One transaction in which tables may change.
+
+    SQLite alters a table by copying it and dropping the old one, which other tables refer to; so its references are
+    not watched meanwhile, which can be said outside a transaction only, but checked before the commit
+    (https://www.sqlite.org/lang_altertable.html, section 7).
+
+    Raises:
+        DatabaseRefused: a reference leads nowhere; nothing was changed.
+    """
+    with engine.execution_options(**WRITES).connect() as connection:
+        if connection.dialect.name != "sqlite":
+            with connection.begin():
+                yield connection
+            return
+        watch = connection.connection.cursor()
+        watch.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+                if connection.execute(text("PRAGMA foreign_key_check")).first() is not None:
+                    raise DatabaseRefused(f"The database {masked(engine.url)} has references that lead nowhere.")
+        finally:
+            watch.execute("PRAGMA foreign_keys = ON")
+            watch.close()
 
 
 def alembic_config() -> Config:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from dicom_node.domain import (
-    USUAL_OBJECTS,
     Destination,
     Job,
     NewInstance,
@@ -17,10 +16,11 @@ from dicom_node.domain import (
     ResultKind,
 )
 from dicom_node.storage.repository import Repository
+from tests.objects import IMAGE_OBJECTS
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE_S = 60.0
-PACS = Destination("pacs", "PACS", "localhost", 104, USUAL_OBJECTS)
+PACS = Destination("pacs", "PACS", "localhost", 104, IMAGE_OBJECTS)
 ARCHIVE = Destination("archive", "ARCHIVE", "localhost", 105, (ResultKind.TID1500,))
 
 
@@ -28,11 +28,11 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def image(uid: str, content: str = "first", measurable: bool = True) -> NewInstance:
+def image(uid: str, content: str = "first", measurable: bool = True, study: str = "1.2.3") -> NewInstance:
     return NewInstance(
         sop_instance_uid=uid,
         sop_class_uid="1.2.840.10008.5.1.4.1.1.6.1",
-        study_instance_uid="1.2.3",
+        study_instance_uid=study,
         series_instance_uid="1.2.3.4",
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         path=f"objects/{uuid.uuid4().hex}.dcm",
@@ -45,7 +45,7 @@ def image(uid: str, content: str = "first", measurable: bool = True) -> NewInsta
     )
 
 
-def answer(fingerprint: str = "f1", kinds: Sequence[ResultKind] = USUAL_OBJECTS) -> NewResult:
+def answer(fingerprint: str = "f1", kinds: Sequence[ResultKind] = IMAGE_OBJECTS) -> NewResult:
     return NewResult(fingerprint, "measured", None, '{"hc_mm": 170.0}', tuple(map(report, kinds)))
 
 

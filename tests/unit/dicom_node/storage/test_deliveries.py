@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dicom_node.domain import USUAL_OBJECTS, Delivery, DeliveryState, Destination, IllegalTransition, ResultKind
+from dicom_node.domain import Delivery, DeliveryState, Destination, IllegalTransition, ResultKind
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage.repository import Repository
+from tests.objects import IMAGE_OBJECTS
 from tests.unit.dicom_node.storage.rooms import ARCHIVE, LEASE_S, PACS, START, after, measured
 
 PACS_REPORTS = Destination("pacs", "PACS", "localhost", 104, (ResultKind.TID1500,))
@@ -30,7 +31,7 @@ def test_a_batch_goes_to_one_destination_oldest_first(repository: Repository) ->
     assert {d.destination for d in claimed} == {"pacs"}
     assert [d.id for d in claimed] == sorted(d.id for d in claimed)
     assert {(d.state, d.attempts, d.token) for d in claimed} == {(DeliveryState.SENDING, 1, 1)}
-    assert [d.kind for d in claimed] == [*USUAL_OBJECTS, *USUAL_OBJECTS]
+    assert [d.kind for d in claimed] == [*IMAGE_OBJECTS, *IMAGE_OBJECTS]
     assert batch(repository) == ()
     assert len(batch(repository, destination="archive")) == 2
 

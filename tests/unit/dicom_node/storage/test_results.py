@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_node.domain import USUAL_OBJECTS, DeliveryState, Destination, JobKind, JobState, Relation, ResultKind
+from dicom_node.domain import DeliveryState, Destination, JobKind, JobState, Relation, ResultKind
 from dicom_node.errors import LeaseLost, Permanent
 from dicom_node.storage.repository import Repository
+from tests.objects import IMAGE_OBJECTS
 from tests.unit.dicom_node.storage.rooms import (
     ARCHIVE,
     LEASE_S,
@@ -49,7 +50,7 @@ def test_one_commit_holds_result_objects_deliveries_and_the_done_job(repository:
     assert [(o.kind, o.sop_instance_uid, o.path) for o in objects] == [
         (o.kind, o.sop_instance_uid, o.path) for o in result.objects
     ]
-    wanted = {("pacs", kind) for kind in USUAL_OBJECTS} | {("archive", ResultKind.TID1500)}
+    wanted = {("pacs", kind) for kind in IMAGE_OBJECTS} | {("archive", ResultKind.TID1500)}
     outbox = repository.deliveries((DeliveryState.PENDING,), 10)
     assert {(d.destination, d.kind) for d in outbox} == wanted
     assert len(outbox) == len(wanted)
@@ -98,7 +99,7 @@ def test_every_kind_of_object_is_stored_and_goes_where_it_is_wanted(repository: 
     repository.commit_result(claimed(repository), answer(kinds=tuple(ResultKind)), (everything, PACS), after(1))
     outbox = repository.deliveries((DeliveryState.PENDING,), 20)
     kinds = {name: {d.kind for d in outbox if d.destination == name} for name in ("everything", "pacs")}
-    assert kinds == {"everything": set(ResultKind), "pacs": set(USUAL_OBJECTS)}
+    assert kinds == {"everything": set(ResultKind), "pacs": set(IMAGE_OBJECTS)}
 
 
 def test_a_result_without_objects_is_a_result(repository: Repository) -> None:

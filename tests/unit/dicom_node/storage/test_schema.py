@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from dicom_node.errors import DatabaseRefused
 from dicom_node.storage import schema
-from dicom_node.storage.engine import WRITES, open_engine
+from dicom_node.storage.engine import open_engine
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.rows import Row
 from tests.unit.dicom_node.storage.rooms import START, image
@@ -47,7 +47,7 @@ def test_migrating_again_changes_nothing(repository: Repository) -> None:
 def test_the_way_back_leaves_no_table(url: str) -> None:
     engine = open_engine(url)
     config = schema.alembic_config()
-    with engine.execution_options(**WRITES).begin() as connection:
+    with schema.altering(engine) as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
