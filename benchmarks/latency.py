@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import Record
-from dicom_node.domain import USUAL_OBJECTS
 from tests.acceptance.node import Node, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
 from tests.acceptance.scanner import SUCCESS, Scanner, head_image, uid_of
+from tests.objects import IMAGE_OBJECTS
 from tests.ultrasound import save
 
 SHAPE = (540, 800)
@@ -96,7 +96,7 @@ def one(node: Node, pacs: StandInPacs, image: Path) -> Timing:
     scanner = Scanner(node.port)
     if scanner.send(image) != [SUCCESS]:
         raise RuntimeError("the node did not take the image")
-    wait_for(lambda: len(pacs.arrivals) >= known + len(USUAL_OBJECTS), "no results", 60, node)
+    wait_for(lambda: len(pacs.arrivals) >= known + len(IMAGE_OBJECTS), "no results", 60, node)
     event = wait_for(lambda: answered(node, uid), "not in the log", 10, node)
     responded, complete = scanner.sent_at[uid], max(arrival.at for arrival in pacs.arrivals[known:])
     committed = datetime.fromisoformat(event["time"]).timestamp() - time.time() + time.monotonic()

@@ -17,7 +17,7 @@ from dicom_node import logs
 from dicom_node.config import Config
 from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused
-from dicom_node.schedule import housekeeping
+from dicom_node.schedule import StudyTick, housekeeping
 from dicom_node.storage.engine import sqlite_file
 from dicom_node.storage.repository import Repository
 from dicom_node.supervisor import READY_LINE, Supervisor
@@ -96,7 +96,8 @@ def existing_repository(config: Config) -> Iterator[Repository]:
 def _receive(config: Config, repository: Repository, stop: threading.Event) -> None:
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
-    with housekeeping(config.node.data_dir.resolve(), repository.known_paths):
+    tick = StudyTick(repository, config.results.study_quiet_s)
+    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick):
         server.run(config, repository, stop)
 
 

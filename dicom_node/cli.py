@@ -380,14 +380,32 @@ def _states(kind: type[Word], given: Sequence[str] | None) -> list[Word]:
 
 
 def _job_row(job: Job, repository: Repository) -> dict[str, Any]:
+    if job.study_version_id is not None:
+        return _study_job_row(job, repository)
     instance, result = repository.instance(job.instance_id), repository.result_of(job.instance_id)
     return {
         **asdict(job),
         "sop_instance_uid": instance.sop_instance_uid,
+        "study_instance_uid": instance.study_instance_uid,
         "revision": instance.revision,
         "relation": instance.relation,
         "result": None if result is None else result.status,
         "reason": None if result is None else result.reason,
+    }
+
+
+def _study_job_row(job: Job, repository: Repository) -> dict[str, Any]:
+    """`revision` is the version of the study's report."""
+    version = repository.study_version(job.study_version_id)
+    told = {said.version: said for said in repository.study_results(version.study_instance_uid)}.get(version.version)
+    return {
+        **asdict(job),
+        "sop_instance_uid": None,
+        "study_instance_uid": version.study_instance_uid,
+        "revision": version.version,
+        "relation": None,
+        "result": None if told is None else told.status,
+        "reason": None if told is None else told.reason,
     }
 
 

@@ -119,7 +119,10 @@ class DatingSection(Section):
 
 class ResultsSection(Section):
     objects: tuple[ResultKind, ...] = Field(
-        USUAL_OBJECTS, description="what a measured image becomes, and a destination gets if it lists none of its own"
+        USUAL_OBJECTS, description="what is made of images and studies, and a destination gets if it lists none itself"
+    )
+    study_quiet_s: float = Field(
+        90.0, gt=0, description="a study is reported when nothing of it was received for this long"
     )
     series_number: int = Field(901, ge=1, le=9999, description="first series number of our results")
     page_size: Literal["a4", "letter"] = Field("a4", description="paper of the PDF")
@@ -250,7 +253,7 @@ class Config(Section):
         )
 
     def wanted_objects(self) -> frozenset[ResultKind]:
-        """What has to be made of a measured image: `results.objects`, and what any destination lists."""
+        """What has to be made of images and studies: `results.objects`, and what any destination lists."""
         return frozenset(self.results.objects).union(*(d.objects for d in self.destination_list()))
 
 

@@ -175,7 +175,8 @@ def check_delivery_transition(before: DeliveryState, after: DeliveryState) -> No
 class Job:
     """A claimed or listed job. `token` grows with every claim: a worker with an old token is fenced off.
 
-    It is about an instance or, of kind STUDY, about a version of a study; the other one is None. `excused` of the `attempts` ended with a Transient error, which is nothing that the job did.
+    It is about an instance or, of kind STUDY, about a version of a study; the other one is None. `excused` of the
+    `attempts` ended with a Transient error, which is nothing that the job did.
     """
 
     id: int

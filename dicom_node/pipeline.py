@@ -39,6 +39,7 @@ from dicom_node.reporting import Evidence, NotMeasured, Reporter
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
+from dicom_node.study import StudyPipeline
 from dicom_node.study_reports import StudyReports
 from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
 from inference.examine import Examiner
@@ -85,6 +86,9 @@ class Pipeline:
         Raises:
             Transient: storage or database do not answer; the job may be tried again.
         """
+        if job.kind is JobKind.STUDY:
+            StudyPipeline(self.repository, self.data_dir, self.reporter, self.destinations, self.now).run(job)
+            return
         instance = self.repository.instance(job.instance_id)
         if job.kind is JobKind.RECONCILE:
             self._reconcile(job, instance)

@@ -16,9 +16,10 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject
+from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject, StudyVersion
 from dicom_node.storage.files import RESULTS, durable_write
-from inference.domain import Abstention, Explanation, Measurement
+from inference.agreement import Choice
+from inference.domain import Abstention, Explanation, Measurement, ModelIdentity
 from inference.models import ModelEntry
 from sr_templates.abstention import SHELL as ABSTENTION
 from sr_templates.abstention import build_abstention
@@ -30,9 +31,11 @@ from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
 from sr_templates.report import AbstentionInput, Narrative, PageSize, Predecessor, ReportInput, SrClass
+from sr_templates.study import StudyReport, build_study_sr
+from sr_templates.study_page import build_study_pdf
 from sr_templates.tid1500 import build_tid1500
-from sr_templates.tid5000 import build_tid5000
-from sr_templates.uids import Equipment, UidEntropy, result_uids
+from sr_templates.tid5000 import Candidate, build_tid5000
+from sr_templates.uids import Equipment, StudyEntropy, UidEntropy, result_uids, with_study
 
 AbstentionRule = Literal["never", "heads", "all"]
 """Of which looks without a number a report is made: of none, of those at a head, of all."""
@@ -68,6 +71,24 @@ class NotMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyEvidence:
+    """The measured heads of a study, at least one, and the choice among them; see sr_templates.study.StudyReport.
+
+    `image` is the entropy of the image that the report is about: that of the selected head or, where none is, of the
+    first. `picture` is the selected head's frame; None where none is. `has_overlay`: that image's is stored already.
+    """
+
+    candidates: tuple[Candidate, ...]
+    choice: Choice
+    version: int
+    several_heads: tuple[Dataset, ...]
+    entropy: StudyEntropy
+    image: UidEntropy
+    picture: Picture | None
+    has_overlay: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """What, besides the pixels, decides a result."""
 
@@ -89,6 +110,21 @@ class Protocol:
             configuration=(*self.configuration, *self._model_settings()),
             beside=beside,
         )
+
+    def study_entropy(self, version: StudyVersion) -> StudyEntropy:
+        """The seed of the UIDs of what is said about a version of a study."""
+        return StudyEntropy(
+            study_instance_uid=version.study_instance_uid,
+            version=version.version,
+            results=tuple(source.result.fingerprint for source in version.sources),
+            software_version=self.software_version,
+            configuration=self.configuration,
+        )
+
+    def coverage(self, model: ModelIdentity) -> float | None:
+        """What the intervals promise, if they are those of the model in use."""
+        interval = self.model.interval
+        return interval.coverage if interval is not None and model == self.model.identity else None
 
     def _model_settings(self) -> tuple[tuple[str, str], ...]:
         """What the manifest adds to the weights: limits that decide a number, and sizes that add a remark to it."""
@@ -165,6 +201,34 @@ class Reporter:
             **_cine(facts, evidence),
         }
         return tuple(self._write(kind, build()) for kind, build in builders.items() if kind in self.kinds)
+
+    def report_study(
+        self, evidence: StudyEvidence, earlier: Sequence[StoredObject], created: datetime
+    ) -> tuple[NewObject, ...]:
+        """The objects of a study that are wanted; the overlay of the selected image as an OVERLAY of that image."""
+        spoken = evidence.candidates[evidence.choice.selected or 0]
+        model = spoken.model or self.protocol.model.identity
+        facts = ReportInput(
+            source=spoken.source,
+            measurement=spoken.measurement,
+            model=model,
+            equipment=self.equipment,
+            uids=with_study(result_uids(evidence.image), evidence.entropy),
+            created=created,
+            series_number=self.series_number,
+            page_size=self.page_size,
+            predecessors={str(old.kind): self._predecessor(old) for old in earlier},
+            interval_coverage=self.protocol.coverage(model),
+        )
+        study = StudyReport(facts, evidence.candidates, evidence.choice, evidence.version, evidence.several_heads)
+        made = []
+        if ResultKind.STUDY_SR in self.kinds:
+            made.append(self._write(ResultKind.STUDY_SR, build_study_sr(study)))
+        if ResultKind.STUDY_PDF in self.kinds:
+            made.append(self._write(ResultKind.STUDY_PDF, build_study_pdf(study, evidence.picture)))
+        if ResultKind.STUDY_OVERLAY in self.kinds and evidence.picture is not None and not evidence.has_overlay:
+            made.append(self._write(ResultKind.OVERLAY, build_overlay(facts, evidence.picture)))
+        return tuple(made)
 
     def _write(self, kind: ResultKind, dataset: Dataset) -> NewObject:
         buffer = BytesIO()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -21,13 +23,40 @@ ORPHAN_AGE = timedelta(hours=1)
 """Far longer than any object is under way between its first byte and its commit."""
 
 
+STUDY_TICK_S = 5.0
+"""How late a study may be reported at most, besides what its quiet period says."""
+
+
+class Studies(Protocol):
+    """The part of the repository that the tick of the studies needs."""
+
+    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StudyTick:
+    """Whose studies are looked at, and how long one must have been quiet, in seconds."""
+
+    studies: Studies
+    quiet_s: float
+
+    @property
+    def every_s(self) -> float:
+        """A short quiet period is not made longer by the tick."""
+        return min(STUDY_TICK_S, self.quiet_s)
+
+
 @contextmanager
-def housekeeping(data_dir: Path, known_paths: KnownPaths) -> Iterator[BackgroundScheduler]:
+def housekeeping(
+    data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None
+) -> Iterator[BackgroundScheduler]:
     """Run the jobs in the background for as long as the block lasts."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scheduler.add_job(
         sweep, "interval", (data_dir, known_paths), minutes=SWEEP_EVERY_MINUTES, next_run_time=utc_now(), id="sweep"
     )
+    if study_tick is not None:
+        scheduler.add_job(enqueue_studies, "interval", (study_tick,), seconds=study_tick.every_s, id="studies")
     scheduler.start()
     try:
         yield scheduler
@@ -48,3 +77,15 @@ def sweep(data_dir: Path, known_paths: KnownPaths) -> int:
     if removed:
         _log.info("schedule.swept", extra={"removed": removed})
     return removed
+
+
+def enqueue_studies(tick: StudyTick) -> int:
+    """Queue a job for each study that has been quiet; returns how many. Trouble is logged, not raised."""
+    try:
+        enqueued = tick.studies.enqueue_quiet_studies(tick.quiet_s, utc_now())
+    except NodeError as error:
+        _log.warning("schedule.failed", extra={"task": "studies", "error": type(error).__name__})
+        return 0
+    if enqueued:
+        _log.info("schedule.studies", extra={"count": enqueued})
+    return enqueued

@@ -7,7 +7,7 @@ auditor, comes last. What has no room goes on a further page: nothing is left ou
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -86,22 +86,35 @@ class _Flow:
         return self.sheet.finish()
 
 
-def draw_page(report: ReportInput, picture: Picture) -> bytes:
-    """The whole document. `picture`: RGB uint8 [rows, columns, 3], the frame that was measured."""
+Flow = _Flow
+Section = Callable[[Flow], None]
+"""A further part of a document, drawn where the flow stands; it leaves `flow.y` below itself."""
+
+
+def draw_page(report: ReportInput, picture: Picture | None, sections: Sequence[Section] = ()) -> bytes:
+    """The whole document. `picture`: RGB uint8 [rows, columns, 3], the frame that was measured.
+
+    Without a picture the document is about no head: patient and study of the report, and the `sections`.
+    """
     flow = _Flow(report)
     sheet = flow.sheet
     sheet.canvas.setTitle(report.words(TITLE))
     sheet.canvas.setAuthor(report.equipment.manufacturer)
     sheet.canvas.setSubject(report.words(wording.AI_NOT_VERIFIED))
     y = _identity_block(sheet, report, flow.y)
-    below_picture = _picture_column(sheet, report, picture, y)
-    below_figures = _figures_column(sheet, report, y)
-    flow.y = min(below_picture, below_figures) - 25
-    if isinstance(report.measurement.growth, Growth):
-        _growth_block(flow)
-    _narrative(flow)
-    _notes(flow)
-    _method_block(flow)
+    flow.y = y - 22
+    if picture is not None:
+        below_picture = _picture_column(sheet, report, picture, y)
+        below_figures = _figures_column(sheet, report, y)
+        flow.y = min(below_picture, below_figures) - 25
+        if isinstance(report.measurement.growth, Growth):
+            _growth_block(flow)
+    for section in sections:
+        section(flow)
+    if picture is not None:
+        _narrative(flow)
+        _notes(flow)
+        _method_block(flow)
     _sign_off(flow)
     return flow.finish()
 

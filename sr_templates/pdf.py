@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.uid import EncapsulatedPDFStorage
 
@@ -18,14 +21,18 @@ def build_pdf(report: ReportInput, picture: Picture) -> FileDataset:
 
     `picture`: RGB uint8 [rows, columns, 3], the measured frame at the source's geometry.
     """
-    document = draw_page(report, picture)
-    made = begin(report, SHELL)
+    return encapsulated(report, SHELL, draw_page(report, picture), [source_reference(report)])
+
+
+def encapsulated(report: ReportInput, shell: Shell, document: bytes, sources: Sequence[Dataset]) -> FileDataset:
+    """The object around a finished document; `sources` are references to the images that it speaks of."""
+    made = begin(report, shell)
     copy_request(report.source, made)
     copy_element(report.source, made, "AcquisitionDateTime", required=True)
     made.ConversionType = "WSD"
     made.BurnedInAnnotation = "YES"  # the page names the patient
     made.VerificationFlag = "UNVERIFIED"
-    made.SourceInstanceSequence = [source_reference(report)]
+    made.SourceInstanceSequence = [*sources]
     made.DocumentTitle = f"{TITLE}, AI (unverified)"
     made.ConceptNameCodeSequence = [codes.code_item(codes.ULTRASOUND_OB_GYN_REPORT)]
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"

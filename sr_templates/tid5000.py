@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from highdicom.sr import (
@@ -47,7 +47,7 @@ from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import ComprehensiveSRStorage
 
-from inference.domain import AgeSource, Growth, SizeForAge, Standing
+from inference.domain import AgeSource, Growth, ModelIdentity, SizeForAge, Standing
 from inference.domain import Measurement as HeadMeasurement
 from inference.growth import STANDARDS
 from sr_templates import codes, content, wording
@@ -66,10 +66,11 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One measured head and the header of the image that it was measured on."""
+    """One measured head and the header of the image that it was measured on; `model`, if not that of the report."""
 
     source: Dataset
     measurement: HeadMeasurement
+    model: ModelIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,15 @@ class Section:
     links: tuple[Link, ...] = ()
 
 
-def build_tid5000(report: ReportInput, beside: Sequence[Candidate] = ()) -> FileDataset:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the document around the numbers is: of one image, or of a study with sentences of its own in the summary."""
+
+    shell: Shell = SHELL
+    said: tuple[str, ...] = ()
+
+
+def build_tid5000(report: ReportInput, beside: Sequence[Candidate] = (), setting: Setting = Setting()) -> FileDataset:
     """The structured report, ready to be written as Explicit VR Little Endian.
 
     The report's own measurement speaks for the fetus: age, size for age, BPD, OFD and cephalic index are its own.
@@ -96,33 +105,54 @@ def build_tid5000(report: ReportInput, beside: Sequence[Candidate] = ()) -> File
     report first and marked as the selected one.
     """
     candidates = (Candidate(report.source, report.measurement), *beside)
-    tree = _tree(report, candidates)
+    tree = _tree(report, candidates, setting.said)
     for link in tree.links:
         _refer(link, tree.item)
-    return document(report, SHELL, tree.item, [candidate.source for candidate in candidates])
+    return document(report, setting.shell, tree.item, [candidate.source for candidate in candidates])
 
 
-def _tree(report: ReportInput, candidates: Sequence[Candidate]) -> Section:
+def build_unidentified(report: ReportInput, candidates: Sequence[Candidate], setting: Setting) -> FileDataset:
+    """A report in which no head speaks for the fetus: every HC is listed, none is selected, nothing is derived.
+
+    Of `report` only the source (patient, study), the maker and the UIDs count.
+    """
+    heads = [_hc(report, candidate, selected=False) for candidate in candidates]
+    comments = (
+        sentence
+        for candidate in candidates
+        for sentence in (*wording.coverage_notes(candidate.measurement), *wording.remarks(candidate.measurement))
+    )
+    group = _group([*heads, *map(content.comment, dict.fromkeys(comments))])
+    biometry = _container(codes.FETAL_BIOMETRY, [group], "5005")
+    root = _root(report, candidates, [_summary(report, None, setting.said), biometry])
+    return document(report, setting.shell, root, [candidate.source for candidate in candidates])
+
+
+def _tree(report: ReportInput, candidates: Sequence[Candidate], said: Sequence[str]) -> Section:
     growth = report.measurement.growth
     age = _independent_age(growth) if isinstance(growth, Growth) else None
     biometry = _biometry(report, candidates, age)
     bpd, ofd = (group.ContentSequence[0] for group in biometry.item.ContentSequence[1:])
     index_percent = wording.tenths(report.measurement.cephalic_index_percent)
     index = content.number(codes.CEPHALIC_INDEX, index_percent, codes.PERCENT)[0]
+    ratios = _container(codes.FETAL_BIOMETRY_RATIOS, [index], "5004")
+    root = _root(report, candidates, [_summary(report, age, said), ratios, biometry.item])
+    return Section(root, (Link(index, bpd), Link(index, ofd), *biometry.links))
+
+
+def _root(report: ReportInput, candidates: Sequence[Candidate], sections: Sequence[Dataset]) -> Dataset:
     root = _container(
         codes.OB_GYN_ULTRASOUND_PROCEDURE_REPORT,
         [
             *LanguageOfContentItemAndDescendants(DEFAULT_LANGUAGE),
             *content.observation_context(report),
             _container(codes.IMAGE_LIBRARY, _images(candidates)),
-            _summary(report, age),
-            _container(codes.FETAL_BIOMETRY_RATIOS, [index], "5004"),
-            biometry.item,
+            *sections,
         ],
         "5000",
     )
     del root.RelationshipType  # nothing is above it
-    return Section(root, (Link(index, bpd), Link(index, ofd), *biometry.links))
+    return root
 
 
 def _images(candidates: Sequence[Candidate]) -> list[Dataset]:
@@ -140,13 +170,14 @@ def _image(candidate: Candidate) -> Dataset:
     return item
 
 
-def _summary(report: ReportInput, age: Dataset | None) -> Dataset:
+def _summary(report: ReportInput, age: Dataset | None, said: Sequence[str]) -> Dataset:
     """TID 5002. What it says of the pregnancy is what header or machine's report said; nothing is made up."""
     children: list[Dataset] = []
     stated = _stated_date(report)
     if stated is not None:
         children.append(stated)
     children += [content.comment(wording.AI_NOT_VERIFIED), content.comment(wording.RESEARCH_USE)]
+    children += map(content.comment, said)
     if age is not None:
         children.append(_container(codes.FETUS_SUMMARY, [age], "5003"))
     return _container(codes.SUMMARY, children, "5002")
@@ -188,7 +219,8 @@ def _biometry(report: ReportInput, candidates: Sequence[Candidate], age: Dataset
 def _circumference(report: ReportInput, candidates: Sequence[Candidate], age: Dataset | None) -> Section:
     """TID 5008 for HC: every measurement, then one age and one rank, both of the selected measurement."""
     head = report.measurement
-    children = [_hc(report, candidate, candidates) for candidate in candidates]
+    among_others = len(candidates) > 1
+    children = [_hc(report, each, selected=among_others and each is candidates[0]) for each in candidates]
     links = []
     if head.age.days is not None:
         by_hc = content.gestational_age(head.age)[0]
@@ -202,10 +234,11 @@ def _circumference(report: ReportInput, candidates: Sequence[Candidate], age: Da
     return Section(_group(children), tuple(links))
 
 
-def _hc(report: ReportInput, candidate: Candidate, candidates: Sequence[Candidate]) -> Dataset:
+def _hc(report: ReportInput, candidate: Candidate, selected: bool) -> Dataset:
     head = candidate.measurement
-    qualities: list[ContentItem] = [*content.algorithm(report, head), *content.hc_uncertainty(head)]
-    if candidate is candidates[0] and len(candidates) > 1:
+    spoken = replace(report, model=candidate.model or report.model)
+    qualities: list[ContentItem] = [*content.algorithm(spoken, head), *content.hc_uncertainty(head)]
+    if selected:
         qualities.append(
             CodeContentItem(codes.SELECTION_STATUS, codes.CHOSEN_BY_SOFTWARE, RelationshipTypeValues.HAS_PROPERTIES)
         )

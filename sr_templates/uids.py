@@ -73,6 +73,29 @@ class UidEntropy:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyEntropy:
+    """All that makes a version of a study's report what it is.
+
+    `version` counts from 1; `results` are the fingerprints of the results that it rests on, in any order;
+    `configuration` holds the keys that change the report and none of these.
+    """
+
+    study_instance_uid: str
+    version: int
+    results: tuple[str, ...]
+    software_version: str
+    configuration: tuple[tuple[str, str], ...] = ()
+    schema_version: int = field(default=RESULT_SCHEMA_VERSION)
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over every field."""
+        return hashlib.sha256(_canonical(_facts(self)).encode()).hexdigest()
+
+
+Entropy = UidEntropy | StudyEntropy
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectUids:
     """Where one result object lives."""
 
@@ -82,7 +105,10 @@ class ObjectUids:
 
 @dataclass(frozen=True, slots=True)
 class ResultUids:
-    """The UIDs of all objects of one measurement; `tracking` names the head, whatever model looked at it."""
+    """The UIDs of all objects of one measurement; `tracking` names the head, whatever model looked at it.
+
+    Those of its study are there where the measurement speaks for it: see `with_study`.
+    """
 
     tid1500: ObjectUids
     pdf: ObjectUids
@@ -95,19 +121,25 @@ class ResultUids:
     key_object: ObjectUids
     tracking: str
     abstention: ObjectUids
+    study_sr: ObjectUids | None = None
+    study_pdf: ObjectUids | None = None
 
 
-def result_uid(entropy: UidEntropy, kind: str) -> UID:
+def result_uid(entropy: Entropy, kind: str) -> UID:
     """SOP Instance UID of the result of one kind ("tid1500", "pdf", ...; see ResultUids)."""
     return _derived("instance", {"kind": kind, **_facts(entropy)})
 
 
-def series_uid(entropy: UidEntropy, kind: str) -> UID:
-    """Series Instance UID: one series per study, kind, software and model; corrected versions have their own."""
-    facts = _facts(
-        replace(entropy, beside="")
-    )  # an image that came before the machine's report stays beside the others
-    del facts["source_sop_instance_uid"], facts["frames"]
+def series_uid(entropy: Entropy, kind: str) -> UID:
+    """Series Instance UID: one series per study, kind, software and model; corrected versions have their own.
+
+    Each version of a study's report has its own too: the patient may have been corrected in between, and a viewer
+    that opens the first object of a series would show the oldest.
+    """
+    facts = _facts(entropy)
+    if isinstance(entropy, UidEntropy):  # an image that came before the machine's report stays beside the others
+        facts.pop("beside", None)
+        del facts["source_sop_instance_uid"], facts["frames"]
     return _derived("series", {"kind": kind, **facts})
 
 
@@ -137,6 +169,15 @@ def result_uids(entropy: UidEntropy) -> ResultUids:
     )
 
 
+def with_study(uids: ResultUids, entropy: StudyEntropy) -> ResultUids:
+    """The same, with those of the study's own objects."""
+
+    def of(kind: str) -> ObjectUids:
+        return ObjectUids(series_uid(entropy, kind), result_uid(entropy, kind))
+
+    return replace(uids, study_sr=of("study_sr"), study_pdf=of("study_pdf"))
+
+
 def equipment(software_version: str, serial: str) -> Equipment:
     """This product as equipment; `serial` tells installations apart and decides the device observer UID."""
     device = _derived("device", {"model": MODEL_NAME, "serial": serial})
@@ -161,8 +202,10 @@ def _is_our_equipment(item: Dataset) -> bool:
     return names == (MANUFACTURER, MODEL_NAME)
 
 
-def _facts(entropy: UidEntropy) -> dict[str, object]:
+def _facts(entropy: Entropy) -> dict[str, object]:
     facts = {**asdict(entropy), "configuration": dict(entropy.configuration)}
+    if isinstance(entropy, StudyEntropy):
+        return {**facts, "results": sorted(entropy.results)}
     if not entropy.beside:
         del facts["beside"]
     return facts

@@ -17,6 +17,7 @@ from typing import Any
 
 import rich.box
 import yaml
+from pydicom import dcmread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -40,8 +41,12 @@ _SPOKEN = {
     ResultKind.TID5000: "OB-GYN SR",
     ResultKind.GRADCAM: "GradCAM++",
     ResultKind.UNCERTAINTY: "uncertainty",
+    ResultKind.STUDY_SR: "study SR",
+    ResultKind.STUDY_PDF: "study PDF",
 }
-_UNDER_WAY = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
+_UNDER_WAY = ("jobs_queued", "jobs_running", "studies_waiting", "deliveries_pending", "deliveries_sending")
+_QUIET_S = 3.0
+"""Nobody wants to watch a minute and a half of silence."""
 _FAILED = ("jobs_dead", "deliveries_dead")
 
 
@@ -118,7 +123,8 @@ def _user_images(folder: Path) -> list[DemoImage]:
         except InstanceRefused:
             continue
         name = str(path.relative_to(folder))
-        found.append(DemoImage(path, item.sop_instance_uid, name, _syntax_name(item.transfer_syntax_uid), None))
+        study = str(dcmread(path, specific_tags=["StudyInstanceUID"]).get("StudyInstanceUID", ""))
+        found.append(DemoImage(path, item.sop_instance_uid, name, _syntax_name(item.transfer_syntax_uid), None, study))
     if not found:
         raise DemoFailed(f"there is no DICOM file in {folder}")
     return found
@@ -140,6 +146,7 @@ def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
             "minimum_free_mb": 50,
         },
         "peers": [{"ae_title": SCANNER_TITLE, "hosts": ["127.0.0.1"]}],
+        "results": {"study_quiet_s": _QUIET_S},
         "destinations": [{"name": "pacs", "ae_title": PACS_TITLE, "host": "127.0.0.1", "port": pacs_port}],
     }
     rooms.config.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -219,10 +226,28 @@ def _tell(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
             cells = (image.title, image.transfer_syntax, _number(image.known_hc_mm), *_answer(image, repository))
             table.add_row(*map(Text, cells))
     console.print(table)
+    _tell_studies(study, rooms, console)
     if any(image.known_hc_mm is not None for image in study):
         console.print("Made-up images: the numbers show that the way works, not how well it measures.", style="dim")
-    console.print(f"Received SR, PDF and overlay: {rooms.received}", soft_wrap=True)
+    console.print(f"Received reports and overlays: {rooms.received}", soft_wrap=True)
     console.print(f"Sent images, configuration and log: {rooms.folder}", soft_wrap=True)
+
+
+def _tell_studies(study: Sequence[DemoImage], rooms: Rooms, console: Console) -> None:
+    """One line for each study that was reported."""
+    table = Table(header_style="bold", box=rich.box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("study of", "heads", "selected HC (mm)", "received"):
+        table.add_column(name, overflow="fold")
+    with closing(Repository.open(rooms.database_url)) as repository:
+        for uid in dict.fromkeys(image.study_instance_uid for image in study):
+            titles = "; ".join(image.title for image in study if image.study_instance_uid == uid)
+            for result in repository.study_results(uid):
+                said = json.loads(result.document)
+                chosen = said["selected"]
+                told = str(said["reason"]).replace("_", " ") if chosen is None else _number(chosen["hc_mm"])
+                kinds = ", ".join(_SPOKEN[stored.kind] for stored in result.objects)
+                table.add_row(*map(Text, (titles, str(len(said["candidates"])), told, kinds)))
+    console.print(table)
 
 
 def _answer(image: DemoImage, repository: Repository) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""A made-up ultrasound study: screens like a scanner's, phantom heads of known circumference, an invented patient."""
+"""Made-up ultrasound studies: screens like a scanner's, phantom heads of known circumference, an invented patient."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is scanned. `hc_mm` None: no head in the picture. `turn_deg`: of the head's long axis."""
+    """What is scanned. `hc_mm` None: no head in the picture. `turn_deg`: of the head's long axis.
+
+    Each `visit` of the patient is a study of its own.
+    """
 
     title: str
     seed: int
@@ -46,6 +49,7 @@ class Scene:
     calibrated: bool = True
     compressed: bool = False
     frames: int = 1
+    visit: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +61,39 @@ class DemoImage:
     title: str
     transfer_syntax: str
     known_hc_mm: float | None
+    study_instance_uid: str
 
 
 SCENES = (
-    Scene("13 weeks", 11, 84.0, 12.0),
-    Scene("18 weeks", 22, 151.0, 168.0, compressed=True),
-    Scene("22 weeks", 33, 202.0, 25.0),
-    Scene("28 weeks", 44, 264.0, 155.0, compressed=True),
-    Scene("34 weeks", 55, 312.0, 8.0),
-    Scene("cine, 24 weeks", 66, 224.0, 20.0, frames=4),
-    Scene("no head", 77, None),
-    Scene("not calibrated", 88, 187.0, 170.0, calibrated=False),
+    Scene("13 weeks", 11, 84.0, 12.0, visit=1),
+    Scene("18 weeks", 22, 151.0, 168.0, compressed=True, visit=2),
+    Scene("24 weeks", 33, 224.0, 25.0, visit=3),
+    Scene("24 weeks, again", 99, 224.0, 160.0, compressed=True, visit=3),
+    Scene("24 weeks, cine", 66, 224.0, 20.0, frames=4, visit=3),
+    Scene("no head", 77, None, visit=3),
+    Scene("not calibrated", 88, 187.0, 170.0, calibrated=False, visit=3),
+    Scene("28 weeks", 44, 264.0, 155.0, compressed=True, visit=4),
+    Scene("34 weeks", 55, 312.0, 8.0, visit=5),
 )
 
 
 def write_study(folder: Path) -> list[DemoImage]:
-    """Write the demonstration's study into `folder` and tell what is in it."""
+    """Write the demonstration's studies into `folder` and tell what is in them."""
     folder.mkdir(parents=True, exist_ok=True)
     return list(_write(folder))
 
 
 def _write(folder: Path) -> Iterator[DemoImage]:
-    study_uid, series_uid = generate_uid(), generate_uid()
+    visits = {scene.visit: (generate_uid(), generate_uid()) for scene in SCENES}
     for number, scene in enumerate(SCENES, start=1):
         dataset = us_object(scene)
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = visits[scene.visit]
         dataset.InstanceNumber = number
         path = folder / f"{number:02d}-{scene.title.replace(', ', '-').replace(' ', '-')}.dcm"
         dataset.save_as(path, enforce_file_format=True)
         syntax = "JPEG baseline" if scene.compressed else "explicit LE"
-        yield DemoImage(path, str(dataset.SOPInstanceUID), scene.title, syntax, scene.hc_mm)
+        study = str(dataset.StudyInstanceUID)
+        yield DemoImage(path, str(dataset.SOPInstanceUID), scene.title, syntax, scene.hc_mm, study)
 
 
 def us_object(scene: Scene) -> FileDataset:

@@ -346,9 +346,10 @@ class Repository:
             return deliveries.counts_by_destination(session)
 
     def counts(self, now: datetime) -> dict[str, int]:
-        """`instances`, `results`, `studies`, `objects`, `jobs_<state>`, `deliveries_<state>`, `jobs_due`, `deliveries_due`.
+        """`instances`, `results`, `studies`, `objects`, `jobs_<state>`, `deliveries_<state>`, and what waits or is due.
 
-        "Due" is what a claim at `now` could take.
+        `studies` counts reports, `studies_waiting` studies of which something is new. `jobs_due` and `deliveries_due`
+        are what a claim at `now` could take.
         """
         with self._read() as session:
             number_of_results, number_of_objects = results.counts(session)
@@ -357,6 +358,7 @@ class Repository:
                 "instances": instances.count(session),
                 "results": number_of_results,
                 "studies": studies.count(session),
+                "studies_waiting": len(studies.to_look_at(session)),
                 "objects": number_of_objects,
                 **{f"jobs_{state}": by_job.get(state, 0) for state in JobState},
                 **{f"deliveries_{state}": by_delivery.get(state, 0) for state in DeliveryState},

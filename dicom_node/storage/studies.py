@@ -89,9 +89,7 @@ def version_of(session: Session, version_id: int | None) -> StudyVersion:
     return StudyVersion(row.id, row.study_instance_uid, row.version, sources)
 
 
-def commit(
-    session: Session, job: Job, new: NewStudyResult, destinations: Sequence[Destination], now: datetime
-) -> bool:
+def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> bool:
     """See Repository.commit_study."""
     version = session.get_one(StudyVersionRow, job.study_version_id)
     corrections.lock(session, version)
@@ -236,9 +234,7 @@ def _drop(session: Session, version: StudyVersionRow, job: JobRow) -> None:
     session.delete(version)
 
 
-def _send_overlay(
-    session: Session, new: NewStudyResult, destinations: Sequence[Destination], now: datetime
-) -> None:
+def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> None:
     """The overlay belongs to the image, whichever version of the study selects it: it is stored and sent once."""
     image = session.get_one(ResultRow, new.selected)
     stored = session.scalars(

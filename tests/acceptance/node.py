@@ -20,6 +20,7 @@ import yaml
 
 from dicom_node.domain import InstanceRef
 from dicom_node.storage.repository import Repository
+from tests.objects import EVERY_IMAGE
 from tests.receiving import OUR_AE, SCANNER, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ class Pacs(Protocol):
 
 @dataclass
 class Node:
-    """A data folder, a configuration with short leases, and `dicom-node serve` over them.
+    """A data folder, a configuration with short leases and objects for each image, and `dicom-node serve` over them.
 
     `sections` replaces or adds keys of the configuration, by section: {"inference": {"weights_dir": ...}}.
     """
@@ -87,6 +88,7 @@ class Node:
             },
             "queue": {"lease_s": 3.0, "poll_s": 0.05, "backoff_first_s": 0.2, "backoff_cap_s": 1.0},
             "delivery": {"connect_timeout_s": 10.0, "response_timeout_s": 20.0},
+            "results": EVERY_IMAGE,
         }
         merged: dict[str, Any] = {
             name: {**defaults.get(name, {}), **self.sections.get(name, {})} for name in {*defaults, *self.sections}

@@ -19,6 +19,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicom_node.domain import ResultKind
+from sr_templates import study
 from tests.receiving import free_port
 
 PACS_AE = "PACS"
@@ -32,6 +33,10 @@ KIND_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.11.1": ResultKind.PRESENTATION,  # Grayscale Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.11.2": ResultKind.PRESENTATION,  # Color Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.88.59": ResultKind.KEY_OBJECT,  # Key Object Selection Document
+}
+KIND_OF_SERIES = {
+    study.SR.series_description: ResultKind.STUDY_SR,
+    study.PDF.series_description: ResultKind.STUDY_PDF,
 }
 
 
@@ -47,7 +52,7 @@ class Arrival:
 
     @property
     def kind(self) -> ResultKind:
-        return KIND_OF_CLASS.get(self.sop_class_uid) or kind_of(self.read())
+        return kind_of(self.read())
 
     def read(self, *, pixels: bool = False) -> Dataset:
         return pydicom.dcmread(self.path, stop_before_pixels=not pixels)
@@ -140,7 +145,9 @@ def stand_in_pacs(folder: Path, ae_title: str = PACS_AE) -> Iterator[StandInPacs
 
 
 def kind_of(ds: Dataset) -> ResultKind:
-    """What kind of result of ours it is; structured reports differ by their title."""
+    """What kind of result of ours it is; structured reports differ by their title, those of a study by their series."""
+    if ds.get("SeriesDescription") in KIND_OF_SERIES:
+        return KIND_OF_SERIES[ds.SeriesDescription]
     if ds.SOPClassUID == COMPREHENSIVE_SR:
         return KIND_OF_TITLE[ds.ConceptNameCodeSequence[0].CodeValue]
     return KIND_OF_CLASS[ds.SOPClassUID]

@@ -18,12 +18,13 @@ from pydicom import dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
-from dicom_node.domain import USUAL_OBJECTS, DeliveryState
+from dicom_node.domain import DeliveryState
 from dicom_node.storage.files import OBJECTS, SPOOL
 from tests.acceptance.images import bad_images, good_image
 from tests.acceptance.node import Node, coarse_weights, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
 from tests.acceptance.scanner import Scanner, uid_of
+from tests.objects import IMAGE_OBJECTS
 from tests.receiving import OUR_AE, SCANNER, send
 from tests.scu import Request, association, store
 from tests.ultrasound import US_IMAGE
@@ -54,7 +55,7 @@ class Room:
 
         def all_there() -> bool:
             results = self.pacs.results()
-            return all(set(results[uid]) == set(USUAL_OBJECTS) for uid in wanted)
+            return all(set(results[uid]) == set(IMAGE_OBJECTS) for uid in wanted)
 
         wait_for(all_there, "not delivered", 60, self.node)
 
@@ -154,7 +155,7 @@ def test_a_pacs_that_is_down_and_comes_back(room: Room) -> None:
     try:
         assert Scanner(room.node.port).send(*goods) == [SUCCESS, SUCCESS]
         uids = {o for path in goods for o in result_uids(room.node, path)}
-        assert len(uids) == 2 * len(USUAL_OBJECTS)
+        assert len(uids) == 2 * len(IMAGE_OBJECTS)
 
         def tried() -> bool:
             waiting = [d for d in room.node.repository.deliveries([], 100) if d.sop_instance_uid in uids]

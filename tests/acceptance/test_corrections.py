@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.domain import USUAL_OBJECTS, DeliveryState, JobState, Relation, ResultKind
+from dicom_node.domain import DeliveryState, JobState, Relation, ResultKind
 from tests.acceptance.node import Node, coarse_weights, running_node, wait_for
 from tests.acceptance.pacs import Arrival, StandInPacs, stand_in_pacs
 from tests.acceptance.scanner import Scanner, head_image, uid_of
+from tests.objects import IMAGE_OBJECTS
 from tests.ultrasound import save
 
 SUCCESS = 0x0000
@@ -74,7 +75,7 @@ def test_the_same_object_again_changes_nothing(room: Room) -> None:
     room.send(image)
     room.send(image)
     assert len(room.node.repository.versions(uid_of(image))) == 1
-    assert len(room.arrived(image)) == len(USUAL_OBJECTS)
+    assert len(room.arrived(image)) == len(IMAGE_OBJECTS)
 
 
 @pytest.mark.peer("dcmcrle")
@@ -87,7 +88,7 @@ def test_the_same_pixels_compressed_are_a_duplicate(room: Room) -> None:
     room.send(compressed)
     assert room.relation(image, 1) is Relation.DUPLICATE
     assert room.node.repository.result_of(room.node.instance(uid_of(image), 1).id) is None
-    assert len(room.arrived(image)) == len(USUAL_OBJECTS)
+    assert len(room.arrived(image)) == len(IMAGE_OBJECTS)
 
 
 def test_other_pixels_are_kept_aside(room: Room) -> None:
@@ -98,7 +99,7 @@ def test_other_pixels_are_kept_aside(room: Room) -> None:
     room.send(other)
     assert room.relation(image, 1) is Relation.CONFLICT
     assert room.node.repository.result_of(room.node.instance(uid_of(image), 1).id) is None
-    assert len(room.arrived(image)) == len(USUAL_OBJECTS)
+    assert len(room.arrived(image)) == len(IMAGE_OBJECTS)
     first, second = (room.node.data_dir / v.path for v in room.node.repository.versions(uid_of(image)))
     assert first.read_bytes() == kept
     assert dcmread(second).PixelData == dcmread(other).PixelData
@@ -111,13 +112,13 @@ def test_a_corrected_name_waits_for_a_person_and_then_replaces_what_was_said(roo
     room.send(room.variant(image, "renamed", PatientName=RIGHT_NAME))
     assert room.relation(image, 1) is Relation.CORRECTION
     held = held_job(room.node, image)
-    assert len(room.arrived(image)) == len(USUAL_OBJECTS)
+    assert len(room.arrived(image)) == len(IMAGE_OBJECTS)
 
     confirm(room.node, held["id"])
     assert room.node.wait_answer(uid_of(image), revision=1)["status"] == "measured"
     room.node.wait_settled(0, 60)
-    after = {arrival.kind: arrival for arrival in room.arrived(image)[len(USUAL_OBJECTS) :]}
-    assert set(after) == set(USUAL_OBJECTS)
+    after = {arrival.kind: arrival for arrival in room.arrived(image)[len(IMAGE_OBJECTS) :]}
+    assert set(after) == set(IMAGE_OBJECTS)
     assert not {a.sop_instance_uid for a in after.values()} & {a.sop_instance_uid for a in before.values()}
     assert {str(a.read().PatientName) for a in after.values()} == {RIGHT_NAME}
     assert predecessor_of(after[ResultKind.TID1500].read()) == before[ResultKind.TID1500].sop_instance_uid
@@ -169,7 +170,7 @@ def test_a_damaged_image_that_is_sent_again_is_measured(room: Room) -> None:
     room.send(whole)
     assert room.relation(whole, 1) is Relation.REPLACEMENT
     assert room.node.wait_answer(uid_of(whole), revision=1)["status"] == "measured"
-    assert len(room.arrived(whole)) == len(USUAL_OBJECTS)
+    assert len(room.arrived(whole)) == len(IMAGE_OBJECTS)
 
 
 def test_our_own_results_are_stored_and_not_measured(room: Room) -> None:
@@ -245,7 +246,7 @@ def confirm(node: Node, job_id: int) -> None:
 
 def result_uids(node: Node, image: Path, revision: int) -> set[str]:
     objects = node.repository.objects_of(node.instance(uid_of(image), revision).id)
-    assert len(objects) == len(USUAL_OBJECTS)
+    assert len(objects) == len(IMAGE_OBJECTS)
     return {stored.sop_instance_uid for stored in objects}
 
 

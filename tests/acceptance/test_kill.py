@@ -25,11 +25,12 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.domain import USUAL_OBJECTS, DeliveryState, ResultKind
+from dicom_node.domain import DeliveryState, ResultKind
 from dicom_node.storage.files import OBJECTS, PART_SUFFIX, RESULTS, SPOOL, sweep_orphans
 from tests.acceptance.node import ROLES, Node, coarse_weights, gone, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
 from tests.acceptance.scanner import Scanner, exam
+from tests.objects import IMAGE_OBJECTS
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OBJECTS_PER_ROUND = int(os.environ.get("SOAK_OBJECTS", "200"))
@@ -112,7 +113,7 @@ def play(folder: Path, plan: Plan) -> Tally:
             node.wait_settled(len(plan.files), patience_s)
         falsely_sent |= said_but_not_held(node, pacs, EVERYTHING)
         results = pacs.results()
-        lost = [uid for uid in scanner.acknowledged if set(results[uid]) != set(USUAL_OBJECTS)]
+        lost = [uid for uid in scanner.acknowledged if set(results[uid]) != set(IMAGE_OBJECTS)]
         doubled = _doubled(results, pacs.held())
         _nothing_is_left_over(node, pacs)
         assert node.stop() == 0
@@ -193,7 +194,7 @@ def _nothing_is_left_over(node: Node, pacs: StandInPacs) -> None:
     sweep_orphans(node.data_dir, node.repository.known_paths, datetime.now(UTC))
     counts, held = node.counts(), pacs.held()
     assert len(node.files(OBJECTS)) == counts["instances"]
-    assert counts["deliveries_sent"] == counts["objects"] == len(USUAL_OBJECTS) * counts["instances"], (
+    assert counts["deliveries_sent"] == counts["objects"] == len(IMAGE_OBJECTS) * counts["instances"], (
         f"{counts}{node.tail()}"
     )
     assert len(node.files(RESULTS)) == counts["objects"] == len(held)

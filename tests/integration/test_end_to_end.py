@@ -20,7 +20,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicom_node.config import Config
-from dicom_node.domain import USUAL_OBJECTS, ResultKind
+from dicom_node.domain import ResultKind
 from dicom_node.examiner import build_examiner, find_entry
 from inference.measure import inside_distance_px
 from inference.training.challenge import Annotated
@@ -30,6 +30,7 @@ from tests.acceptance.pacs import kind_of, source_of
 from tests.acceptance.scanner import SMALL, head_image, uid_of
 from tests.integration.orthanc import Orthanc, Storescp, running_orthanc, running_storescp
 from tests.integration.report_reader import biometry
+from tests.objects import IMAGE_OBJECTS
 from tests.phantoms import head_phantom
 from tests.receiving import send
 from tests.ultrasound import save, us_phantom
@@ -40,7 +41,7 @@ UNPAIRED = "Error - Missing attribute Type 2C Conditional Element=<Laterality> M
 MEASURED = ("screen", "plain")
 WEEKS_20 = {"LastMenstrualDate": "20250815"}  # of an image of 2 January 2026
 PLAIN_HEAD = 2
-KINDS = (*USUAL_OBJECTS, ResultKind.TID5000)
+KINDS = (*IMAGE_OBJECTS, ResultKind.TID5000)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 
 from dicom_node.config import Config, DestinationEntry, NodeSection
-from dicom_node.domain import USUAL_OBJECTS, ResultKind
+from dicom_node.domain import ResultKind
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.storage.repository import Repository
 from dicom_node.worker import build_pipeline, work_once
@@ -36,7 +36,7 @@ def test_a_destination_that_lists_them_gets_both_pictures_over_the_head(tmp_path
         assert work_once(JobQueue(repository, QueuePolicy.of(config.queue)), pipeline, "w", 60.0)
         (version,) = repository.versions(str(source.SOPInstanceUID))
         objects = {stored.kind: stored for stored in repository.objects_of(version.id)}
-    assert set(objects) == {*USUAL_OBJECTS, *WHY}
+    assert set(objects) == {ResultKind.TID1500, *WHY}
     gradcam, uncertainty = (dcmread(tmp_path / objects[kind].path) for kind in WHY)
     assert gradcam.SeriesInstanceUID == uncertainty.SeriesInstanceUID
     assert [int(gradcam.InstanceNumber), int(uncertainty.InstanceNumber)] == [1, 2]

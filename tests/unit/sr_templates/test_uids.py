@@ -13,7 +13,17 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from sr_templates import uids
-from sr_templates.uids import UidEntropy, equipment, is_own_object, result_uid, result_uids, series_uid, tracking_uid
+from sr_templates.uids import (
+    StudyEntropy,
+    UidEntropy,
+    equipment,
+    is_own_object,
+    result_uid,
+    result_uids,
+    series_uid,
+    tracking_uid,
+    with_study,
+)
 
 ENTROPY = UidEntropy(
     study_instance_uid="1.2.3",
@@ -117,6 +127,38 @@ def test_images_of_a_study_share_a_series_and_corrections_do_not() -> None:
     assert series_uid(other_image, "pdf") == series_uid(ENTROPY, "pdf")
     assert series_uid(ENTROPY, "pdf") != series_uid(ENTROPY, "overlay")
     assert series_uid(dataclasses.replace(ENTROPY, revision=1), "pdf") != series_uid(ENTROPY, "pdf")
+
+
+STUDY = StudyEntropy("1.2.3", 1, ("f1", "f2"), "0.1.0", (("page_size", "a4"),))
+STUDY_CHANGES = {
+    "study_instance_uid": "1.2.4",
+    "version": 2,
+    "results": ("f1", "f3"),
+    "software_version": "0.1.1",
+    "configuration": (("page_size", "letter"),),
+    "schema_version": uids.RESULT_SCHEMA_VERSION + 1,
+}
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(StudyEntropy)])
+def test_every_field_of_a_study_counts_for_object_and_series(name: str) -> None:
+    changed = dataclasses.replace(STUDY, **{name: STUDY_CHANGES[name]})
+    assert result_uid(changed, "study_sr") != result_uid(STUDY, "study_sr")
+    assert series_uid(changed, "study_sr") != series_uid(STUDY, "study_sr")
+    assert changed.fingerprint() != STUDY.fingerprint()
+
+
+def test_the_order_of_a_studys_results_does_not_count() -> None:
+    turned = dataclasses.replace(STUDY, results=STUDY.results[::-1])
+    assert with_study(result_uids(ENTROPY), turned) == with_study(result_uids(ENTROPY), STUDY)
+
+
+def test_the_uids_of_a_study_do_not_follow_the_image_that_speaks() -> None:
+    other_image = dataclasses.replace(ENTROPY, source_sop_instance_uid="1.2.3.4.9")
+    one, other = (with_study(result_uids(entropy), STUDY) for entropy in (ENTROPY, other_image))
+    assert (one.study_sr, one.study_pdf) == (other.study_sr, other.study_pdf)
+    assert one.study_sr != one.study_pdf
+    assert one.overlay == result_uids(ENTROPY).overlay
 
 
 def test_a_head_keeps_its_tracking_uid_under_another_model() -> None:

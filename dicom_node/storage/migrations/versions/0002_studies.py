@@ -14,6 +14,12 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
+_TABLES = (
+    ("job", ("study_version_id",)),
+    ("result", ("id", "study_version_id")),
+    ("result_object", ("id", "result_id")),
+    ("delivery", ("object_id",)),
+)
 _ONE_SUBJECT = "(instance_id IS NULL) <> (study_version_id IS NULL)"
 
 
@@ -50,14 +56,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Only what is about instances stays."""
-    of_study = "(SELECT id FROM result WHERE study_version_id IS NOT NULL)"
-    objects = f"(SELECT id FROM result_object WHERE result_id IN {of_study})"
+    job, result, stored, delivery = (sa.table(name, *map(sa.column, columns)) for name, columns in _TABLES)
+    of_study = sa.select(result.c.id).where(result.c.study_version_id.is_not(None))
+    objects = sa.select(stored.c.id).where(stored.c.result_id.in_(of_study))
     op.drop_table("study_source")
-    op.execute(f"DELETE FROM delivery WHERE object_id IN {objects}")
-    op.execute(f"DELETE FROM result_object WHERE result_id IN {of_study}")
+    op.execute(sa.delete(delivery).where(delivery.c.object_id.in_(objects)))
+    op.execute(sa.delete(stored).where(stored.c.result_id.in_(of_study)))
+    op.execute(sa.delete(result).where(result.c.study_version_id.is_not(None)))
+    op.execute(sa.delete(job).where(job.c.study_version_id.is_not(None)))
     op.drop_index("ix_result_studied_instance_id", "result")
     for table in ("result", "job"):
-        op.execute(f"DELETE FROM {table} WHERE study_version_id IS NOT NULL")
         with op.batch_alter_table(table) as batch:
             batch.drop_constraint(f"ck_{table}_one_subject", type_="check")
             batch.drop_constraint(f"uq_{table}_study_version_id", type_="unique")

@@ -233,8 +233,9 @@ def test_a_correction_that_waits_holds_the_study_and_what_was_said_of_it(
         repository.cancel_job(held.id, START)
         assert states(repository, 1) == {DeliveryState.PENDING}
     job = study_job(repository)
-    revisions = {s.instance.sop_instance_uid: s.instance.revision for s in
-                 repository.study_version(job.study_version_id).sources}
+    revisions = {
+        s.instance.sop_instance_uid: s.instance.revision for s in repository.study_version(job.study_version_id).sources
+    }
     assert revisions == {"1.1": 0, "1.2": 1 if confirmed else 0, "1.3": 0}
     assert said(repository, job)
     assert states(repository, 1) == {DeliveryState.CANCELLED}

@@ -1,0 +1,173 @@
+"""The way of a study that has been quiet to its report.
+
+    recall -> choose -> report -> commit
+
+The heads are those that the answers of its images told; no image is measured again. As with an image, everything before
+the commit may be done twice, and the commit is fenced. If more came meanwhile, nothing is said: the study is due again
+when it has been quiet.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dicom_node.decode import DecodedInstance, read_instance
+from dicom_node.domain import Destination, Job, NewResult, NewStudyResult, ResultKind, StudySource, StudyVersion
+from dicom_node.recall import told_by, told_heads
+from dicom_node.reporting import Reporter, StudyEvidence
+from dicom_node.storage.files import named_read_errors
+from dicom_node.storage.repository import Repository
+from inference.agreement import Choice, Verdict, choose
+from inference.domain import REASON_TEXT, SEVERAL_HEADS, Measurement, Reason, Status
+from sr_templates import identity
+from sr_templates.tid5000 import Candidate
+
+_log = logging.getLogger(__name__)
+
+WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+"""What must be the same in all images before anything is said of them together."""
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One source of a study's version: its answer, and its object opened again for header and picture."""
+
+    source: StudySource
+    answer: Facts
+    decoded: DecodedInstance
+
+    @property
+    def shows_several_heads(self) -> bool:
+        return self.answer["reason"] in SEVERAL_HEADS
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One measured head and the image that it was measured on."""
+
+    image: Image
+    measurement: Measurement
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.image.decoded.header, self.measurement, told_by(self.image.answer))
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPipeline:
+    """Turns the claimed job of a study's version into a committed result."""
+
+    repository: Repository
+    data_dir: Path
+    reporter: Reporter
+    destinations: Sequence[Destination]
+    now: Callable[[], datetime]
+
+    def run(self, job: Job) -> None:
+        """Do one job.
+
+        Raises:
+            Transient: storage or database do not answer; the job may be tried again.
+        """
+        version = self.repository.study_version(job.study_version_id)
+        with named_read_errors():
+            images = tuple(map(self._open, version.sources))
+            heads = tuple(Head(image, told) for image in images for told in told_heads(image.answer))
+            choice = _choose(images, heads)
+            result = self._report(version, images, heads, choice)
+        facts = {
+            "job_id": job.id,
+            "study_instance_uid": version.study_instance_uid,
+            "version": version.version,
+            "count": len(heads),
+            "status": result.answer.status,
+            "reason": result.answer.reason,
+        }
+        if not self.repository.commit_study(job, result, self.destinations, self.now()):
+            _log.info("study.overtaken", extra=facts)
+        elif not result.answer.objects and self.repository.study_predecessor_objects(version):
+            # what was said of the study is withdrawn, and nothing takes its place: somebody should know
+            _log.warning("study.withdrawn", extra=facts)
+        else:
+            _log.info("study.answered", extra=facts)
+
+    def _open(self, source: StudySource) -> Image:
+        # it was measured once: whether captures are measured now is no longer the question
+        decoded = read_instance(self.data_dir / source.instance.path, secondary_captures=True)
+        return Image(source, json.loads(source.result.document), decoded)
+
+    def _report(
+        self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice
+    ) -> NewStudyResult:
+        entropy = self.reporter.protocol.study_entropy(version)
+        said = _document(version, images, heads, choice)
+        answer = NewResult(entropy.fingerprint(), said["status"], said["reason"], json.dumps(said), ())
+        if not heads or choice.reason is Reason.PATIENTS_DISAGREE:
+            return NewStudyResult(answer)
+        spoken = heads[choice.selected or 0]
+        instance = spoken.image.source.instance
+        evidence = StudyEvidence(
+            candidates=tuple(head.candidate for head in heads),
+            choice=choice,
+            version=version.version,
+            several_heads=tuple(image.decoded.header for image in images if image.shows_several_heads),
+            entropy=entropy,
+            image=self.reporter.protocol.entropy(instance, spoken.image.answer["frames_used"]),
+            picture=None if choice.selected is None else spoken.image.decoded.display(spoken.measurement.frame),
+            has_overlay=any(o.kind is ResultKind.OVERLAY for o in self.repository.objects_of(instance.id)),
+        )
+        earlier = (
+            *self.repository.study_predecessor_objects(version),
+            *self.repository.predecessor_objects(instance),
+        )
+        objects = self.reporter.report_study(evidence, earlier, self.now().astimezone())
+        own = tuple(new for new in objects if new.kind is not ResultKind.OVERLAY)
+        overlay = next((new for new in objects if new.kind is ResultKind.OVERLAY), None)
+        selected = None if choice.selected is None else spoken.image.source.result.id
+        return NewStudyResult(replace(answer, objects=own), selected, overlay)
+
+
+def _choose(images: Sequence[Image], heads: Sequence[Head]) -> Choice:
+    """As `choose`; but of images that name different patients none speaks."""
+    patients = {tuple(identity.text_of(image.decoded.header, key) for key in WHOSE) for image in images}
+    if len(patients) > 1:
+        return Choice(None, Reason.PATIENTS_DISAGREE, (Verdict.NOT_SELECTED,) * len(heads))
+    several = any(image.shows_several_heads for image in images)
+    return choose([head.measurement for head in heads], several)
+
+
+def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice) -> Facts:
+    """What is stored of the answer: the selected head at the top, all of them in `candidates`."""
+    facts = [_facts(head, verdict) for head, verdict in zip(heads, choice.verdicts, strict=True)]
+    reason = choice.reason
+    return {
+        "study_instance_uid": version.study_instance_uid,
+        "version": version.version,
+        "status": str(Status.MEASURED if reason is None else Status.ABSTAINED),
+        "reason": None if reason is None else str(reason),
+        "reason_text": None if reason is None else REASON_TEXT[reason],
+        "selected": None if choice.selected is None else facts[choice.selected],
+        "candidates": facts,
+        "several_heads": [i.source.instance.sop_instance_uid for i in images if i.shows_several_heads],
+    }
+
+
+def _facts(head: Head, verdict: Verdict) -> Facts:
+    measurement, interval = head.measurement, head.measurement.hc_interval
+    return {
+        "sop_instance_uid": head.image.source.instance.sop_instance_uid,
+        "frame": measurement.frame,
+        "hc_mm": measurement.hc_mm,
+        "hc_low_mm": None if interval is None else interval.low,
+        "hc_high_mm": None if interval is None else interval.high,
+        "ga_days": measurement.age.days,
+        "verdict": str(verdict),
+    }

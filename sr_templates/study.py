@@ -1,0 +1,89 @@
+"""What is said of a whole study: one OB-GYN report and one PDF, with every measured head and the one that speaks.
+
+Values are listed, never merged. Where nobody can tell which head is the fetus' none is selected, and nothing that
+would follow from a selection is said: no age, no BPD, no percentile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pydicom.dataset import FileDataset
+from pydicom.uid import ComprehensiveSRStorage, EncapsulatedPDFStorage
+
+from inference.agreement import Choice, Verdict
+from inference.domain import REASON_TEXT
+from sr_templates import identity
+from sr_templates.report import ReportInput
+from sr_templates.source import Shell, is_multi_frame
+from sr_templates.tid5000 import Candidate, Setting, build_tid5000, build_unidentified
+
+SR = Shell("study_sr", ComprehensiveSRStorage, "SR", "AI OB-GYN study report (unverified)", 10)
+PDF = Shell("study_pdf", EncapsulatedPDFStorage, "DOC", "AI fetal head study report (unverified)", 11)
+
+RULE = (
+    "The selected HC is the one whose interval is narrowest relative to its value. All values agree; none are merged."
+)
+NONE_SELECTED = "All values are listed; none is selected, and no gestational age is given."
+VERDICT_TEXT = {
+    Verdict.SELECTED: "selected",
+    Verdict.WIDER_INTERVAL: "agrees",
+    Verdict.DOUBTFUL_SCALE: "agrees; scale unsure",
+    Verdict.NOT_SELECTED: "not selected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReport:
+    """One version of what is said of a study.
+
+    `candidates` are its measured heads in the order of arrival, at least one, and `choice` is about them. `report` is
+    about the selected head; where none is, about any of them, and only its source, its maker and its UIDs count.
+    `several_heads` are the headers of the images that show more than one head. `version` counts from 1.
+    """
+
+    report: ReportInput
+    candidates: tuple[Candidate, ...]
+    choice: Choice
+    version: int
+    several_heads: tuple[Dataset, ...] = ()
+
+
+def build_study_sr(study: StudyReport) -> FileDataset:
+    """TID 5000 as a Comprehensive SR, ready to be written as Explicit VR Little Endian."""
+    setting = Setting(SR, sentences(study))
+    selected = study.choice.selected
+    if selected is None:
+        made = build_unidentified(study.report, study.candidates, setting)
+    else:
+        beside = [candidate for place, candidate in enumerate(study.candidates) if place != selected]
+        made = build_tid5000(study.report, beside, setting)
+    made.InstanceNumber = study.version
+    return made
+
+
+def sentences(study: StudyReport) -> tuple[str, ...]:
+    """How the study's HC was found, or why there is none."""
+    count = len(study.candidates)
+    said = [f"{count} measured {'head' if count == 1 else 'heads'} in this study."]
+    if study.choice.reason is None:
+        return (*said, *((RULE,) if count > 1 else ()))
+    if study.several_heads:
+        shown = "; ".join(image_name(source) for source in study.several_heads)
+        said.append(f"More than one head is seen in: {shown}.")
+    return (REASON_TEXT[study.choice.reason], *said, NONE_SELECTED)
+
+
+def image_name(source: Dataset, frame: int = 1) -> str:
+    """`series 2, image 14, frame 3`, as the scanner counts; the UID where it does not."""
+    number, series = (identity.text_of(source, keyword) for keyword in ("InstanceNumber", "SeriesNumber"))
+    name = f"image {number}" if number else f"image {identity.text_of(source, 'SOPInstanceUID')}"
+    of_series = f"series {series}, {name}" if series else name
+    return f"{of_series}, frame {frame}" if is_multi_frame(source) else of_series
+
+
+def sources_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """One candidate for each picture."""
+    return tuple({(c.source.SOPInstanceUID, c.measurement.frame): c for c in candidates}.values())

@@ -1,0 +1,116 @@
+"""The study's PDF: the page about the selected head, and a table of all heads with the reason for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydicom.dataset import FileDataset
+
+from inference.agreement import Verdict, relative_width
+from inference.domain import Measurement
+from sr_templates import wording
+from sr_templates.page import HEADING, LABEL, NOTE, Flow, draw_page
+from sr_templates.pdf import encapsulated
+from sr_templates.report import Picture
+from sr_templates.sheet import ALERT, MARGIN, Style
+from sr_templates.source import image_reference, local_time
+from sr_templates.study import PDF, VERDICT_TEXT, StudyReport, image_name, sentences, sources_of
+from sr_templates.typeface import BOLD, fit, wrap
+
+TITLE = "Measured heads of this study"
+HEADS = ("Image", "HC", "Interval", "of HC", "Age", "")
+WIDTHS = (146.0, 58.0, 112.0, 42.0, 48.0, 99.0)
+"""In points; together the width of an A4 page between its margins."""
+
+LINE = 12.5
+CHOSEN = Style(NOTE.size, BOLD)
+WARNING = Style(9, BOLD, ALERT)
+
+Row = tuple[str, ...]
+"""One cell for each of `HEADS`."""
+
+
+def build_study_pdf(study: StudyReport, picture: Picture | None) -> FileDataset:
+    """The document as an Encapsulated PDF object (PS3.3 A.45.1).
+
+    `picture`: RGB uint8 [rows, columns, 3], the frame of the selected head; None where no head is selected.
+    """
+    document = draw_page(study.report, picture, [lambda flow: _draw(flow, study)])
+    sources = [image_reference(c.source, c.measurement.frame) for c in sources_of(study.candidates)]
+    made = encapsulated(study.report, PDF, document, sources)
+    made.InstanceNumber = study.version
+    return made
+
+
+def _draw(flow: Flow, study: StudyReport) -> None:
+    flow.need(4 * LINE + 16)
+    flow.sheet.text(MARGIN, flow.y, TITLE, HEADING)
+    flow.y -= 16
+    unidentified = study.choice.reason is not None
+    for number, sentence in enumerate(sentences(study)):
+        _paragraph(flow, sentence, WARNING if unidentified and number == 0 else NOTE)
+    flow.y -= 4
+    _table(flow, study)
+    for text in _traces(study):
+        _paragraph(flow, text, NOTE)
+    flow.y -= 12
+
+
+def _paragraph(flow: Flow, text: str, style: Style) -> None:
+    for line in wrap(text, style.font, style.size, flow.sheet.content_width):
+        flow.need(LINE)
+        flow.sheet.text(MARGIN, flow.y, line, style)
+        flow.y -= LINE
+
+
+def _table(flow: Flow, study: StudyReport) -> None:
+    """Its head stands again on each further page."""
+    page = None
+    for row, told in zip(rows(study), study.choice.verdicts, strict=True):
+        flow.need(LINE)
+        if page != flow.number:
+            page = flow.number
+            _line(flow, HEADS, LABEL)
+        _line(flow, row, CHOSEN if told is Verdict.SELECTED else NOTE)
+    flow.y -= 4
+
+
+def _line(flow: Flow, row: Row, style: Style) -> None:
+    x = MARGIN
+    for cell, width in zip(row, WIDTHS, strict=True):
+        flow.sheet.text(x, flow.y, fit(cell, style.font, style.size, width - 6), style)
+        x += width
+    flow.y -= LINE
+
+
+def rows(study: StudyReport) -> Iterator[Row]:
+    """A row for each candidate, in their order."""
+    for candidate, told in zip(study.candidates, study.choice.verdicts, strict=True):
+        head = candidate.measurement
+        yield (
+            image_name(candidate.source, head.frame),
+            wording.millimetres(head.hc_mm),
+            wording.hc_range(head) or wording.NO_INTERVAL_SHORT,
+            _width(head),
+            _age(head),
+            VERDICT_TEXT[told],
+        )
+
+
+def _width(head: Measurement) -> str:
+    return "-" if head.hc_interval is None else f"{100.0 * relative_width(head):.1f} %"
+
+
+def _age(head: Measurement) -> str:
+    return "none" if head.age.days is None else wording.weeks_and_days(head.age.days)
+
+
+def _traces(study: StudyReport) -> Iterator[str]:
+    """What the method block says of a selected head, where there is none; and what this document replaces."""
+    report = study.report
+    predecessor = report.predecessors.get(PDF.kind)
+    if predecessor is not None:
+        yield f"Version {study.version} of the study's report; replaces {predecessor.sop_instance_uid}."
+    if study.choice.selected is None:
+        made = f"{local_time(report.source, report.created):%Y-%m-%d %H:%M}"
+        yield f"Method: {wording.method(report)}; weights sha256 {report.model.sha256}. Made {made}."
