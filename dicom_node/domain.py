@@ -32,6 +32,9 @@ class ResultKind(StrEnum):
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.STUDY_OVERLAY)
 """What is made unless the configuration says otherwise: a number for each image at once, one report for the study."""
 
+STUDY_OBJECTS = frozenset({ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.STUDY_OVERLAY})
+"""Those that wait until the study has been quiet."""
+
 EXPLANATIONS = frozenset({ResultKind.GRADCAM, ResultKind.UNCERTAINTY})
 """Those that need a second look at the measured frame."""
 

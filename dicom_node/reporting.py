@@ -35,7 +35,7 @@ from sr_templates.study import StudyReport, build_study_sr
 from sr_templates.study_page import build_study_pdf
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import Candidate, build_tid5000
-from sr_templates.uids import Equipment, StudyEntropy, UidEntropy, result_uids, with_study
+from sr_templates.uids import Equipment, ResultUids, StudyEntropy, UidEntropy, result_uids, with_study
 
 AbstentionRule = Literal["never", "heads", "all"]
 """Of which looks without a number a report is made: of none, of those at a head, of all."""
@@ -175,21 +175,8 @@ class Reporter:
         self, evidence: Evidence, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
     ) -> tuple[NewObject, ...]:
         """The objects in the order of their kinds; `earlier` are those that these replace."""
-        facts = ReportInput(
-            source=evidence.source,
-            measurement=evidence.measurement,
-            model=self.protocol.model.identity,
-            equipment=self.equipment,
-            uids=result_uids(entropy),
-            created=created,
-            series_number=self.series_number,
-            page_size=self.page_size,
-            language=self.language,
-            beside=evidence.beside,
-            sr_class=self.sr_class,
-            predecessors={str(old.kind): self._predecessor(old) for old in earlier},
-            interval_coverage=None if self.protocol.model.interval is None else self.protocol.model.interval.coverage,
-        )
+        head = Candidate(evidence.source, evidence.measurement)
+        facts = replace(self._facts(head, result_uids(entropy), earlier, created), beside=evidence.beside)
         builders: dict[ResultKind, Callable[[], Dataset]] = {
             ResultKind.TID1500: lambda: build_tid1500(facts),
             ResultKind.PDF: lambda: build_pdf(replace(facts, narrative=self.narrate(facts)), evidence.picture),
@@ -207,19 +194,7 @@ class Reporter:
     ) -> tuple[NewObject, ...]:
         """The objects of a study that are wanted; the overlay of the selected image as an OVERLAY of that image."""
         spoken = evidence.candidates[evidence.choice.selected or 0]
-        model = spoken.model or self.protocol.model.identity
-        facts = ReportInput(
-            source=spoken.source,
-            measurement=spoken.measurement,
-            model=model,
-            equipment=self.equipment,
-            uids=with_study(result_uids(evidence.image), evidence.entropy),
-            created=created,
-            series_number=self.series_number,
-            page_size=self.page_size,
-            predecessors={str(old.kind): self._predecessor(old) for old in earlier},
-            interval_coverage=self.protocol.coverage(model),
-        )
+        facts = self._facts(spoken, with_study(result_uids(evidence.image), evidence.entropy), earlier, created)
         study = StudyReport(facts, evidence.candidates, evidence.choice, evidence.version, evidence.several_heads)
         made = []
         if ResultKind.STUDY_SR in self.kinds:
@@ -229,6 +204,25 @@ class Reporter:
         if ResultKind.STUDY_OVERLAY in self.kinds and evidence.picture is not None and not evidence.has_overlay:
             made.append(self._write(ResultKind.OVERLAY, build_overlay(facts, evidence.picture)))
         return tuple(made)
+
+    def _facts(
+        self, head: Candidate, uids: ResultUids, earlier: Sequence[StoredObject], created: datetime
+    ) -> ReportInput:
+        model = head.model or self.protocol.model.identity
+        return ReportInput(
+            source=head.source,
+            measurement=head.measurement,
+            model=model,
+            equipment=self.equipment,
+            uids=uids,
+            created=created,
+            series_number=self.series_number,
+            page_size=self.page_size,
+            language=self.language,
+            sr_class=self.sr_class,
+            predecessors={str(old.kind): self._predecessor(old) for old in earlier},
+            interval_coverage=self.protocol.coverage(model),
+        )
 
     def _write(self, kind: ResultKind, dataset: Dataset) -> NewObject:
         buffer = BytesIO()

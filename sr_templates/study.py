@@ -16,22 +16,19 @@ from pydicom.uid import ComprehensiveSRStorage, EncapsulatedPDFStorage
 from inference.agreement import Choice, Verdict
 from inference.domain import REASON_TEXT
 from sr_templates import identity
+from sr_templates.language import ENGLISH, Words, message
 from sr_templates.report import ReportInput
 from sr_templates.source import Shell, is_multi_frame
 from sr_templates.tid5000 import Candidate, Setting, build_tid5000, build_unidentified
 
-SR = Shell("study_sr", ComprehensiveSRStorage, "SR", "AI OB-GYN study report (unverified)", 10)
-PDF = Shell("study_pdf", EncapsulatedPDFStorage, "DOC", "AI fetal head study report (unverified)", 11)
+SR = Shell("study_sr", ComprehensiveSRStorage, "SR", "AI unverified: study OB-GYN report", 10)
+PDF = Shell("study_pdf", EncapsulatedPDFStorage, "DOC", "AI unverified: PDF of the study", 11)
 
-RULE = (
-    "The selected HC is the one whose interval is narrowest relative to its value. All values agree; none are merged."
-)
-NONE_SELECTED = "All values are listed; none is selected, and no gestational age is given."
 VERDICT_TEXT = {
-    Verdict.SELECTED: "selected",
-    Verdict.WIDER_INTERVAL: "agrees",
-    Verdict.DOUBTFUL_SCALE: "agrees; scale unsure",
-    Verdict.NOT_SELECTED: "not selected",
+    Verdict.SELECTED: message("selected"),
+    Verdict.WIDER_INTERVAL: message("agrees"),
+    Verdict.DOUBTFUL_SCALE: message("agrees; scale unsure"),
+    Verdict.NOT_SELECTED: message("not selected"),
 }
 
 
@@ -64,24 +61,31 @@ def build_study_sr(study: StudyReport) -> FileDataset:
     return made
 
 
-def sentences(study: StudyReport) -> tuple[str, ...]:
+def sentences(study: StudyReport, words: Words = ENGLISH) -> tuple[str, ...]:
     """How the study's HC was found, or why there is none."""
     count = len(study.candidates)
-    said = [f"{count} measured {'head' if count == 1 else 'heads'} in this study."]
+    said = [words("Measured heads in this study: {count}.", count=count)]
     if study.choice.reason is None:
-        return (*said, *((RULE,) if count > 1 else ()))
+        return (*said, *((_rule(words),) if count > 1 else ()))
     if study.several_heads:
-        shown = "; ".join(image_name(source) for source in study.several_heads)
-        said.append(f"More than one head is seen in: {shown}.")
-    return (REASON_TEXT[study.choice.reason], *said, NONE_SELECTED)
+        shown = "; ".join(image_name(source, words=words) for source in study.several_heads)
+        said.append(words("More than one head is seen in: {images}.", images=shown))
+    listed = words("All values are listed; none is selected, and no gestational age is given.")
+    return (words(REASON_TEXT[study.choice.reason]), *said, listed)
 
 
-def image_name(source: Dataset, frame: int = 1) -> str:
+def _rule(words: Words) -> str:
+    return words("The selected HC has the narrowest interval relative to its value. All values agree; none is merged.")
+
+
+def image_name(source: Dataset, frame: int = 1, words: Words = ENGLISH) -> str:
     """`series 2, image 14, frame 3`, as the scanner counts; the UID where it does not."""
     number, series = (identity.text_of(source, keyword) for keyword in ("InstanceNumber", "SeriesNumber"))
-    name = f"image {number}" if number else f"image {identity.text_of(source, 'SOPInstanceUID')}"
-    of_series = f"series {series}, {name}" if series else name
-    return f"{of_series}, frame {frame}" if is_multi_frame(source) else of_series
+    if series and number:
+        name = words("series {series}, image {number}", series=series, number=number)
+    else:
+        name = words("image {number}", number=number or identity.text_of(source, "SOPInstanceUID"))
+    return words("{image}, frame {frame}", image=name, frame=frame) if is_multi_frame(source) else name
 
 
 def sources_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -9,6 +9,7 @@ from pydicom.dataset import FileDataset
 from inference.agreement import Verdict, relative_width
 from inference.domain import Measurement
 from sr_templates import wording
+from sr_templates.language import ENGLISH, Words, message
 from sr_templates.page import HEADING, LABEL, NOTE, Flow, draw_page
 from sr_templates.pdf import encapsulated
 from sr_templates.report import Picture
@@ -17,9 +18,9 @@ from sr_templates.source import image_reference, local_time
 from sr_templates.study import PDF, VERDICT_TEXT, StudyReport, image_name, sentences, sources_of
 from sr_templates.typeface import BOLD, fit, wrap
 
-TITLE = "Measured heads of this study"
-HEADS = ("Image", "HC", "Interval", "of HC", "Age", "")
-WIDTHS = (146.0, 58.0, 112.0, 42.0, 48.0, 99.0)
+TITLE = message("Measured heads of this study")
+HEADS = (message("Image"), message("HC"), message("Interval"), message("of HC"), message("Age"), message("Outcome"))
+WIDTHS = (150.0, 54.0, 102.0, 42.0, 56.0, 101.0)
 """In points; together the width of an A4 page between its margins."""
 
 LINE = 12.5
@@ -44,14 +45,14 @@ def build_study_pdf(study: StudyReport, picture: Picture | None) -> FileDataset:
 
 def _draw(flow: Flow, study: StudyReport) -> None:
     flow.need(4 * LINE + 16)
-    flow.sheet.text(MARGIN, flow.y, TITLE, HEADING)
+    flow.sheet.text(MARGIN, flow.y, flow.words(TITLE), HEADING)
     flow.y -= 16
     unidentified = study.choice.reason is not None
-    for number, sentence in enumerate(sentences(study)):
+    for number, sentence in enumerate(sentences(study, flow.words)):
         _paragraph(flow, sentence, WARNING if unidentified and number == 0 else NOTE)
     flow.y -= 4
     _table(flow, study)
-    for text in _traces(study):
+    for text in _traces(study, flow.words):
         _paragraph(flow, text, NOTE)
     flow.y -= 12
 
@@ -66,11 +67,11 @@ def _paragraph(flow: Flow, text: str, style: Style) -> None:
 def _table(flow: Flow, study: StudyReport) -> None:
     """Its head stands again on each further page."""
     page = None
-    for row, told in zip(rows(study), study.choice.verdicts, strict=True):
+    for row, told in zip(rows(study, flow.words), study.choice.verdicts, strict=True):
         flow.need(LINE)
         if page != flow.number:
             page = flow.number
-            _line(flow, HEADS, LABEL)
+            _line(flow, tuple(map(flow.words, HEADS)), LABEL)
         _line(flow, row, CHOSEN if told is Verdict.SELECTED else NOTE)
     flow.y -= 4
 
@@ -83,34 +84,40 @@ def _line(flow: Flow, row: Row, style: Style) -> None:
     flow.y -= LINE
 
 
-def rows(study: StudyReport) -> Iterator[Row]:
+def rows(study: StudyReport, words: Words = ENGLISH) -> Iterator[Row]:
     """A row for each candidate, in their order."""
     for candidate, told in zip(study.candidates, study.choice.verdicts, strict=True):
         head = candidate.measurement
         yield (
-            image_name(candidate.source, head.frame),
-            wording.millimetres(head.hc_mm),
-            wording.hc_range(head) or wording.NO_INTERVAL_SHORT,
-            _width(head),
-            _age(head),
-            VERDICT_TEXT[told],
+            image_name(candidate.source, head.frame, words),
+            wording.millimetres(head.hc_mm, words),
+            wording.hc_range(head, words) or words(wording.NO_INTERVAL_SHORT),
+            _width(head, words),
+            _age(head, words),
+            words(VERDICT_TEXT[told]),
         )
 
 
-def _width(head: Measurement) -> str:
-    return "-" if head.hc_interval is None else f"{100.0 * relative_width(head):.1f} %"
+def _width(head: Measurement, words: Words) -> str:
+    return "-" if head.hc_interval is None else wording.percent(100.0 * relative_width(head), words)
 
 
-def _age(head: Measurement) -> str:
-    return "none" if head.age.days is None else wording.weeks_and_days(head.age.days)
+def _age(head: Measurement, words: Words) -> str:
+    return "-" if head.age.days is None else wording.weeks_and_days(head.age.days, words)
 
 
-def _traces(study: StudyReport) -> Iterator[str]:
+def _traces(study: StudyReport, words: Words) -> Iterator[str]:
     """What the method block says of a selected head, where there is none; and what this document replaces."""
     report = study.report
     predecessor = report.predecessors.get(PDF.kind)
     if predecessor is not None:
-        yield f"Version {study.version} of the study's report; replaces {predecessor.sop_instance_uid}."
+        yield words(
+            "Version {version} of the study's report; replaces {uid}.",
+            version=study.version,
+            uid=predecessor.sop_instance_uid,
+        )
     if study.choice.selected is None:
-        made = f"{local_time(report.source, report.created):%Y-%m-%d %H:%M}"
-        yield f"Method: {wording.method(report)}; weights sha256 {report.model.sha256}. Made {made}."
+        made = local_time(report.source, report.created)
+        yield f"{words('Method')}: {wording.method(report)}"
+        yield f"{words('Weights')}: sha256 {report.model.sha256}"
+        yield f"{words('Made')}: {words.date(f'{made:%Y%m%d}')} {made:%H:%M}"

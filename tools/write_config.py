@@ -40,7 +40,7 @@ EXAMPLES: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
             "ae_title": "MAINPACS",
             "host": "pacs.example.org",
             "port": 104,
-            "objects": ["tid1500", "pdf", "overlay"],
+            "objects": ["tid1500", "study_sr", "study_pdf", "study_overlay"],
         },
     ),
 }

@@ -21,6 +21,7 @@ from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 from inference.domain import PixelSpacingMm
 from inference.training.folds import read_folds
+from tests.unit.dicom_node.storage.rooms import answer
 from tests.unit.inference.training.test_export import challenge_folder
 
 LISTINGS = (["peers"], ["destinations"], ["jobs"], ["jobs", "--deliveries"], ["db", "info"], ["check-config"])
@@ -89,6 +90,18 @@ def test_jobs_are_listed_cancelled_and_retried(config: Path, repository: Reposit
     assert json.loads(run("jobs", "--state", "cancelled", "--json", config=config)[1])[0]["id"] == job
     assert run("jobs", "retry", str(job), config=config)[0] == 0
     assert json.loads(run("jobs", "--json", config=config)[1])[0]["state"] == "queued"
+
+
+def test_the_job_of_a_study_is_listed_with_its_version(config: Path, repository: Repository) -> None:
+    add_job(repository)
+    job = repository.claim_job("w", 60.0, utc_now())
+    assert job is not None
+    repository.commit_result(job, answer(kinds=()), (), utc_now())
+    assert repository.enqueue_quiet_studies(0.0, utc_now()) == 1
+    row, _ = json.loads(run("jobs", "--json", config=config)[1])
+    assert (row["kind"], row["state"], row["sop_instance_uid"], row["revision"]) == ("study", "queued", None, 1)
+    assert row["study_instance_uid"] == repository.versions("1.2.3")[0].study_instance_uid
+    assert "study" in run("jobs", config=config)[1]
 
 
 def test_table_of_jobs_tells_a_conflict_from_a_done_job(config: Path, repository: Repository) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_node.config import Config
-from dicom_node.domain import USUAL_OBJECTS, ResultKind
+from dicom_node.domain import STUDY_OBJECTS, USUAL_OBJECTS, ResultKind
 
 PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs.example.org", "port": 104}
 REPORTING = {"name": "reporting", "ae_title": "OBSYSTEM", "host": "ob.example.org", "port": 104}
@@ -25,6 +25,11 @@ def test_a_destination_gets_the_usual_objects() -> None:
 
 def test_the_ob_gyn_report_of_each_image_is_made_on_request_only() -> None:
     assert ResultKind.TID5000 not in Config().wanted_objects()
+
+
+def test_the_number_of_an_image_does_not_wait_for_its_study() -> None:
+    at_once = set(Config().results.objects) - STUDY_OBJECTS
+    assert at_once == {ResultKind.TID1500}
 
 
 def test_what_every_destination_gets_is_said_once() -> None:

@@ -24,7 +24,7 @@ TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 
 def reporter(folder: Path, kinds: Collection[ResultKind]) -> Reporter:
     model = SimpleNamespace(identity=ModelIdentity("model", SHA256), interval=None)
-    protocol: Any = SimpleNamespace(model=model)
+    protocol: Any = SimpleNamespace(model=model, coverage=lambda _model: None)
     return Reporter(folder, equipment("0.1.0", "SERIAL"), protocol, 901, kinds)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.schedule import ORPHAN_AGE, housekeeping, sweep
+from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, StudyTick, enqueue_studies, housekeeping, sweep
 
 
 def old_file(path: Path) -> Path:
@@ -43,3 +44,38 @@ def test_sweep_runs_at_the_start(tmp_path: Path) -> None:
         while orphan.exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+class Studies:
+    """Counts the ticks; `trouble` is what each of them raises."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.quiet: list[float] = []
+        self.trouble = trouble
+
+    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int:
+        assert now.tzinfo is not None
+        self.quiet.append(quiet_s)
+        if self.trouble is not None:
+            raise self.trouble
+        return 2
+
+
+def test_the_tick_of_the_studies_only_asks() -> None:
+    studies = Studies()
+    assert enqueue_studies(StudyTick(studies, 90.0)) == 2
+    assert studies.quiet == [90.0]
+
+
+def test_a_database_that_is_away_does_not_end_the_ticks(tmp_path: Path) -> None:
+    studies = Studies(DatabaseUnavailable())
+    with housekeeping(tmp_path, lambda _paths: set(), StudyTick(studies, 0.02)):
+        deadline = time.monotonic() + 30
+        while len(studies.quiet) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_short_quiet_period_is_not_made_longer_by_the_tick() -> None:
+    assert StudyTick(Studies(), 1.0).every_s == 1.0
+    assert StudyTick(Studies(), 3600.0).every_s == STUDY_TICK_S

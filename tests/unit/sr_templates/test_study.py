@@ -10,14 +10,15 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from inference.agreement import Choice, Verdict, choose
-from inference.domain import IntervalMm, ModelIdentity, Remark
+from inference.domain import IntervalMm, ModelIdentity
 from sr_templates import capture, codes, pdf, tid1500, tid5000
+from sr_templates.language import Language, Words
 from sr_templates.report import Predecessor
 from sr_templates.sheet import Sheet, Style
 from sr_templates.study import PDF, SR, StudyReport, build_study_sr, image_name, sentences
 from sr_templates.study_page import WIDTHS, build_study_pdf, rows
 from sr_templates.tid5000 import Candidate
-from sr_templates.typeface import BOLD, text_width
+from sr_templates.typeface import BOLD, REGULAR, text_width
 from sr_templates.uids import StudyEntropy, with_study
 from tests.reports import SHA256, measurement, multiframe_source, picture, report, source, with_lmp, written
 from tests.unit.sr_templates.templates import violations
@@ -167,13 +168,14 @@ def test_many_heads_go_on_on_further_pages_and_none_is_lost(printed: list[str]) 
     assert printed.count("of HC") > 1, "the head of the table stands again"
 
 
-def test_the_cells_of_a_usual_row_have_room() -> None:
-    doubtful = measurement(hc_mm=299.9, warnings=(Remark.SECONDARY_CAPTURE,))
-    candidates = (Candidate(multiframe_source(SeriesNumber=12, InstanceNumber=112), doubtful),)
-    wide = replace(CASES["one"], candidates=candidates, choice=Choice(None, None, (Verdict.DOUBTFUL_SCALE,)))
-    (row,) = rows(wide)
-    wide_cells = (cell for cell, width in zip(row, WIDTHS, strict=True) if text_width(cell, BOLD, 8.5) > width - 6)
-    assert list(wide_cells) == []
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize(("told", "font"), [(Verdict.DOUBTFUL_SCALE, REGULAR), (Verdict.SELECTED, BOLD)])
+def test_the_cells_of_a_usual_row_have_room(language: Language, told: Verdict, font: str) -> None:
+    candidates = (Candidate(multiframe_source(SeriesNumber=12, InstanceNumber=12), measurement(hc_mm=299.9)),)
+    wide = replace(CASES["one"], candidates=candidates, choice=Choice(None, None, (told,)))
+    (row,) = rows(wide, Words(language))
+    too_wide = (cell for cell, width in zip(row, WIDTHS, strict=True) if text_width(cell, font, 8.5) > width - 6)
+    assert list(too_wide) == []
 
 
 def test_images_are_called_as_the_scanner_counts_them() -> None:

@@ -1,0 +1,333 @@
+"""From the answers of a study's images to its report, on real files and rows; nothing is measured again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from dicom_node import worker
+from dicom_node.answers import examined
+from dicom_node.config import QueueSection
+from dicom_node.domain import (
+    USUAL_OBJECTS,
+    DeliveryState,
+    Destination,
+    Job,
+    JobKind,
+    JobState,
+    NewResult,
+    Relation,
+    ResultKind,
+    StudyResult,
+)
+from dicom_node.pipeline import Pipeline
+from dicom_node.queue import JobQueue, QueuePolicy
+from dicom_node.reporting import Protocol, Reporter
+from dicom_node.storage.repository import Repository
+from inference.domain import (
+    Abstention,
+    CalibrationSource,
+    Examination,
+    Finding,
+    ModelIdentity,
+    Reason,
+    RegionPx,
+)
+from sr_templates.uids import equipment
+from tests.reports import SHA256, measurement, picture
+from tests.ultrasound import save, us_image, us_region
+from tests.unit.dicom_node.storage.rooms import START, claimed, image
+
+MODEL = ModelIdentity("efficientnet-lite0-unet", SHA256)
+STUDY = "1.2.3"
+PACS = Destination("pacs", "PACS", "localhost", 104, USUAL_OBJECTS)
+BOX = (40, 30, 299, 219)
+
+
+@dataclass
+class Room:
+    """A data folder, its database and a worker; the answers of images are written, not found."""
+
+    folder: Path
+    repository: Repository
+    seconds: float = 0.0
+    kinds: tuple[ResultKind, ...] = USUAL_OBJECTS
+    serial: int = field(default=0)
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        entry: Any = SimpleNamespace(
+            identity=MODEL,
+            sha256=SHA256,
+            calibration_sha256="c",
+            weak_sizes=(),
+            interval=SimpleNamespace(coverage=0.95),
+        )
+        protocol = Protocol(entry, "torch-cpu/fp32", (("page_size", "a4"),), "0.1.0")
+        nobody: Any = None
+        return Pipeline(
+            repository=self.repository,
+            data_dir=self.folder,
+            examiner=nobody,
+            reporter=Reporter(self.folder, equipment("0.1.0", "SERIAL"), protocol, 901, self.kinds),
+            destinations=(PACS,),
+            cine_frames=4,
+            accept_corrections=False,
+            now=self.now,
+        )
+
+    def receive(self, uid: str, **attributes: Any) -> None:
+        """An image of the study arrives."""
+        self.serial += 1
+        scan = us_image(picture(), [us_region(BOX, (0.05, 0.05))], SOPInstanceUID=uid, StudyInstanceUID=STUDY)
+        scan.InstanceNumber = self.serial
+        scan.update(source_of(attributes))
+        path = save(scan, self.folder / f"{self.serial}.dcm")
+        self.repository.register(replace(image(uid, str(self.serial)), path=path.name), self.now())
+
+    def answer(self, *findings: Finding, objection: Abstention | None = None) -> None:
+        """What the next job's image is said to show."""
+        job = claimed(self.repository, self.now())
+        looked = Examination(findings, 0, tuple(f.frame for f in findings), MODEL, 0.5, objection)
+        said = examined(None, "uid", looked)
+        made = NewResult(f"f{job.instance_id}", said["status"], said["reason"], json.dumps(said), ())
+        self.repository.commit_result(job, made, (PACS,), self.now())
+
+    def measured(self, uid: str, hc_mm: float = 197.1, **attributes: Any) -> None:
+        self.receive(uid, **attributes)
+        self.answer(measurement(hc_mm=hc_mm))
+
+    def study_job(self) -> Job:
+        self.seconds += 1000
+        assert self.repository.enqueue_quiet_studies(90, self.now()) == 1
+        job = claimed(self.repository, self.now())
+        assert job.kind is JobKind.STUDY
+        return job
+
+    def report(self) -> StudyResult:
+        """Once the study is quiet, its job is done; the newest version."""
+        self.pipeline.run(self.study_job())
+        return self.repository.study_results(STUDY)[-1]
+
+    def read(self, result: StudyResult, kind: ResultKind) -> Dataset:
+        (path,) = (stored.path for stored in result.objects if stored.kind is kind)
+        return dcmread(self.folder / path)
+
+
+def source_of(attributes: dict[str, Any]) -> Dataset:
+    ds = Dataset()
+    for keyword, value in attributes.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def nothing(reason: Reason) -> Abstention:
+    return Abstention(1, None, None, CalibrationSource.NONE, reason, "", None, None)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    repository = Repository.open(f"sqlite:///{tmp_path / 'node.sqlite3'}")
+    repository.migrate()
+    yield Room(tmp_path, repository)
+    repository.close()
+
+
+def said(result: StudyResult) -> dict[str, Any]:
+    return dict(json.loads(result.document))
+
+
+def test_the_answers_of_the_images_become_one_report(room: Room) -> None:
+    room.measured("1.1", 197.1)
+    room.measured("1.2", 198.2)
+    result = room.report()
+    assert (result.status, result.reason) == ("measured", None)
+    assert {o.kind for o in result.objects} == {ResultKind.STUDY_SR, ResultKind.STUDY_PDF}
+    told = said(result)
+    assert [(c["sop_instance_uid"], c["hc_mm"]) for c in told["candidates"]] == [("1.1", 197.1), ("1.2", 198.2)]
+    assert told["selected"] == told["candidates"][1], "5.0 mm of 198.2 mm are the smaller share"
+    sr = room.read(result, ResultKind.STUDY_SR)
+    assert (sr.StudyInstanceUID, sr.InstanceNumber) == (STUDY, 1)
+
+
+def test_the_overlay_of_the_selected_image_belongs_to_that_image(room: Room) -> None:
+    room.measured("1.1")
+    room.report()
+    (overlay,) = room.repository.objects_of(room.repository.versions("1.1")[0].id)
+    assert overlay.kind is ResultKind.OVERLAY
+    assert dcmread(room.folder / overlay.path).SourceImageSequence[0].ReferencedSOPInstanceUID == "1.1"
+    sent = {d.kind for d in room.repository.deliveries((DeliveryState.PENDING,), 9)}
+    assert sent == {ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.OVERLAY}
+
+
+def test_an_overlay_that_is_stored_is_not_drawn_again(room: Room) -> None:
+    room.measured("1.1", 198.2)
+    room.report()
+    room.measured("1.2", 197.1)
+    files = len(list((room.folder / "results").rglob("*.dcm")))
+    assert said(room.report())["selected"]["sop_instance_uid"] == "1.1"
+    assert len(list((room.folder / "results").rglob("*.dcm"))) == files + 2
+
+
+def test_nothing_is_drawn_that_nobody_wants(room: Room) -> None:
+    room.kinds = (ResultKind.TID1500,)
+    room.measured("1.1")
+    result = room.report()
+    assert (result.status, result.objects) == ("measured", ())
+    assert not (room.folder / "results").exists()
+
+
+def test_a_late_image_makes_a_version_that_names_its_predecessor(room: Room) -> None:
+    room.measured("1.1")
+    first = room.read(room.report(), ResultKind.STUDY_SR)
+    room.measured("1.2")
+    second = room.read(room.report(), ResultKind.STUDY_SR)
+    (named,) = second.PredecessorDocumentsSequence
+    assert named.ReferencedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
+    reference = named.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == first.SOPInstanceUID != second.SOPInstanceUID
+
+
+def test_the_work_done_twice_gives_the_same_objects(room: Room) -> None:
+    """A worker that is killed before the commit leaves files and no row; the next one makes the same again."""
+    room.measured("1.1")
+    job = room.study_job()
+    pipeline = room.pipeline
+    made: list[list[str]] = []
+
+    class Killed(Exception):
+        pass
+
+    def killed(_job: Job, result: Any, *_: Any) -> bool:
+        made.append([new.sop_instance_uid for new in (*result.answer.objects, result.overlay)])
+        raise Killed
+
+    broken: Any = SimpleNamespace(
+        commit_study=killed,
+        study_version=room.repository.study_version,
+        study_predecessor_objects=room.repository.study_predecessor_objects,
+        predecessor_objects=room.repository.predecessor_objects,
+        objects_of=room.repository.objects_of,
+    )
+    for _ in range(2):
+        with pytest.raises(Killed):
+            replace(pipeline, repository=broken).run(job)
+    pipeline.run(job)
+    (result,) = room.repository.study_results(STUDY)
+    (overlay,) = room.repository.objects_of(room.repository.versions("1.1")[0].id)
+    stored = [o.sop_instance_uid for o in (*result.objects, overlay)]
+    assert made == [stored, stored]
+
+
+def test_values_that_disagree_are_reported_without_a_selection(room: Room) -> None:
+    room.measured("1.1", 197.1)
+    room.measured("1.2", 250.0)
+    result = room.report()
+    assert (result.status, result.reason) == ("abstained", "fetus_not_identified")
+    assert said(result)["selected"] is None
+    assert len(said(result)["candidates"]) == 2
+    assert {o.kind for o in result.objects} == {ResultKind.STUDY_SR, ResultKind.STUDY_PDF}
+    assert room.repository.objects_of(room.repository.versions("1.1")[0].id) == (), "nobody's outline"
+
+
+def test_two_regions_of_one_image_that_disagree_are_both_listed(room: Room) -> None:
+    room.receive("1.1")
+    left, right = measurement(), measurement(hc_mm=250.0, region=RegionPx(0, 0, 30, 30))
+    room.answer(left, right, objection=nothing(Reason.REGIONS_DISAGREE))
+    result = room.report()
+    assert result.reason == "fetus_not_identified"
+    assert [c["hc_mm"] for c in said(result)["candidates"]] == [197.1, 250.0]
+    assert said(result)["several_heads"] == ["1.1"]
+
+
+def test_an_image_of_two_heads_leaves_the_others_unselected(room: Room) -> None:
+    room.measured("1.1")
+    room.receive("1.2")
+    room.answer(nothing(Reason.TWO_HEADS))
+    result = room.report()
+    assert (result.reason, said(result)["several_heads"]) == ("fetus_not_identified", ["1.2"])
+    assert len(said(result)["candidates"]) == 1
+
+
+def test_only_two_heads_without_hc_are_nothing_to_report(room: Room) -> None:
+    room.receive("1.1")
+    room.answer(nothing(Reason.TWO_HEADS))
+    result = room.report()
+    assert (result.reason, result.objects) == ("fetus_not_identified", ())
+
+
+@pytest.mark.parametrize("other", [{"PatientID": "P-2"}, {"PatientName": "Roe^Jane"}, {"PatientBirthDate": "19800101"}])
+def test_images_of_different_patients_are_never_reported_together(room: Room, other: dict[str, str]) -> None:
+    room.measured("1.1")
+    room.measured("1.2", **other)
+    result = room.report()
+    assert (result.status, result.reason, result.objects) == ("abstained", "patients_disagree", ())
+    assert said(result)["selected"] is None
+
+
+def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    room.measured("1.1")
+    room.report()
+    room.receive("1.1", PatientName="Roe^Jane")
+    room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
+    room.answer(nothing(Reason.NO_HEAD_FOUND))
+    assert "study.withdrawn" not in caplog.messages
+    result = room.report()
+    assert (result.reason, result.objects) == ("no_candidate", ())
+    assert "study.withdrawn" in caplog.messages
+
+
+def test_the_corrected_name_stands_in_the_next_report(room: Room) -> None:
+    room.measured("1.1", PatientName="Wrong^Name")
+    room.report()
+    room.receive("1.1", PatientName="Right^Name")
+    room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
+    room.answer(measurement())
+    result = room.report()
+    assert str(room.read(result, ResultKind.STUDY_SR).PatientName) == "Right^Name"
+    assert "PredecessorDocumentsSequence" in room.read(result, ResultKind.STUDY_SR)
+
+
+def test_a_version_that_was_overtaken_leaves_no_row(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    room.measured("1.1")
+    job = room.study_job()
+    room.receive("1.2")
+    room.pipeline.run(job)
+    assert room.repository.study_results(STUDY) == ()
+    assert "study.overtaken" in caplog.messages
+
+
+def test_numbers_of_another_model_keep_its_name_and_promise_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.measured("1.1")
+    older = ModelIdentity("an-older-one", "cd" * 32)
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.unit.dicom_node.test_study.MODEL", older)
+        room.measured("1.2", 198.2)
+    sr = room.read(room.report(), ResultKind.STUDY_SR)
+    texts = {str(element.value) for element in sr.iterall() if element.keyword == "TextValue"}
+    assert {"an-older-one", MODEL.name} <= texts
+    assert not [text for text in texts if "95 % interval" in text]
+
+
+def test_the_worker_finds_the_job_of_a_study_in_its_queue(room: Room) -> None:
+    room.measured("1.1")
+    room.seconds += 1000
+    assert room.repository.enqueue_quiet_studies(90, room.now()) == 1
+    queue = JobQueue(room.repository, QueuePolicy.of(QueueSection()), room.now)
+    assert worker.work_once(queue, room.pipeline, "w", 60.0)
+    assert room.repository.jobs((), 1)[0].state is JobState.DONE
+    assert len(room.repository.study_results(STUDY)) == 1
