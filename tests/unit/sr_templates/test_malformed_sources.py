@@ -8,11 +8,13 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from sr_templates.capture import build_overlay
+from sr_templates.capture import build_cine_overlay, build_overlay
+from sr_templates.key_object import build_key_object
 from sr_templates.pdf import build_pdf
+from sr_templates.presentation import build_presentation_state
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
-from tests.reports import picture, report, source, written
+from tests.reports import cine, picture, report, source, written
 
 ODD = {
     "unknown character set": ("SpecificCharacterSet", b"ISO_IR 999"),
@@ -41,7 +43,8 @@ def odd_source(keyword: str, value: bytes) -> Dataset:
 def test_every_object_is_built(case: str) -> None:
     facts = report(odd_source(*ODD[case]))
     reports = build_tid1500(facts), build_tid5000(facts)
-    for built in (*reports, build_pdf(facts, picture()), build_overlay(facts, picture())):
+    pictures = [build(facts, picture()) for build in (build_pdf, build_overlay, build_presentation_state)]
+    for built in (*reports, *pictures, build_key_object(facts), build_cine_overlay(facts, cine())):
         assert written(built).dataset.SOPInstanceUID == built.SOPInstanceUID
 
 

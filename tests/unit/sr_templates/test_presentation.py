@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ImageCms
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import ColorSoftcopyPresentationStateStorage, GrayscaleSoftcopyPresentationStateStorage
 
 from inference.domain import EllipsePx, PixelSpacingMm
@@ -128,6 +130,15 @@ class TestGrey:
         state = made(report(grey(**broken)))
         assert "SoftcopyVOILUTSequence" not in state
         assert "RescaleSlope" not in state
+
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what is odd; that is its job
+    @pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept"])
+    def test_letters_for_a_number_are_none(self, keyword: str) -> None:
+        header = grey(WindowCenter=120, WindowWidth=200, RescaleSlope=2, RescaleIntercept=-7)
+        header[keyword] = RawDataElement(Tag(keyword), "DS", 4, b"abc ", 0, False, True, True)
+        state = made(report(header))
+        assert ("SoftcopyVOILUTSequence" in state) == keyword.startswith("Rescale")
+        assert ("RescaleSlope" in state) == keyword.startswith("Window")
 
     def test_what_is_stored_bright_for_dark_is_turned(self) -> None:
         assert made(report(grey(PhotometricInterpretation="MONOCHROME1"))).PresentationLUTShape == "INVERSE"
