@@ -27,7 +27,7 @@ PANEL_OPACITY = 0.84
 PANEL_MAX_SHARE = 0.6
 """The panel's letters shrink rather than take more than this share of the picture's width."""
 
-VIEWER_TEXT_SHARE = 0.09
+VIEWER_TEXT_SHARE = 0.105
 """Viewers write into the corners of their window, OHIF 3.13 into a tenth of its height above and a fourteenth below: a
 panel keeps this share of the rows away from both, unless it would then hide the head."""
 

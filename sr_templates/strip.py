@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sr_templates import drawing
 from sr_templates.drawing import Color
@@ -18,6 +18,9 @@ from sr_templates.typeface import REGULAR, picture_font
 
 BARS = 3.0
 """Height of the tallest bar in heights of a letter."""
+
+GUTTERS = (0.16, 0.09)
+"""Left and right of the bars, as shares of the width: viewers write there (OHIF 3.13 the window and the frame)."""
 
 LEGEND = "orange: chosen; triangle: this frame; no bar: no HC"
 BAR_COLOR: Color = (130, 136, 142)
@@ -76,7 +79,7 @@ def draw_strip(strip: Strip, shape: tuple[int, int], current: int, chosen: int) 
     image = Image.new("RGB", (columns, strip_rows(rows)))
     pen, letter = ImageDraw.Draw(image), _letter(rows)
     font = picture_font(REGULAR, letter)
-    layout = _layout(strip, columns, letter, font)
+    layout = _layout(len(strip.weights), columns, letter)
     for value, y, anchor in ((strip.high, layout.top, "rt"), (strip.low, layout.foot, "rb")):
         pen.text((layout.left - letter * 0.6, y), f"{value:.2f}", SOFT_TEXT, font, anchor=anchor)
     for index, weight in enumerate(strip.weights):
@@ -88,11 +91,11 @@ def draw_strip(strip: Strip, shape: tuple[int, int], current: int, chosen: int) 
     return np.asarray(image)
 
 
-def _layout(strip: Strip, columns: int, letter: int, font: ImageFont.FreeTypeFont) -> _Layout:
-    left = round(font.getlength(f"{strip.high:.2f}") + 1.4 * letter)
-    width = max(1, columns - left - letter)
+def _layout(bars: int, columns: int, letter: int) -> _Layout:
+    left, right = (round(share * columns) for share in GUTTERS)
+    width = max(1, columns - left - right)
     top = round(letter * 0.5)
-    return _Layout(letter, left, width / len(strip.weights), top, top + round(letter * BARS))
+    return _Layout(letter, left, width / bars, top, top + round(letter * BARS))
 
 
 def _point_at(pen: ImageDraw.ImageDraw, layout: _Layout, index: int) -> None:
