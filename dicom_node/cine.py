@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dicom_node.decode import DecodedPicture
-from inference.domain import Examination, Measurement
+from inference.domain import Examination, Finding, Measurement
 from sr_templates.cine import Cine, overlap_strip
+
+
+def examined_frames(examination: Examination) -> tuple[Finding, ...]:
+    """The findings of all examined frames in the region of the one that speaks for the object."""
+    return tuple(finding for finding in examination.findings if finding.region == examination.finding.region)
 
 
 def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
@@ -15,7 +20,7 @@ def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
     head = examination.finding
     if not isinstance(head, Measurement):
         return None
-    findings = tuple(finding for finding in examination.findings if finding.region == head.region)
+    findings = examined_frames(examination)
     if len(findings) < 2:
         return None
     times = decoded.frame_times_ms

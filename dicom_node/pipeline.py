@@ -17,11 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node import answers
-from dicom_node.cine import cine_of
+from dicom_node.cine import cine_of, examined_frames
 from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.domain import (
-    EXPLANATIONS,
     Destination,
     InstanceRef,
     Job,
@@ -157,7 +156,7 @@ class Pipeline:
 
     def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
-        if not isinstance(finding, Measurement) or EXPLANATIONS.isdisjoint(self.reporter.kinds):
+        if not isinstance(finding, Measurement) or not self.reporter.explains:
             return None
         (frame,) = decoded.frames((finding.frame,))
         return self.examiner.explain(frame, finding)
@@ -172,6 +171,7 @@ class Pipeline:
         picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
         beside = () if looked.said.report is None else (looked.said.report,)
         evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine, beside)
+        evidence = replace(evidence, frames=examined_frames(looked.examination))
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 

@@ -16,10 +16,18 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicom_node.domain import USUAL_OBJECTS, InstanceRef, NewObject, ResultKind, StoredObject, StudyVersion
+from dicom_node.domain import (
+    EXPLANATIONS,
+    USUAL_OBJECTS,
+    InstanceRef,
+    NewObject,
+    ResultKind,
+    StoredObject,
+    StudyVersion,
+)
 from dicom_node.storage.files import RESULTS, durable_write
 from inference.agreement import Choice
-from inference.domain import Abstention, Explanation, Measurement, ModelIdentity
+from inference.domain import Abstention, Explanation, Finding, Measurement, ModelIdentity
 from inference.models import ModelEntry
 from sr_templates.abstention import SHELL as ABSTENTION
 from sr_templates.abstention import build_abstention
@@ -30,7 +38,7 @@ from sr_templates.language import Language
 from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
-from sr_templates.report import AbstentionInput, Narrative, PageSize, Predecessor, ReportInput, SrClass
+from sr_templates.report import AbstentionInput, Further, Narrative, PageSize, Predecessor, ReportInput, SrClass
 from sr_templates.study import StudyReport, build_study_sr
 from sr_templates.study_page import build_study_pdf
 from sr_templates.tid1500 import build_tid1500
@@ -60,6 +68,7 @@ class Evidence:
     explanation: Explanation | None = None
     cine: Cine | None = None
     beside: tuple[Dataset, ...] = ()
+    frames: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,7 @@ class Reporter:
     narrate: Narrate = from_template
     sr_class: SrClass = SrClass.COMPREHENSIVE
     abstentions: AbstentionRule = "never"
+    pdf_pictures: bool = False
 
     def report_abstention(
         self, looked: NotMeasured, entropy: UidEntropy, earlier: Sequence[StoredObject], created: datetime
@@ -179,7 +189,7 @@ class Reporter:
         facts = replace(self._facts(head, result_uids(entropy), earlier, created), beside=evidence.beside)
         builders: dict[ResultKind, Callable[[], Dataset]] = {
             ResultKind.TID1500: lambda: build_tid1500(facts),
-            ResultKind.PDF: lambda: build_pdf(replace(facts, narrative=self.narrate(facts)), evidence.picture),
+            ResultKind.PDF: partial(self._pdf, facts, evidence),
             ResultKind.OVERLAY: lambda: build_overlay(facts, evidence.picture),
             ResultKind.TID5000: lambda: build_tid5000(facts),
             ResultKind.PRESENTATION: lambda: build_presentation_state(facts, evidence.picture),
@@ -200,7 +210,8 @@ class Reporter:
         if ResultKind.STUDY_SR in self.kinds:
             made.append(self._write(ResultKind.STUDY_SR, build_study_sr(study)))
         if ResultKind.STUDY_PDF in self.kinds:
-            made.append(self._write(ResultKind.STUDY_PDF, build_study_pdf(study, evidence.picture)))
+            worded = study if evidence.picture is None else replace(study, report=self._worded(facts))
+            made.append(self._write(ResultKind.STUDY_PDF, build_study_pdf(worded, evidence.picture)))
         if ResultKind.STUDY_OVERLAY in self.kinds and evidence.picture is not None and not evidence.has_overlay:
             made.append(self._write(ResultKind.OVERLAY, build_overlay(facts, evidence.picture)))
         return tuple(made)
@@ -223,6 +234,19 @@ class Reporter:
             predecessors={str(old.kind): self._predecessor(old) for old in earlier},
             interval_coverage=self.protocol.coverage(model),
         )
+
+    @property
+    def explains(self) -> bool:
+        """Whether a wanted object shows why the outline lies where it lies."""
+        return not EXPLANATIONS.isdisjoint(self.kinds) or (self.pdf_pictures and ResultKind.PDF in self.kinds)
+
+    def _pdf(self, facts: ReportInput, evidence: Evidence) -> Dataset:
+        why = evidence.explanation if self.pdf_pictures else None
+        return build_pdf(self._worded(facts), evidence.picture, Further(why, evidence.frames))
+
+    def _worded(self, facts: ReportInput) -> ReportInput:
+        """With its two paragraphs: a language model is asked here and nowhere else."""
+        return replace(facts, narrative=self.narrate(facts))
 
     def _write(self, kind: ResultKind, dataset: Dataset) -> NewObject:
         buffer = BytesIO()

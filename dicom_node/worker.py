@@ -110,6 +110,7 @@ def protocol_of(config: Config, entry: ModelEntry) -> Protocol:
             ("operator_hc", config.results.operator_hc),
             ("narrative", _author(config.narrative)),
             ("sr_class", config.results.sr_class),
+            ("pdf_pictures", str(config.results.pdf_pictures)),
         ),
         software_version=__version__,
     )
@@ -145,6 +146,7 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             narrator_of(config.narrative),
             config.results.sr_class,
             config.results.abstentions,
+            config.results.pdf_pictures,
         ),
         destinations=config.destination_list(),
         cine_frames=inference.cine_frames,

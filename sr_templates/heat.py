@@ -58,7 +58,7 @@ def _draw(report: ReportInput, picture: Picture, explanation: Explanation, heat:
     drawn = np.ascontiguousarray(picture).copy()
     box, measurement = explanation.region, report.measurement
     below = drawn[box.min_row : box.max_row + 1, box.min_column : box.max_column + 1]
-    below[:] = _blended(below, heat.values)
+    below[:] = blended(below, heat.values)
     draw_thin(drawn, outline_px(measurement.ellipse, OUTLINE_POINTS), drawing.OUTLINE_COLOR)
     panel, corner = place_panel(_lines(report, heat), drawn, measurement)
     draw_panel(drawn, panel, corner)
@@ -77,7 +77,7 @@ def _lines(report: ReportInput, heat: Heat) -> tuple[PanelLine, ...]:
     )
 
 
-def _blended(below: Picture, values: Map) -> Picture:
+def blended(below: Picture, values: Map) -> Picture:
     """The colours of `values` [rows, columns] over RGB [rows, columns, 3]."""
     level = np.clip(values, 0.0, 1.0)
     opacity = (DENSEST * np.minimum(level / FULL_BELOW, 1.0))[..., None].astype(np.float32)

@@ -6,21 +6,16 @@ auditor, comes last. What has no room goes on a further page: nothing is left ou
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from PIL import Image
-from reportlab.lib.utils import ImageReader
-from reportlab.pdfgen.canvas import Canvas
-
 from inference.domain import Growth, Reason
-from inference.measure import outline_px
-from sr_templates import drawing, identity, narrative, wording
+from sr_templates import drawing, identity, narrative, photograph, reasons, wording
 from sr_templates.chart import draw_chart, growth_chart, standard_of
-from sr_templates.drawing import Color, Point, axes_px
+from sr_templates.drawing import axes_px
+from sr_templates.frames_chart import HEIGHT as FRAMES_HEIGHT
+from sr_templates.frames_chart import draw_frames_chart, frames_chart, sentence
 from sr_templates.language import Words, message
-from sr_templates.report import Picture, ReportInput
+from sr_templates.report import NOTHING_FURTHER, Further, Picture, ReportInput
 from sr_templates.sheet import ALERT, INK, MARGIN, MUTED, Box, Column, Sheet, Style, unit
 from sr_templates.source import is_multi_frame, local_time
 from sr_templates.typeface import BOLD, REGULAR, fit, text_width, wrap
@@ -35,6 +30,9 @@ FLOOR = MARGIN + 22.0
 """Above the footer: no baseline of the content lies lower."""
 
 SIGN_OFF_HEIGHT = 24.0
+FRAMES_LEFT = 34.0
+"""Room for the names of the axis, left of the chart of frames."""
+
 MOST_LINES = 4
 """Of one value in a table: 64 of the widest letters take no more."""
 
@@ -43,9 +41,7 @@ CHART = Box(34.0, 24.0, 194.0, 136.0)
 
 CHART_WIDTH = 252.0
 CHART_HEIGHT = 176.0
-JPEG_QUALITY = 92
 SCALE_BAR_MM = 20.0
-OUTLINE_POINTS = 180
 
 Row = tuple[str, str]
 """Label and value."""
@@ -91,7 +87,12 @@ Section = Callable[[Flow], None]
 """A further part of a document, drawn where the flow stands; it leaves `flow.y` below itself."""
 
 
-def draw_page(report: ReportInput, picture: Picture | None, sections: Sequence[Section] = ()) -> bytes:
+def draw_page(
+    report: ReportInput,
+    picture: Picture | None,
+    sections: Sequence[Section] = (),
+    further: Further = NOTHING_FURTHER,
+) -> bytes:
     """The whole document. `picture`: RGB uint8 [rows, columns, 3], the frame that was measured.
 
     Without a picture the document is about no head: patient and study of the report, and the `sections`.
@@ -114,6 +115,8 @@ def draw_page(report: ReportInput, picture: Picture | None, sections: Sequence[S
     if picture is not None:
         _narrative(flow)
         _notes(flow)
+        _frames_block(flow, further)
+        _reasons_block(flow, picture, further)
         _method_block(flow)
     _sign_off(flow)
     return flow.finish()
@@ -201,15 +204,14 @@ def _picture_column(sheet: Sheet, report: ReportInput, picture: Picture, y: floa
     ):
         sheet.canvas.setFillColorRGB(*unit(INK))
         sheet.canvas.roundRect(x, legend_y - 2.2, 22, 9, 1.5, stroke=0, fill=1)
-        _stroke(sheet.canvas, [(x + 3, legend_y + 2.3), (x + 19, legend_y + 2.3)], color, dash)
+        photograph.stroke(sheet.canvas, [(x + 3, legend_y + 2.3), (x + 19, legend_y + 2.3)], color, dash)
         x = sheet.text(x + 27, legend_y, name, LABEL) + 14
     return legend_y
 
 
 def _picture_box(report: ReportInput, top: float) -> Box:
     """As large as fits, in the proportions of millimetres."""
-    region, scale = report.measurement.region, report.measurement.spacing_mm
-    aspect = (region.columns * scale.column) / (region.rows * scale.row)
+    aspect = photograph.aspect(report.measurement)
     width = min(PICTURE_WIDTH, PICTURE_HEIGHT * aspect)
     return Box(MARGIN, top - width / aspect, width, width / aspect)
 
@@ -217,26 +219,13 @@ def _picture_box(report: ReportInput, top: float) -> Box:
 def _draw_picture(sheet: Sheet, report: ReportInput, picture: Picture, box: Box) -> None:
     """The examined region with outline and axes as vectors, clipped to it."""
     measurement = report.measurement
-    region = measurement.region
-    crop = picture[region.min_row : region.max_row + 1, region.min_column : region.max_column + 1]
-    canvas = sheet.canvas
-    canvas.saveState()
-    clip = canvas.beginPath()
-    clip.rect(box.left, box.bottom, box.width, box.height)
-    canvas.clipPath(clip, stroke=0, fill=0)
-    canvas.drawImage(_jpeg(crop), box.left, box.bottom, box.width, box.height)
-
-    def on_page(point: Point) -> Point:
-        """Pixel centres lie half a pixel inside the picture's edge."""
-        across = (point[0] - region.min_column + 0.5) / region.columns
-        down = (point[1] - region.min_row + 0.5) / region.rows
-        return box.left + across * box.width, box.bottom + (1.0 - down) * box.height
-
+    region, canvas = measurement.region, sheet.canvas
+    photograph.put(canvas, photograph.cut(picture, region), box)
+    on_page = photograph.placed(region, box)
     axes = axes_px(measurement.ellipse, measurement.spacing_mm)
-    _stroke(canvas, [on_page(p) for p in axes.ofd], drawing.OFD_COLOR, drawing.OFD_DASH)
-    _stroke(canvas, [on_page(p) for p in axes.bpd], drawing.BPD_COLOR, drawing.BPD_DASH)
-    outline = [on_page((float(c), float(r))) for c, r in outline_px(measurement.ellipse, OUTLINE_POINTS)]
-    _stroke(canvas, [*outline, outline[0]], drawing.OUTLINE_COLOR, (), width=1.3)
+    photograph.stroke(canvas, [on_page(p) for p in axes.ofd], drawing.OFD_COLOR, drawing.OFD_DASH)
+    photograph.stroke(canvas, [on_page(p) for p in axes.bpd], drawing.BPD_COLOR, drawing.BPD_DASH)
+    photograph.outline(canvas, measurement, box, width=1.3)
     _scale_bar(sheet, box, SCALE_BAR_MM * box.width / (region.columns * measurement.spacing_mm.column))
     canvas.restoreState()
 
@@ -244,32 +233,8 @@ def _draw_picture(sheet: Sheet, report: ReportInput, picture: Picture, box: Box)
 def _scale_bar(sheet: Sheet, box: Box, length: float) -> None:
     """20 mm in the lower right corner."""
     right, y = box.left + box.width - 10, box.bottom + 10
-    _stroke(sheet.canvas, [(right - length, y), (right, y)], (255, 255, 255), (), width=1.6)
+    photograph.stroke(sheet.canvas, [(right - length, y), (right, y)], (255, 255, 255), (), width=1.6)
     sheet.text_right(right, y + 4, f"{SCALE_BAR_MM:.0f} mm", ON_PICTURE)
-
-
-def _jpeg(crop: Picture) -> ImageReader:
-    """Quality 92 without chroma subsampling: speckle survives, and the page stays below 200 kB."""
-    encoded = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(crop)).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    encoded.seek(0)
-    return ImageReader(encoded)
-
-
-def _stroke(canvas: Canvas, points: Sequence[Point], color: Color, dash: tuple[float, ...], width: float = 1.1) -> None:
-    """A line in colour over a dark casing, so that it shows on bright bone."""
-    path = canvas.beginPath()
-    path.moveTo(*points[0])
-    for point in points[1:]:
-        path.lineTo(*point)
-    canvas.setLineCap(0)
-    canvas.setDash(*([[d * width for d in dash]] if dash else []))
-    canvas.setStrokeColorRGB(0, 0, 0, alpha=0.5)
-    canvas.setLineWidth(width + 1.2)
-    canvas.drawPath(path, stroke=1, fill=0)
-    canvas.setStrokeColorRGB(*unit(color), alpha=1)
-    canvas.setLineWidth(width)
-    canvas.drawPath(path, stroke=1, fill=0)
 
 
 def _figures_column(sheet: Sheet, report: ReportInput, y: float) -> float:
@@ -416,6 +381,38 @@ def _notes(flow: _Flow) -> None:
             flow.y -= 10.5
         flow.y -= 1.5
     flow.y -= 8
+
+
+def _frames_block(flow: _Flow, further: Further) -> None:
+    """HC of each examined frame of a cine; nothing where there is only one."""
+    head, width = flow.report.measurement, flow.sheet.content_width
+    flow_chart = frames_chart(further.frames, head.frame, Box(0.0, 0.0, 1.0, 1.0))
+    if flow_chart is None:
+        return
+    lines = wrap(sentence(flow_chart, flow.words), FINE.font, FINE.size, width)
+    flow.need(16 + FRAMES_HEIGHT + 10.5 * len(lines))
+    flow.y = _heading(flow, flow.words("HC frame by frame"))
+    plot = Box(MARGIN + FRAMES_LEFT, flow.y - FRAMES_HEIGHT + 34, width - FRAMES_LEFT, FRAMES_HEIGHT - 34)
+    chart = frames_chart(further.frames, head.frame, plot)
+    if chart is not None:
+        draw_frames_chart(flow.sheet, chart, flow.words)
+    flow.y -= FRAMES_HEIGHT + 6
+    for line in lines:
+        flow.sheet.text(MARGIN, flow.y, line, FINE)
+        flow.y -= 10.5
+    flow.y -= 10
+
+
+def _reasons_block(flow: _Flow, picture: Picture, further: Further) -> None:
+    """Two small pictures that tell why; nothing where nobody asked."""
+    explanation = further.explanation
+    if explanation is None:
+        return
+    height = reasons.height(flow.sheet, flow.report, explanation)
+    flow.need(16 + height)
+    flow.y = _heading(flow, flow.words("Why the outline lies there"))
+    reasons.draw(flow.sheet, flow.report, picture, explanation, flow.y)
+    flow.y -= height + 16
 
 
 def _method_block(flow: _Flow) -> None:

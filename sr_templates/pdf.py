@@ -10,18 +10,19 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from sr_templates import codes
 from sr_templates.page import TITLE, draw_page
-from sr_templates.report import Picture, ReportInput
+from sr_templates.report import NOTHING_FURTHER, Further, Picture, ReportInput
 from sr_templates.source import Shell, begin, copy_element, copy_request, source_reference
 
 SHELL = Shell("pdf", EncapsulatedPDFStorage, "DOC", "AI unverified: PDF report on the head", 1)
 
 
-def build_pdf(report: ReportInput, picture: Picture) -> FileDataset:
+def build_pdf(report: ReportInput, picture: Picture, further: Further = NOTHING_FURTHER) -> FileDataset:
     """The page about one measurement, ready to be written as Explicit VR Little Endian.
 
     `picture`: RGB uint8 [rows, columns, 3], the measured frame at the source's geometry.
     """
-    return encapsulated(report, SHELL, draw_page(report, picture), [source_reference(report)])
+    document = draw_page(report, picture, further=further)
+    return encapsulated(report, SHELL, document, [source_reference(report)])
 
 
 def encapsulated(report: ReportInput, shell: Shell, document: bytes, sources: Sequence[Dataset]) -> FileDataset:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from inference.domain import Abstention, Measurement, ModelIdentity
+from inference.domain import Abstention, Explanation, Finding, Measurement, ModelIdentity
 from sr_templates.language import Language, Words
 from sr_templates.uids import Equipment, ResultUids
 
@@ -55,6 +55,21 @@ class SrClass(StrEnum):
 
     COMPREHENSIVE = "comprehensive"
     COMPREHENSIVE_3D = "comprehensive_3d"
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What the page shows below the measured frame where it is there.
+
+    `explanation`: why the outline lies where it lies; `frames`: the findings of all examined frames in the measured
+    region of a cine.
+    """
+
+    explanation: Explanation | None = None
+    frames: tuple[Finding, ...] = ()
+
+
+NOTHING_FURTHER = Further()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

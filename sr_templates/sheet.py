@@ -90,6 +90,10 @@ class Sheet:
         """One line that ends at `x`."""
         self.text(x - text_width(value, style.font, style.size), y, value, style)
 
+    def text_centred(self, x: float, y: float, value: str, style: Style) -> None:
+        """One line whose middle is at `x`."""
+        self.text(x - text_width(value, style.font, style.size) / 2, y, value, style)
+
     def rule(self, y: float, left: float | None = None, right: float | None = None) -> None:
         """A thin grey line, from margin to margin unless told."""
         self.canvas.setStrokeColorRGB(*unit(RULE))

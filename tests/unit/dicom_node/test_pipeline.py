@@ -284,6 +284,10 @@ class Asked(NoHead):
 class Told(SimpleNamespace):
     """A reporter that makes nothing and keeps the evidence."""
 
+    @property
+    def explains(self) -> bool:
+        return ResultKind.UNCERTAINTY in self.kinds
+
     def report(self, evidence: Any, *_: Any) -> tuple[()]:
         self.evidence = evidence
         return ()

@@ -17,7 +17,7 @@ from dicom_node.reporting import Evidence, NotMeasured, Reporter
 from inference.domain import Abstention, ModelIdentity, Reason
 from sr_templates.report import Narrative, ReportInput, SrClass
 from sr_templates.uids import UidEntropy, equipment
-from tests.reports import CREATED, SHA256, abstention, cine, explanation, measurement, picture, source
+from tests.reports import CREATED, SHA256, abstention, cine, explanation, frames, measurement, picture, source
 
 TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 
@@ -92,6 +92,33 @@ def test_the_page_is_worded_once_and_only_where_it_is_made(tmp_path: Path) -> No
     (plain,) = reporter(tmp_path, [ResultKind.PDF]).report(evidence, uids, (), CREATED)
     stored, fixed = (dcmread(tmp_path / made.path).EncapsulatedDocument for made in (page, plain))
     assert stored != fixed
+
+
+@pytest.mark.parametrize(
+    ("kinds", "pdf_pictures", "explains"),
+    [
+        ((ResultKind.PDF,), False, False),
+        ((ResultKind.PDF,), True, True),
+        ((ResultKind.TID1500,), True, False),
+        ((ResultKind.GRADCAM,), False, True),
+    ],
+)
+def test_the_network_is_asked_why_only_for_what_shows_it(
+    kinds: tuple[ResultKind, ...], pdf_pictures: bool, explains: bool, tmp_path: Path
+) -> None:
+    assert replace(reporter(tmp_path, kinds), pdf_pictures=pdf_pictures).explains is explains
+
+
+def test_pictures_and_frames_get_into_the_page_where_they_are_wanted(tmp_path: Path) -> None:
+    plain = Evidence(source(), measurement(), picture(), explanation())
+    sizes = []
+    for evidence, wanted in ((plain, False), (plain, True), (replace(plain, frames=frames(measurement())), False)):
+        made = replace(reporter(tmp_path, [ResultKind.PDF]), pdf_pictures=wanted)
+        (page,) = made.report(evidence, entropy(source()), (), CREATED)
+        sizes.append(dcmread(tmp_path / page.path).EncapsulatedDocument.count(b"/Subtype /Image"))
+        pages = dcmread(tmp_path / page.path).EncapsulatedDocument.count(b"/Type /Page\n")
+        assert pages == (1 if evidence is plain and not wanted else 2)
+    assert sizes == [1, 4, 1]  # the frame; two maps and the one scale of colours that they share
 
 
 def test_without_an_explanation_no_capture_tells_why(tmp_path: Path) -> None:

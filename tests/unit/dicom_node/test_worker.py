@@ -116,6 +116,7 @@ def test_renewal_ends_with_the_job() -> None:
         ({"dating": {"independent_ages": []}}, True),
         ({"results": {"page_size": "letter"}}, True),
         ({"results": {"language": "de"}}, True),
+        ({"results": {"pdf_pictures": True}}, True),
         ({"narrative": {"mode": "llm", "model": "one"}}, True),
         ({"narrative": {"model": "one", "timeout_s": 5}}, False),
         ({"inference": {"threads": 7}}, False),

@@ -10,10 +10,10 @@ import pytest
 from inference.domain import PixelSpacingMm, Remark
 from sr_templates.language import Language
 from sr_templates.page import FLOOR, PICTURE_HEIGHT, PICTURE_WIDTH, SIGN_OFF_HEIGHT, _picture_box, draw_page
-from sr_templates.report import Narrative, PageSize, ReportInput
+from sr_templates.report import Further, Narrative, PageSize, ReportInput
 from sr_templates.sheet import MARGIN, SIZES, Sheet, Style
 from sr_templates.typeface import text_width
-from tests.reports import measurement, picture, report, source, with_lmp
+from tests.reports import explanation, frames, measurement, picture, report, source, with_lmp
 
 
 def test_same_facts_same_bytes() -> None:
@@ -101,8 +101,9 @@ def worst(letters: str, size: PageSize, language: Language = Language.ENGLISH) -
 def test_no_line_leaves_the_page_or_touches_another(
     letters: str, language: Language, size: PageSize, lines: list[Written]
 ) -> None:
-    draw_page(worst(letters, size, language), picture())
-    assert {line.page for line in lines} == {0, 1}
+    facts = worst(letters, size, language)
+    draw_page(facts, picture(), further=Further(explanation(facts.measurement), frames(facts.measurement)))
+    assert {line.page for line in lines} == {0, 1, 2}
     for line in lines:
         assert line.left >= MARGIN - 0.01, line
         assert line.right <= SIZES[size][0] - MARGIN + 0.01, line
