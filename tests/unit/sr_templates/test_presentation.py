@@ -58,11 +58,11 @@ def drawn(state: Dataset) -> NDArray[np.float64]:
 def test_the_drawn_outline_lies_within_a_pixel_of_the_measured_ellipse(ellipse: EllipsePx) -> None:
     points = drawn(made(report(measurement=measurement(ellipse=ellipse))))
     assert np.array_equal(points[0], points[-1])
-    ends = np.linspace(0.0, 1.0, 20)[:, None, None]
+    ends = np.linspace(0.0, 1.0, 6)[:, None, None]
     line = (points[:-1] * (1 - ends) + points[1:] * ends).reshape(-1, 2)
-    measured = outline_px(ellipse, 2000)
+    measured = outline_px(ellipse, 1000)
     apart = np.linalg.norm(line[:, None] - measured[None], axis=2)
-    assert apart.min(axis=1).max() < 0.25
+    assert apart.min(axis=1).max() < 0.5
     assert apart.min(axis=0).max() < 2.0  # from end to end of one stroke: all the way round
 
 
