@@ -28,6 +28,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from dicom_node.errors import InstanceRefused
 from dicom_node.streams import HeaderBudget, HeaderStream, InflatedFile, WatchedFile
 from inference.domain import Reason
+from sr_templates.source import SentHeader, as_sent
 
 PREAMBLE_BYTES = 132
 FILE_META_GROUP = 0x0002
@@ -46,6 +47,9 @@ MAXIMUM_TEXT_BYTES = 4 << 20
 UNKNOWN_STAYS_UNKNOWN_BYTES = 0xFFFF
 """From this length on the library leaves a UN value as it is; of shorter ones it knows better by the tag."""
 BINARY_VRS = ("OB", "OW", "OD", "OF", "OL", "OV", "UN")
+TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""Those that Specific Character Set (0008,0005) is about (PS3.5 6.1.2.2)."""
+ESCAPE = b"\x1b"
 NUMBER_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "AT", "SV", "UV")
 
 _log = logging.getLogger(__name__)
@@ -208,6 +212,7 @@ def _read_header(file: BinaryIO, size: int, meta: FileMetaDataset | None) -> tup
                 else _read_inflated(stream, meta)
             )
             element = _pixel_element(stream)
+            sent = _beyond_ascii(parsed)
             convert(parsed, budget, cast(BinaryIO, stream))
             convert(parsed.file_meta, budget)
     except InstanceRefused as refusal:
@@ -218,12 +223,30 @@ def _read_header(file: BinaryIO, size: int, meta: FileMetaDataset | None) -> tup
         raise
     if element is None and stream.ended_early:
         raise InstanceRefused(Reason.TRUNCATED)
-    return without_groups(parsed, ()), element
+    header = without_groups(parsed, ())
+    header.as_sent = sent
+    return header, element
 
 
-def without_groups(dataset: Dataset, groups: Container[int]) -> Dataset:
-    """A plain Dataset with file_meta and encoding: a FileDataset would hold on to its stream and trip when copied."""
-    kept = Dataset({tag: element for tag, element in dataset.items() if tag.group not in groups})
+def _beyond_ascii(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
+    """Text that is not in the default repertoire (PS3.5 6.1.2.1), before it is converted."""
+    return {
+        tag: element
+        for tag, element in dataset.items()
+        if isinstance(element, RawDataElement)
+        and isinstance(element.value, bytes)
+        and not tag.is_private
+        and tag.group < PIXEL_DATA_GROUP
+        and (not element.value.isascii() or ESCAPE in element.value)
+        and dictionary_has_tag(tag)
+        and dictionary_VR(tag) in TEXT_VRS
+    }
+
+
+def without_groups(dataset: Dataset, groups: Container[int]) -> SentHeader:
+    """A data set with file_meta and encoding: a FileDataset would hold on to its stream and trip when copied."""
+    kept = SentHeader({tag: element for tag, element in dataset.items() if tag.group not in groups})
+    kept.as_sent = as_sent(dataset)
     kept.file_meta = dataset.file_meta
     implicit, little_endian = dataset.original_encoding
     kept.set_original_encoding(implicit, little_endian, dataset.original_character_set)

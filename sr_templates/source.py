@@ -8,14 +8,17 @@ which every character set of PS3.3 C.12.1.1.2 contains.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from sr_templates import codes
@@ -51,10 +54,21 @@ PATIENT_AND_STUDY_OPTIONAL = (
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "DeidentificationMethodCodeSequence",
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
+    "QualityControlSubject",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "IssuerOfServiceEpisodeIDSequence",
+    "ServiceEpisodeDescription",
     "StudyDescription",
     "IssuerOfAccessionNumberSequence",
     "ProcedureCodeSequence",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianName",
     "PhysiciansOfRecord",
+    "PhysiciansOfRecordIdentificationSequence",
     "ReferencedStudySequence",
     "ClinicalTrialSponsorName",
     "ClinicalTrialProtocolID",
@@ -80,6 +94,15 @@ SCANNER = (
 
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"})
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+
+
+class SentHeader(Dataset):
+    """A header whose values were converted. `as_sent` has the text elements beyond ASCII as they came.
+
+    A value that contradicts its Specific Character Set cannot be written back once it was decoded.
+    """
+
+    as_sent: Mapping[BaseTag, RawDataElement] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +155,25 @@ def request_items(source: Dataset) -> list[Dataset]:
     """
     items = []
     for request in source.get("RequestAttributesSequence") or ():
-        item = Dataset()
+        item = _item()
         copy_element(source, item, "StudyInstanceUID")
         item.ReferencedStudySequence = []
-        copy_element(source, item, "AccessionNumber", required=True)
+        numbered = request if "AccessionNumber" in request else source
+        copy_element(numbered, item, "AccessionNumber", required=True)
+        copy_element(numbered, item, "IssuerOfAccessionNumberSequence")
         item.PlacerOrderNumberImagingServiceRequest = item.FillerOrderNumberImagingServiceRequest = ""
-        copy_element(request, item, "AccessionNumber")
         copy_element(request, item, "RequestedProcedureID", required=True)
         copy_element(request, item, "RequestedProcedureDescription", required=True)
         copy_element(request, item, "RequestedProcedureCodeSequence", required=True)
         items.append(item)
     return items
+
+
+def _item() -> Dataset:
+    """An item of a sequence whose raw elements are in the encoding of the object around it; see `begin`."""
+    item = Dataset()
+    item.set_original_encoding(False, True, item._character_set)
+    return item
 
 
 def source_reference(report: ReportInput) -> Dataset:
@@ -183,12 +214,17 @@ def copy_element(source: Dataset, target: Dataset, keyword: str, required: bool 
         if required:
             setattr(target, keyword, [] if dictionary_VR(tag) == "SQ" else "")
         return
-    element = source.get_item(tag)
+    element = as_sent(source).get(BaseTag(tag)) or source.get_item(tag)
     vr = dictionary_VR(tag)
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and vr in _TEXT_VRS:
         target[tag] = element._replace(VR=vr, is_implicit_VR=False, is_little_endian=True)
     else:
         target[tag] = deepcopy(source[tag])
+
+
+def as_sent(source: Dataset) -> Mapping[BaseTag, RawDataElement]:
+    """Text of a converted header as it came, where that is known."""
+    return source.as_sent if isinstance(source, SentHeader) else {}
 
 
 def _copy_patient_and_study(source: Dataset, target: Dataset) -> None:
@@ -212,7 +248,7 @@ def _contributing_equipment(source: Dataset, target: Dataset) -> None:
     copy_element(source, target, "ContributingEquipmentSequence")
     if not str(source.get("Manufacturer") or "").strip():
         return
-    scanner = Dataset()
+    scanner = _item()
     for keyword in SCANNER:
         copy_element(source, scanner, keyword)
     scanner.PurposeOfReferenceCodeSequence = [codes.code_item(codes.ACQUISITION_EQUIPMENT)]
