@@ -81,6 +81,9 @@ LONG = {
     "cyrillic": "Щ" * 64,
     "ideographic": "山" * 64,
     "arabic": "محمد عبد الرحمن " * 4,
+    "pointed": "שָׁלוֹם" * 9,
+    "both ways": "Doe محمد (שרה) 12 " * 3,
+    "unknown": "नमस्ते" * 10,
 }
 
 
@@ -117,6 +120,12 @@ def test_no_line_leaves_the_page_or_touches_another(
 def test_a_name_of_64_characters_is_there_in_full(letters: str, size: PageSize, lines: list[Written]) -> None:
     draw_page(report(source(SpecificCharacterSet="ISO_IR 192", PatientName=letters), page_size=size), picture())
     assert sum(line.text.count(letters[0]) for line in lines if set(line.text) == {letters[0]}) == 64
+
+
+@pytest.mark.parametrize("letter", ["ש", "م", "ا"])
+def test_a_right_to_left_name_of_64_characters_is_there_in_full(letter: str, lines: list[Written]) -> None:
+    draw_page(report(source(SpecificCharacterSet="ISO_IR 192", PatientName=letter * 64)), picture())
+    assert sum(line.text.count(letter) for line in lines if set(line.text) == {letter}) == 64
 
 
 @pytest.mark.parametrize("size", PageSize)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_templates.typeface import BOLD, FALLBACKS, REGULAR, Run, fit, page_font, runs, text_width, wrap
+from sr_templates.typeface import BOLD, FALLBACKS, MISSING, REGULAR, Run, fit, page_font, runs, text_width, wrap
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=30)
 
@@ -27,6 +27,45 @@ def test_common_scripts_are_covered(text: str) -> None:
 def test_right_to_left_letters_are_drawn_in_visual_order() -> None:
     assert "".join(r.text for r in runs("ID 12 אבג דה 34 x", REGULAR)) == "ID 12 הד גבא 34 x"
     assert "".join(r.text for r in runs("אב 12 גד", REGULAR)) == "דג 12 בא"
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("محمد", "\ufeaa\ufee4\ufea4\ufee3"),  # joined, and from right to left
+        ("ID محمد 34", "ID \ufeaa\ufee4\ufea4\ufee3 34"),
+        ("אב (גד)", "(דג) בא"),
+        ("אב (גד) x)", "(דג) בא x)"),
+        ("x (אב)", "x (בא)"),
+        ("אָב", "בָא"[0] + "\u05b8" + "א"),  # the sign is drawn before its letter, over which it lies
+        ("אב", "בא"),
+    ],
+)
+def test_right_to_left_text_is_what_a_reader_expects(text: str, drawn: str) -> None:
+    assert "".join(r.text for r in runs(text, REGULAR)) == drawn
+
+
+@pytest.mark.parametrize("text", ["नमस्ते", "ไทย", "\U00012000", "ہے"])
+def test_what_no_font_has_is_marked_and_never_an_empty_box(text: str) -> None:
+    drawn = runs(text, REGULAR)
+    assert all(ord(c) in page_font(run.font).face.charToGlyph for run in drawn for c in run.text)
+    missing = [c for c in text if not any(ord(c) in page_font(f).face.charToGlyph for f in (REGULAR, *FALLBACKS))]
+    assert sum(run.text.count(MISSING) for run in drawn) == len(missing) > 0
+
+
+@pytest.mark.parametrize("text", ["محمد عبد الرحمن ", "שרה לוי ", "فاطمة X (أم علي) 12 "])
+@given(width=st.floats(25, 300))
+def test_right_to_left_lines_keep_every_letter_and_the_width(text: str, width: float) -> None:
+    whole = (text * 4).strip()
+    lines = wrap(whole, REGULAR, 9, width)
+    assert "".join(lines).replace(" ", "") == whole.replace(" ", "")
+    assert max(text_width(line, REGULAR, 9) for line in lines) <= width + 1e-6
+
+
+def test_both_weights_have_the_same_glyphs_for_names() -> None:
+    """Hence what one of them cannot draw the other cannot."""
+    regular, bold = (set(page_font(name).face.charToGlyph) for name in (REGULAR, BOLD))
+    assert {c for c in regular ^ bold if c < 0x0700 or 0xFB1D <= c <= 0xFEFF} == set()
 
 
 @given(st.lists(words, max_size=8), st.floats(20, 300))
