@@ -86,13 +86,24 @@ class Pipeline:
             Transient: storage or database do not answer; the job may be tried again.
         """
         if job.kind is JobKind.STUDY:
-            StudyPipeline(self.repository, self.data_dir, self.reporter, self.destinations, self.now).run(job)
+            self._study_pipeline().run(job)
             return
         instance = self.repository.instance(job.instance_id)
         if job.kind is JobKind.RECONCILE:
             self._reconcile(job, instance)
         else:
             self._measure(job, instance)
+
+    def _study_pipeline(self) -> StudyPipeline:
+        return StudyPipeline(
+            repository=self.repository,
+            data_dir=self.data_dir,
+            reporter=self.reporter,
+            destinations=self.destinations,
+            age_sources=self.age_sources,
+            said_beside=self._said_beside,
+            now=self.now,
+        )
 
     def _measure(self, job: Job, instance: InstanceRef) -> None:
         watch = Stopwatch()

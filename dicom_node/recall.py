@@ -1,21 +1,16 @@
 """A stored answer read back: the measurement that it told, so that a study speaks in the numbers of its images.
 
-The network is not asked again: another version of it might say something else than the reports that have left.
+The network is not asked again: another version of it might say something else than the reports that have left. What
+another age says of HC is not read back: it is compared anew, since the machine's own report often comes last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dicom_node.answers import Answer
 from inference.domain import (
-    AgeSource,
     CalibrationSource,
     EllipsePx,
     GestationalAge,
-    Growth,
-    IndependentAge,
     IntervalDays,
     IntervalMm,
     Measurement,
@@ -24,17 +19,17 @@ from inference.domain import (
     Reason,
     RegionPx,
     Remark,
-    SizeForAge,
-    Standing,
     Status,
     Trimester,
 )
+from sr_templates.wording import DISCORDANCE
 
 
 def told_heads(answer: Answer) -> tuple[Measurement, ...]:
     """The heads that an image's answer puts up for its study: the chosen one or, where regions disagree, one of each.
 
-    Empty where no HC was told. Pixel coordinates are those of the answer, rounded to 0.001.
+    Empty where no HC was told. Without growth and without the operator's HC. Pixel coordinates are those of the
+    answer, rounded to 0.001.
 
     Raises:
         ValueError: a word of the answer is unknown to this software.
@@ -73,10 +68,9 @@ def _measurement(facts: Answer) -> Measurement:
         cephalic_index_percent=facts["cephalic_index_percent"],
         age=_age(facts),
         quality=facts["quality"],
-        warnings=tuple(Remark(word) for word in facts["warnings"]),
+        warnings=tuple(remark for remark in map(Remark, facts["warnings"]) if remark not in DISCORDANCE),
         colour_share=facts["colour_share"],
         calibration_detail=facts["calibration_detail"] or "",
-        growth=_growth(facts),
     )
 
 
@@ -95,30 +89,3 @@ def _days(facts: Answer, prefix: str) -> IntervalDays | None:
     """Answers of before have no equation's own band."""
     low = facts.get(f"{prefix}low_days")
     return None if low is None else IntervalDays(low, facts[f"{prefix}high_days"])
-
-
-def _growth(facts: Answer) -> Growth | Reason:
-    if facts["growth"] is None:
-        return Reason(facts["ga_independent_reason"])
-    return Growth(
-        independent=IndependentAge(facts["ga_independent_days"], AgeSource(facts["ga_independent_source"])),
-        sizes=tuple(_size(standard, size) for standard, size in facts["growth"].items()),
-        difference_days=facts["ga_difference_days"],
-        outside_two_sd=facts["ga_outside_two_sd"],
-        redating_threshold_days=facts["ga_redating_threshold_days"],
-    )
-
-
-def _size(standard: str, size: Mapping[str, Any]) -> SizeForAge:
-    return SizeForAge(
-        standard=standard,
-        at=_standing(size, ""),
-        low=_standing(size, "_low"),
-        high=_standing(size, "_high"),
-        reason=None if size["reason"] is None else Reason(size["reason"]),
-    )
-
-
-def _standing(size: Mapping[str, Any], end: str) -> Standing | None:
-    z_score = size[f"z_score{end}"]
-    return None if z_score is None else Standing(z_score, size[f"percentile{end}"])

@@ -85,6 +85,7 @@ class StudyEvidence:
 
     `image` is the entropy of the image that the report is about: that of the selected head or, where none is, of the
     first. `picture` is the selected head's frame; None where none is. `has_overlay`: that image's is stored already.
+    `beside` as in `Evidence`.
     """
 
     candidates: tuple[Candidate, ...]
@@ -95,6 +96,7 @@ class StudyEvidence:
     image: UidEntropy
     picture: Picture | None
     has_overlay: bool
+    beside: tuple[Dataset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +122,15 @@ class Protocol:
             beside=beside,
         )
 
-    def study_entropy(self, version: StudyVersion) -> StudyEntropy:
-        """The seed of the UIDs of what is said about a version of a study."""
+    def study_entropy(self, version: StudyVersion, beside: str = "") -> StudyEntropy:
+        """The seed of the UIDs of what is said about a version of a study; `beside` as for an image."""
         return StudyEntropy(
             study_instance_uid=version.study_instance_uid,
             version=version.version,
             results=tuple(source.result.fingerprint for source in version.sources),
             software_version=self.software_version,
             configuration=self.configuration,
+            beside=beside,
         )
 
     def coverage(self, model: ModelIdentity) -> float | None:
@@ -204,7 +207,8 @@ class Reporter:
     ) -> tuple[NewObject, ...]:
         """The objects of a study that are wanted; the overlay of the selected image as an OVERLAY of that image."""
         spoken = evidence.candidates[evidence.choice.selected or 0]
-        facts = self._facts(spoken, with_study(result_uids(evidence.image), evidence.entropy), earlier, created)
+        uids = with_study(result_uids(evidence.image), evidence.entropy)
+        facts = replace(self._facts(spoken, uids, earlier, created), beside=evidence.beside)
         study = StudyReport(facts, evidence.candidates, evidence.choice, evidence.version, evidence.several_heads)
         made = []
         if ResultKind.STUDY_SR in self.kinds:

@@ -2,29 +2,42 @@
 
     recall -> choose -> report -> commit
 
-The heads are those that the answers of its images told; no image is measured again. As with an image, everything before
-the commit may be done twice, and the commit is fenced. If more came meanwhile, nothing is said: the study is due again
-when it has been quiet.
+The heads are those that the answers of its images told; no image is measured again. Only what another age and the
+sonographer say of the head that speaks is asked anew: the machine's own report often comes last. As with an image,
+everything before the commit may be done twice, and the commit is fenced. If more came meanwhile, nothing is said: the
+study is due again when it has been quiet.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dicom_node.decode import DecodedInstance, read_instance
-from dicom_node.domain import Destination, Job, NewResult, NewStudyResult, ResultKind, StudySource, StudyVersion
+from dicom_node.domain import (
+    Destination,
+    InstanceRef,
+    Job,
+    NewResult,
+    NewStudyResult,
+    ResultKind,
+    StudySource,
+    StudyVersion,
+)
+from dicom_node.independent_age import independent_age
+from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from dicom_node.recall import told_by, told_heads
 from dicom_node.reporting import Reporter, StudyEvidence
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from inference.agreement import Choice, Verdict, choose
-from inference.domain import REASON_TEXT, SEVERAL_HEADS, Measurement, Reason, Status
+from inference.domain import REASON_TEXT, SEVERAL_HEADS, AgeSource, Examination, Measurement, Reason, Status
+from inference.growth import beside_operator, compare
 from sr_templates import identity
 from sr_templates.tid5000 import Candidate
 
@@ -69,6 +82,8 @@ class StudyPipeline:
     data_dir: Path
     reporter: Reporter
     destinations: Sequence[Destination]
+    age_sources: Sequence[AgeSource]
+    said_beside: Callable[[InstanceRef, DecodedInstance], OperatorValues]
     now: Callable[[], datetime]
 
     def run(self, job: Job) -> None:
@@ -107,15 +122,16 @@ class StudyPipeline:
     def _report(
         self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice
     ) -> NewStudyResult:
-        entropy = self.reporter.protocol.study_entropy(version)
-        said = _document(version, images, heads, choice)
-        answer = NewResult(entropy.fingerprint(), said["status"], said["reason"], json.dumps(said), ())
-        if not heads or choice.reason is Reason.PATIENTS_DISAGREE:
+        spoken = None if not heads or choice.reason is Reason.PATIENTS_DISAGREE else heads[choice.selected or 0]
+        said = NOTHING_SAID if choice.selected is None else self._said(heads[choice.selected])
+        entropy = self.reporter.protocol.study_entropy(version, said.facts())
+        told = _document(version, images, heads, choice)
+        answer = NewResult(entropy.fingerprint(), told["status"], told["reason"], json.dumps(told), ())
+        if spoken is None:
             return NewStudyResult(answer)
-        spoken = heads[choice.selected or 0]
         instance = spoken.image.source.instance
         evidence = StudyEvidence(
-            candidates=tuple(head.candidate for head in heads),
+            candidates=tuple(self._compared(heads, choice.selected, said)),
             choice=choice,
             version=version.version,
             several_heads=tuple(image.decoded.header for image in images if image.shows_several_heads),
@@ -123,6 +139,7 @@ class StudyPipeline:
             image=self.reporter.protocol.entropy(instance, spoken.image.answer["frames_used"]),
             picture=None if choice.selected is None else spoken.image.decoded.display(spoken.measurement.frame),
             has_overlay=any(o.kind is ResultKind.OVERLAY for o in self.repository.objects_of(instance.id)),
+            beside=() if said.report is None else (said.report,),
         )
         earlier = (
             *self.repository.study_predecessor_objects(version),
@@ -133,6 +150,23 @@ class StudyPipeline:
         overlay = next((new for new in objects if new.kind is ResultKind.OVERLAY), None)
         selected = None if choice.selected is None else spoken.image.source.result.id
         return NewStudyResult(replace(answer, objects=own), selected, overlay)
+
+    def _said(self, head: Head) -> OperatorValues:
+        """What the machine's own report says by now: it often comes when the last image has been measured."""
+        return self.said_beside(head.image.source.instance, head.image.decoded)
+
+    def _compared(self, heads: Sequence[Head], selected: int | None, said: OperatorValues) -> Iterator[Candidate]:
+        """The heads; that which speaks beside an age that does not come from it, and the sonographer's HC."""
+        for place, head in enumerate(heads):
+            yield (self._beside(head, said) if place == selected else head).candidate
+
+    def _beside(self, head: Head, said: OperatorValues) -> Head:
+        measured = head.measurement
+        looked = Examination((measured,), 0, (measured.frame,), told_by(head.image.answer), 0.0)
+        age = independent_age(head.image.decoded.header, self.age_sources, said)
+        finding = beside_operator(compare(looked, age), said.hc).finding
+        assert isinstance(finding, Measurement)  # noqa: S101  it was one
+        return replace(head, measurement=finding)
 
 
 def _choose(images: Sequence[Image], heads: Sequence[Head]) -> Choice:

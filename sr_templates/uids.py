@@ -77,7 +77,7 @@ class StudyEntropy:
     """All that makes a version of a study's report what it is.
 
     `version` counts from 1; `results` are the fingerprints of the results that it rests on, in any order;
-    `configuration` holds the keys that change the report and none of these.
+    `configuration` holds the keys that change the report and none of these; `beside` as in UidEntropy.
     """
 
     study_instance_uid: str
@@ -86,6 +86,7 @@ class StudyEntropy:
     software_version: str
     configuration: tuple[tuple[str, str], ...] = ()
     schema_version: int = field(default=RESULT_SCHEMA_VERSION)
+    beside: str = ""
 
     def fingerprint(self) -> str:
         """SHA-256 in hex over every field."""

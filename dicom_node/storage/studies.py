@@ -45,7 +45,8 @@ UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
 def to_look_at(session: Session) -> Sequence[str]:
     """The studies of which something stands, or stands no longer, that nobody has looked at."""
     found = select(InstanceRow.study_instance_uid).join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-    return session.scalars(found.where(ResultRow.studied.is_(False)).distinct()).all()
+    new = found.where(ResultRow.studied.is_(False)).distinct().order_by(InstanceRow.study_instance_uid)
+    return session.scalars(new).all()
 
 
 def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, now: datetime) -> bool:

@@ -45,8 +45,6 @@ HEADS = {
     "without a spread": measurement(INTERGROWTH_2016),
     "without an interval": measurement(hc_interval=None),
     "without an age": measurement(hc_mm=400.0),
-    "with an independent age": with_lmp(measurement(), 150),
-    "far from the standard": with_lmp(measurement(), 300),
     "remarked": measurement(
         warnings=(Remark.PLANE_NOT_VERIFIED, Remark.COLOUR_OVER_HEAD), colour_share=0.03, calibration_detail="FIDUCIAL"
     ),
@@ -56,6 +54,14 @@ HEADS = {
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
 def test_a_head_is_read_back_as_it_was_measured(head: Measurement) -> None:
     assert told_heads(answer(head)) == (head,)
+
+
+@pytest.mark.parametrize("days", [150, 175, 300])
+def test_what_another_age_says_is_left_to_be_compared_anew(days: int) -> None:
+    compared = with_lmp(measurement(), days)
+    (head,) = told_heads(answer(compared))
+    assert head == measurement()
+    assert with_lmp(head, days) == compared
 
 
 def test_pixels_are_those_of_the_answer() -> None:

@@ -28,10 +28,12 @@ from dicom_node.domain import (
     ResultKind,
     StudyResult,
 )
+from dicom_node.independent_age import SOURCES
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
+from dicom_node.study_reports import StudyReports
 from inference.domain import (
     Abstention,
     CalibrationSource,
@@ -42,9 +44,11 @@ from inference.domain import (
     RegionPx,
 )
 from sr_templates.uids import equipment
+from tests.machine_report import LMP, biometry, day, hc, machine_report
 from tests.reports import SHA256, measurement, picture
 from tests.ultrasound import save, us_image, us_region
 from tests.unit.dicom_node.storage.rooms import START, claimed, image
+from tests.unit.dicom_node.test_study_reports import receive
 
 MODEL = ModelIdentity("efficientnet-lite0-unet", SHA256)
 STUDY = "1.2.3"
@@ -84,6 +88,7 @@ class Room:
             destinations=(PACS,),
             cine_frames=4,
             accept_corrections=False,
+            study_reports=StudyReports(self.repository, self.folder, SOURCES, compare_hc=True),
             now=self.now,
         )
 
@@ -228,6 +233,35 @@ def test_the_work_done_twice_gives_the_same_objects(room: Room) -> None:
     (overlay,) = room.repository.objects_of(room.repository.versions("1.1")[0].id)
     stored = [o.sop_instance_uid for o in (*result.objects, overlay)]
     assert made == [stored, stored]
+
+
+def numbers(sr: Dataset, code: str) -> list[str]:
+    """Numeric values of all items of that name."""
+    found = []
+    for child in sr.get("ContentSequence") or ():
+        name = child.get("ConceptNameCodeSequence")
+        if name and name[0].CodeValue == code and "MeasuredValueSequence" in child:
+            found.append(str(child.MeasuredValueSequence[0].NumericValue))
+        found += numbers(child, code)
+    return found
+
+
+def test_the_machines_report_that_comes_after_the_images_is_heard(room: Room) -> None:
+    room.measured("1.1")
+    receive(room.repository, room.folder, "1.7", machine_report([day(LMP, "20250815")], biometry(hc("195.0"))), STUDY)
+    sr = room.read(room.report(), ResultKind.STUDY_SR)
+    assert numbers(sr, "11885-1") == ["140"]
+    assert any("195.0 mm" in str(e.value) for e in sr.iterall() if e.keyword == "TextValue")
+    (evidence,) = sr.CurrentRequestedProcedureEvidenceSequence
+    named = {o.ReferencedSOPInstanceUID for s in evidence.ReferencedSeriesSequence for o in s.ReferencedSOPSequence}
+    assert named == {"1.1", "1.7"}
+
+
+def test_an_independent_age_is_said_of_the_head_that_speaks_and_of_nobody_where_none_does(room: Room) -> None:
+    room.measured("1.1", LastMenstrualDate="20250815")
+    assert numbers(room.read(room.report(), ResultKind.STUDY_SR), "11885-1") == ["140"]
+    room.measured("1.2", 250.0, LastMenstrualDate="20250815")
+    assert numbers(room.read(room.report(), ResultKind.STUDY_SR), "11885-1") == []
 
 
 def test_values_that_disagree_are_reported_without_a_selection(room: Room) -> None:

@@ -131,6 +131,7 @@ def test_images_of_a_study_share_a_series_and_corrections_do_not() -> None:
 
 STUDY = StudyEntropy("1.2.3", 1, ("f1", "f2"), "0.1.0", (("page_size", "a4"),))
 STUDY_CHANGES = {
+    "beside": "150 days",
     "study_instance_uid": "1.2.4",
     "version": 2,
     "results": ("f1", "f3"),
