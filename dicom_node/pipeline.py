@@ -102,6 +102,7 @@ class Pipeline:
             destinations=self.destinations,
             age_sources=self.age_sources,
             said_beside=self._said_beside,
+            explain=self._second_look,
             now=self.now,
         )
 
@@ -169,8 +170,11 @@ class Pipeline:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
         if not isinstance(finding, Measurement) or not self.reporter.explains:
             return None
-        (frame,) = decoded.frames((finding.frame,))
-        return self.examiner.explain(frame, finding)
+        return self._second_look(decoded, finding)
+
+    def _second_look(self, decoded: DecodedInstance, head: Measurement) -> Explanation:
+        (frame,) = decoded.frames((head.frame,))
+        return self.examiner.explain(frame, head)
 
     def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
         """The result objects; without a number at most one that says why."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dicom_node.answers import Answer
 from inference.domain import (
+    Abstention,
     CalibrationSource,
     EllipsePx,
+    Finding,
     GestationalAge,
     IntervalDays,
     IntervalMm,
@@ -47,9 +49,34 @@ def told_heads(answer: Answer) -> tuple[Measurement, ...]:
     return tuple(best.values())
 
 
+def told_frames(answer: Answer) -> tuple[Finding, ...]:
+    """The findings of all examined frames in the region of the chosen one; of a still, that one. Raises ValueError."""
+    return tuple(_finding(found) for found in answer["measurements"] if found["region"] == answer["region"])
+
+
 def told_by(answer: Answer) -> ModelIdentity:
     """Which weights spoke."""
     return ModelIdentity(answer["model"], answer["model_sha256"])
+
+
+def _finding(facts: Answer) -> Finding:
+    """An abstention without its detail."""
+    if facts["status"] == Status.MEASURED:
+        return _measurement(facts)
+    spacing, ellipse = facts["pixel_spacing_mm"], facts["ellipse"]
+    return Abstention(
+        frame=facts["frame"],
+        region=RegionPx(*facts["region"]),
+        spacing_mm=None if spacing is None else PixelSpacingMm(*spacing),
+        calibration_source=CalibrationSource(facts["calibration_source"]),
+        reason=Reason(facts["reason"]),
+        detail="",
+        ellipse=None if ellipse is None else EllipsePx(**ellipse),
+        quality=facts["quality"],
+        colour_share=facts["colour_share"],
+        cephalic_index_percent=facts["cephalic_index_percent"],
+        calibration_detail=facts["calibration_detail"] or "",
+    )
 
 
 def _measurement(facts: Answer) -> Measurement:

@@ -38,7 +38,16 @@ from sr_templates.language import Language
 from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
 from sr_templates.presentation import build_presentation_state
-from sr_templates.report import AbstentionInput, Further, Narrative, PageSize, Predecessor, ReportInput, SrClass
+from sr_templates.report import (
+    NOTHING_FURTHER,
+    AbstentionInput,
+    Further,
+    Narrative,
+    PageSize,
+    Predecessor,
+    ReportInput,
+    SrClass,
+)
 from sr_templates.study import StudyReport, build_study_sr
 from sr_templates.study_page import build_study_pdf
 from sr_templates.tid1500 import build_tid1500
@@ -85,7 +94,7 @@ class StudyEvidence:
 
     `image` is the entropy of the image that the report is about: that of the selected head or, where none is, of the
     first. `picture` is the selected head's frame; None where none is. `has_overlay`: that image's is stored already.
-    `beside` as in `Evidence`.
+    `beside` as in `Evidence`; `further` is what the page shows of the selected head.
     """
 
     candidates: tuple[Candidate, ...]
@@ -97,6 +106,7 @@ class StudyEvidence:
     picture: Picture | None
     has_overlay: bool
     beside: tuple[Dataset, ...] = ()
+    further: Further = NOTHING_FURTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +225,7 @@ class Reporter:
             made.append(self._write(ResultKind.STUDY_SR, build_study_sr(study)))
         if ResultKind.STUDY_PDF in self.kinds:
             worded = study if evidence.picture is None else replace(study, report=self._worded(facts))
-            made.append(self._write(ResultKind.STUDY_PDF, build_study_pdf(worded, evidence.picture)))
+            made.append(self._write(ResultKind.STUDY_PDF, build_study_pdf(worded, evidence.picture, evidence.further)))
         if ResultKind.STUDY_OVERLAY in self.kinds and evidence.picture is not None and not evidence.has_overlay:
             made.append(self._write(ResultKind.OVERLAY, build_overlay(facts, evidence.picture)))
         return tuple(made)
@@ -243,6 +253,11 @@ class Reporter:
     def explains(self) -> bool:
         """Whether a wanted object shows why the outline lies where it lies."""
         return not EXPLANATIONS.isdisjoint(self.kinds) or (self.pdf_pictures and ResultKind.PDF in self.kinds)
+
+    @property
+    def explains_study(self) -> bool:
+        """Whether the page of a study shows why the outline of its selected head lies where it lies."""
+        return self.pdf_pictures and ResultKind.STUDY_PDF in self.kinds
 
     def _pdf(self, facts: ReportInput, evidence: Evidence) -> Dataset:
         why = evidence.explanation if self.pdf_pictures else None

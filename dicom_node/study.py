@@ -31,14 +31,24 @@ from dicom_node.domain import (
 )
 from dicom_node.independent_age import independent_age
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
-from dicom_node.recall import told_by, told_heads
+from dicom_node.recall import told_by, told_frames, told_heads
 from dicom_node.reporting import Reporter, StudyEvidence
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from inference.agreement import Choice, Verdict, choose
-from inference.domain import REASON_TEXT, SEVERAL_HEADS, AgeSource, Examination, Measurement, Reason, Status
+from inference.domain import (
+    REASON_TEXT,
+    SEVERAL_HEADS,
+    AgeSource,
+    Examination,
+    Explanation,
+    Measurement,
+    Reason,
+    Status,
+)
 from inference.growth import beside_operator, compare
 from sr_templates import identity
+from sr_templates.report import NOTHING_FURTHER, Further
 from sr_templates.tid5000 import Candidate
 
 _log = logging.getLogger(__name__)
@@ -84,6 +94,7 @@ class StudyPipeline:
     destinations: Sequence[Destination]
     age_sources: Sequence[AgeSource]
     said_beside: Callable[[InstanceRef, DecodedInstance], OperatorValues]
+    explain: Callable[[DecodedInstance, Measurement], Explanation]
     now: Callable[[], datetime]
 
     def run(self, job: Job) -> None:
@@ -140,6 +151,7 @@ class StudyPipeline:
             picture=None if choice.selected is None else spoken.image.decoded.display(spoken.measurement.frame),
             has_overlay=any(o.kind is ResultKind.OVERLAY for o in self.repository.objects_of(instance.id)),
             beside=() if said.report is None else (said.report,),
+            further=NOTHING_FURTHER if choice.selected is None else self._further(spoken),
         )
         earlier = (
             *self.repository.study_predecessor_objects(version),
@@ -150,6 +162,13 @@ class StudyPipeline:
         overlay = next((new for new in objects if new.kind is ResultKind.OVERLAY), None)
         selected = None if choice.selected is None else spoken.image.source.result.id
         return NewStudyResult(replace(answer, objects=own), selected, overlay)
+
+    def _further(self, head: Head) -> Further:
+        """What the page shows of the head that speaks; why, only by the weights that measured it."""
+        why = None
+        if self.reporter.explains_study and told_by(head.image.answer) == self.reporter.protocol.model.identity:
+            why = self.explain(head.image.decoded, head.measurement)
+        return Further(why, told_frames(head.image.answer))
 
     def _said(self, head: Head) -> OperatorValues:
         """What the machine's own report says by now: it often comes when the last image has been measured."""

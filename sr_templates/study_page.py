@@ -12,7 +12,7 @@ from sr_templates import wording
 from sr_templates.language import ENGLISH, Words, message
 from sr_templates.page import HEADING, LABEL, NOTE, Flow, draw_page
 from sr_templates.pdf import encapsulated
-from sr_templates.report import Picture
+from sr_templates.report import NOTHING_FURTHER, Further, Picture
 from sr_templates.sheet import ALERT, MARGIN, Style
 from sr_templates.source import image_reference, local_time
 from sr_templates.study import PDF, VERDICT_TEXT, StudyReport, image_name, sentences, sources_of
@@ -31,12 +31,13 @@ Row = tuple[str, ...]
 """One cell for each of `HEADS`."""
 
 
-def build_study_pdf(study: StudyReport, picture: Picture | None) -> FileDataset:
+def build_study_pdf(study: StudyReport, picture: Picture | None, further: Further = NOTHING_FURTHER) -> FileDataset:
     """The document as an Encapsulated PDF object (PS3.3 A.45.1).
 
     `picture`: RGB uint8 [rows, columns, 3], the frame of the selected head; None where no head is selected.
+    `further` is about that head.
     """
-    document = draw_page(study.report, picture, [lambda flow: _draw(flow, study)])
+    document = draw_page(study.report, picture, [lambda flow: _draw(flow, study)], further)
     sources = [image_reference(c.source, c.measurement.frame) for c in sources_of(study.candidates)]
     made = encapsulated(study.report, PDF, document, sources)
     made.InstanceNumber = study.version

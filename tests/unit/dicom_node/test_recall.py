@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dicom_node.answers import examined
-from dicom_node.recall import told_by, told_heads
+from dicom_node.recall import told_by, told_frames, told_heads
 from inference.dating import HADLOCK_1984, INTERGROWTH_2016
 from inference.domain import (
     Abstention,
@@ -82,6 +82,12 @@ def test_where_regions_disagree_the_best_of_each_is_put_up() -> None:
 @pytest.mark.parametrize("reason", [Reason.TWO_HEADS, Reason.NO_HEAD_FOUND])
 def test_an_image_without_hc_puts_up_none(reason: Reason) -> None:
     assert told_heads(answer(nothing(reason))) == ()
+
+
+def test_the_frames_of_a_cine_are_read_back_with_those_that_gave_no_number() -> None:
+    frames = (measurement(), replace(nothing(Reason.NO_HEAD_FOUND), frame=2, region=measurement().region))
+    elsewhere = measurement(frame=2, region=LEFT)
+    assert told_frames(answer(*frames, elsewhere)) == frames
 
 
 def test_an_answer_of_before_has_no_band_of_the_equation() -> None:

@@ -38,14 +38,18 @@ from inference.domain import (
     Abstention,
     CalibrationSource,
     Examination,
+    Explanation,
     Finding,
+    Measurement,
     ModelIdentity,
     Reason,
     RegionPx,
 )
+from sr_templates.report import Further
+from sr_templates.study_page import build_study_pdf
 from sr_templates.uids import equipment
 from tests.machine_report import LMP, biometry, day, hc, machine_report
-from tests.reports import SHA256, measurement, picture
+from tests.reports import SHA256, explanation, measurement, picture
 from tests.ultrasound import save, us_image, us_region
 from tests.unit.dicom_node.storage.rooms import START, claimed, image
 from tests.unit.dicom_node.test_study_reports import receive
@@ -244,6 +248,39 @@ def numbers(sr: Dataset, code: str) -> list[str]:
             found.append(str(child.MeasuredValueSequence[0].NumericValue))
         found += numbers(child, code)
     return found
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_page_tells_why_by_a_second_look_only_where_it_is_wanted(room: Room, wanted: bool) -> None:
+    room.measured("1.1")
+    asked: list[tuple[int, float]] = []
+
+    def explain(frame: Any, head: Measurement) -> Explanation:
+        asked.append((frame.number, head.hc_mm))
+        return explanation(head)
+
+    examiner: Any = SimpleNamespace(explain=explain)
+    pipeline = room.pipeline
+    reporter = replace(pipeline.reporter, pdf_pictures=wanted)
+    replace(pipeline, examiner=examiner, reporter=reporter).run(room.study_job())
+    assert asked == ([(1, 197.1)] if wanted else [])
+    (result,) = room.repository.study_results(STUDY)
+    assert {o.kind for o in result.objects} == {ResultKind.STUDY_SR, ResultKind.STUDY_PDF}
+
+
+def test_the_page_of_a_cine_shows_its_frames(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Further] = []
+
+    def built(_study: Any, _picture: Any, further: Further) -> Dataset:
+        told.append(further)
+        return build_study_pdf(_study, _picture, further)
+
+    monkeypatch.setattr("dicom_node.reporting.build_study_pdf", built)
+    room.receive("1.1")
+    frames = (measurement(), measurement(frame=2, hc_mm=198.0), measurement(frame=3, hc_mm=197.5))
+    room.answer(*frames)
+    room.report()
+    assert told[0].frames == frames
 
 
 def test_the_machines_report_that_comes_after_the_images_is_heard(room: Room) -> None:
