@@ -13,10 +13,12 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
-from dicom_node.reporting import Evidence, NotMeasured, Reporter
+from dicom_node.reporting import Evidence, NotMeasured, Reporter, StudyEvidence
+from inference.agreement import choose
 from inference.domain import Abstention, ModelIdentity, Reason
 from sr_templates.report import Narrative, ReportInput, SrClass
-from sr_templates.uids import UidEntropy, equipment
+from sr_templates.tid5000 import Candidate
+from sr_templates.uids import StudyEntropy, UidEntropy, equipment
 from tests.reports import CREATED, SHA256, abstention, cine, explanation, frames, measurement, picture, source
 
 TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
@@ -92,6 +94,30 @@ def test_the_page_is_worded_once_and_only_where_it_is_made(tmp_path: Path) -> No
     (plain,) = reporter(tmp_path, [ResultKind.PDF]).report(evidence, uids, (), CREATED)
     stored, fixed = (dcmread(tmp_path / made.path).EncapsulatedDocument for made in (page, plain))
     assert stored != fixed
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_the_page_of_a_study_is_worded_where_a_head_speaks(selected: bool, tmp_path: Path) -> None:
+    asked: list[ReportInput] = []
+
+    def worded(facts: ReportInput) -> Narrative:
+        asked.append(facts)
+        return Narrative("Findings by somebody.", "And what they mean.", "some-model")
+
+    header, heads = source(), [measurement()] if selected else [measurement(), measurement(hc_mm=260.0)]
+    study = StudyEvidence(
+        candidates=tuple(Candidate(header, head, ModelIdentity("model", SHA256)) for head in heads),
+        choice=choose(heads, several_heads=False),
+        version=1,
+        several_heads=(),
+        entropy=StudyEntropy(header.StudyInstanceUID, 1, ("first",), "0.1.0"),
+        image=entropy(header),
+        picture=picture() if selected else None,
+        has_overlay=False,
+    )
+    made = replace(reporter(tmp_path, [ResultKind.STUDY_PDF]), narrate=worded)
+    assert [new.kind for new in made.report_study(study, (), CREATED)] == [ResultKind.STUDY_PDF]
+    assert [facts.measurement for facts in asked] == ([heads[0]] if selected else [])
 
 
 @pytest.mark.parametrize(
