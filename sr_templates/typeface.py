@@ -25,6 +25,9 @@ MISSING = "\ufffd"
 
 CLOSING = ")]}>»"
 MIRRORED = str.maketrans("()[]{}<>«»", ")(][}{><»«")
+HEBREW = "\u0590"
+"""The first character of a block that is written from right to left; all such blocks come after it."""
+
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
 
@@ -62,6 +65,8 @@ def runs(text: str, font: str) -> tuple[Run, ...]:
     """
     if text.isascii() and text.isprintable():  # most text; both fonts have all of it
         return (Run(font, text),) if text else ()
+    if max(text) < HEBREW and set(map(ord, text)) <= page_font(font).face.charToGlyph.keys():  # Latin, Greek, Cyrillic
+        return (Run(font, text),)
     if arabic.has_letters(text):
         text = arabic.joined(text, _drawable)
     visual = "".join(c if _drawable(c) else MISSING for c in _visual_order(text))
