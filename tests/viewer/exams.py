@@ -12,13 +12,14 @@ from pydicom.dataset import FileDataset
 from inference.domain import EllipseMm, RegionPx
 from inference.measure import circumference_mm
 from inference.phantom import PhantomImage
+from sr_templates.abstention import build_abstention
 from sr_templates.capture import build_overlay
 from sr_templates.pdf import build_pdf
 from sr_templates.report import Picture, ReportInput
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
 from tests.phantoms import head_phantom
-from tests.reports import measurement, report, stored, with_lmp, written
+from tests.reports import abstained, measurement, report, stored, with_lmp, written
 from tests.ultrasound import us_image, us_multiframe, us_region
 
 HEAD = 2
@@ -31,6 +32,7 @@ BUILDERS: tuple[Callable[[ReportInput, Picture], Dataset], ...] = (
     build_pdf,
     build_overlay,
     lambda facts, _: build_tid5000(facts),
+    lambda facts, _: build_abstention(abstained(facts.source)),
 )
 """What is made of one image; a new kind of object is looked at by adding its builder here."""
 

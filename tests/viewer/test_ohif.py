@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from inference.measure import outline_px
-from sr_templates import capture, pdf, tid1500, tid5000, wording
+from sr_templates import abstention, capture, pdf, tid1500, tid5000, wording
 from sr_templates.drawing import OUTLINE_COLOR
 from tests.integration.orthanc import Orthanc, running_orthanc
 from tests.viewer.browser import CORNER, PANE, PDF, Browser, running_browser, wait_for
@@ -27,6 +27,7 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 SR, OBSTETRIC_SR = tid1500.SHELL.series_description, tid5000.SHELL.series_description
 REPORT, OVERLAY = pdf.SHELL.series_description, capture.OVERLAY.series_description
+SILENT_SR = abstention.SHELL.series_description
 WHITE = (255, 255, 255)
 
 pytestmark = pytest.mark.peer("Orthanc", "node", "chromium")
@@ -77,7 +78,7 @@ def opened(viewer: Viewer) -> Opened:
 
 def test_the_study_lists_our_series_beside_the_source(opened: Opened) -> None:
     opened.browser.picture("study")
-    assert sorted(opened.series) == sorted([SOURCE_SERIES, SR, OBSTETRIC_SR, REPORT, OVERLAY])
+    assert sorted(opened.series) == sorted([SOURCE_SERIES, SR, OBSTETRIC_SR, SILENT_SR, REPORT, OVERLAY])
 
 
 def test_the_measurement_report_draws_outline_and_numbers_on_the_source_image(opened: Opened) -> None:
@@ -147,6 +148,12 @@ def near(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np
 
 def share(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
     return float(near(picture, colour).mean())
+
+
+def test_the_page_outlives_a_report_without_coordinates(opened: Opened) -> None:
+    """OHIF draws nothing for it, not even its words; the series says that there is no measurement."""
+    opened.browser.show(SILENT_SR, PANE)
+    opened.browser.show(SOURCE_SERIES, CORNER, SOURCE_SERIES)
 
 
 def test_nothing_went_wrong_on_the_page(opened: Opened) -> None:
