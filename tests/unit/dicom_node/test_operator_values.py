@@ -12,10 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
+from pydicom.sr._concepts_dict import concepts
 from pydicom.tag import Tag
 
+from dicom_node import operator_values as operator_module
 from dicom_node.errors import InstanceRefused
-from dicom_node.operator_values import MAXIMUM_ITEMS, NOTHING_SAID, OperatorValues, operator_values, same_patient
+from dicom_node.operator_values import (
+    MAXIMUM_ITEMS,
+    NOTHING_SAID,
+    SUMMARISING,
+    OperatorValues,
+    operator_values,
+    same_patient,
+)
 from dicom_node.part10 import read_part10
 from inference.domain import OperatorHc, Reason
 from sr_templates.tid5000 import build_tid5000
@@ -278,3 +287,18 @@ def test_reading_a_report_changes_nothing_of_it() -> None:
     operator_values([made])
     made.save_as(after, enforce_file_format=True)
     assert before.getvalue() == after.getvalue()
+
+
+NOT_IN_DICTIONARY = {
+    ("11955-2", "LN"): "last menstrual period as a DATE item in PS3.15 annex E; LMP of CID 12003 in earlier editions",
+    ("11951-1", "LN"): "Fetus ID of TID 1008, not checked against a print; it only tells fetuses apart",
+}
+"""Codes that machines write and pydicom does not list, and where they come from."""
+
+
+def test_every_code_that_is_read_is_in_the_dictionary_or_has_its_source() -> None:
+    groups = [value for value in vars(operator_module).values() if isinstance(value, frozenset)]
+    read = {name for group in groups for name in group} | {(c.value, c.scheme_designator) for c in SUMMARISING}
+    known = {(value, scheme) for scheme, words in concepts.items() for found in words.values() for value in found}
+    assert read - known == set(NOT_IN_DICTIONARY)
+    assert len(read) > 15
