@@ -206,7 +206,7 @@ def test_a_worker_that_is_killed_says_nothing_twice(room: Room) -> None:
     uid = study["StudyInstanceUID"]
     room.send(room.image(1, **study))
     kills = 0
-    while kills < 3 and not room.node.repository.study_results(uid):
+    while kills < 2 and not room.node.repository.study_results(uid):
         if any(job.kind is JobKind.STUDY for job in room.node.repository.jobs((JobState.RUNNING,), 9)):
             room.node.kill("worker")
             kills += 1

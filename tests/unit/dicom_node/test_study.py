@@ -145,10 +145,20 @@ def nothing(reason: Reason) -> Abstention:
     return Abstention(1, None, None, CalibrationSource.NONE, reason, "", None, None)
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    repository = Repository.open(f"sqlite:///{tmp_path / 'node.sqlite3'}")
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database to copy; migrating for every test would take longer than the tests."""
+    path = tmp_path_factory.mktemp("database") / "node.sqlite3"
+    repository = Repository.open(f"sqlite:///{path}")
     repository.migrate()
+    repository.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def room(tmp_path: Path, migrated: bytes) -> Iterator[Room]:
+    (tmp_path / "node.sqlite3").write_bytes(migrated)
+    repository = Repository.open(f"sqlite:///{tmp_path / 'node.sqlite3'}")
     yield Room(tmp_path, repository)
     repository.close()
 
