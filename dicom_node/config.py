@@ -140,7 +140,7 @@ class ResultsSection(Section):
         description="SOP class of TID 1500: comprehensive, or comprehensive_3d for IHE AI Results",
     )
     pdf_pictures: bool = Field(
-        False, description="why the outline lies there, as two pictures in an image's PDF: a second look of the network"
+        False, description="why the outline lies there, as two pictures in the PDF: a second look of the network"
     )
     identity_corrections: Literal["hold", "accept"] = Field(
         "hold", description="same pixels, other patient data: hold until an operator confirms, or accept at once"
