@@ -59,7 +59,7 @@ ALERT_LINE = Style(9, BOLD, ALERT)
 ON_PICTURE = Style(7, color=(255, 255, 255))
 
 
-class _Flow:
+class Flow:
     """Where the next thing hangs, on which page."""
 
     def __init__(self, report: ReportInput) -> None:
@@ -82,7 +82,6 @@ class _Flow:
         return self.sheet.finish()
 
 
-Flow = _Flow
 Section = Callable[[Flow], None]
 """A further part of a document, drawn where the flow stands; it leaves `flow.y` below itself."""
 
@@ -97,7 +96,7 @@ def draw_page(
 
     Without a picture the document is about no head: patient and study of the report, and the `sections`.
     """
-    flow = _Flow(report)
+    flow = Flow(report)
     sheet = flow.sheet
     sheet.canvas.setTitle(report.words(TITLE))
     sheet.canvas.setAuthor(report.equipment.manufacturer)
@@ -297,7 +296,7 @@ def _lines(sheet: Sheet, lines: Sequence[str], x: float, y: float) -> float:
     return y
 
 
-def _growth_block(flow: _Flow) -> None:
+def _growth_block(flow: Flow) -> None:
     """Size for an age that does not come from HC, beside its chart."""
     report = flow.report
     head, words = report.measurement, report.words
@@ -333,12 +332,12 @@ def _chart(sheet: Sheet, report: ReportInput, column: Column, top: float) -> Non
         draw_chart(sheet, chart, wording.interval_name(report.interval_coverage, report.words), report.words)
 
 
-def _heading(flow: _Flow, text: str) -> float:
+def _heading(flow: Flow, text: str) -> float:
     flow.sheet.text(MARGIN, flow.y, text, HEADING)
     return flow.y - 16
 
 
-def _narrative(flow: _Flow) -> None:
+def _narrative(flow: Flow) -> None:
     """Findings and interpretation in words, and who wrote them."""
     told = flow.report.narrative or narrative.from_template(flow.report)
     width = flow.sheet.content_width
@@ -361,7 +360,7 @@ def _narrative(flow: _Flow) -> None:
     flow.y -= 7
 
 
-def _notes(flow: _Flow) -> None:
+def _notes(flow: Flow) -> None:
     measurement, words = flow.report.measurement, flow.words
     joined = [words(wording.AGE_RANGE)] if measurement.age.interval is not None else []
     above = wording.discordance(measurement, words)
@@ -383,7 +382,7 @@ def _notes(flow: _Flow) -> None:
     flow.y -= 8
 
 
-def _frames_block(flow: _Flow, further: Further) -> None:
+def _frames_block(flow: Flow, further: Further) -> None:
     """HC of each examined frame of a cine; nothing where there is only one."""
     head, width = flow.report.measurement, flow.sheet.content_width
     flow_chart = frames_chart(further.frames, head.frame, Box(0.0, 0.0, 1.0, 1.0))
@@ -403,7 +402,7 @@ def _frames_block(flow: _Flow, further: Further) -> None:
     flow.y -= 10
 
 
-def _reasons_block(flow: _Flow, picture: Picture, further: Further) -> None:
+def _reasons_block(flow: Flow, picture: Picture, further: Further) -> None:
     """Two small pictures that tell why; nothing where nobody asked."""
     explanation = further.explanation
     if explanation is None:
@@ -415,7 +414,7 @@ def _reasons_block(flow: _Flow, picture: Picture, further: Further) -> None:
     flow.y -= height + 16
 
 
-def _method_block(flow: _Flow) -> None:
+def _method_block(flow: Flow) -> None:
     """In small print, for whoever has to trace a number back."""
     rows = _method_rows(flow.report)
     flow.need(16 + 13 * len(rows))
@@ -451,7 +450,7 @@ def _method_rows(report: ReportInput) -> list[Row]:
     return [*rows, (words("Made"), f"{words.date(f'{made:%Y%m%d}')} {made:%H:%M}")]
 
 
-def _sign_off(flow: _Flow) -> None:
+def _sign_off(flow: Flow) -> None:
     """A line to sign on, on the last page, always at the same place above the footer."""
     flow.need(SIGN_OFF_HEIGHT)
     sheet, words = flow.sheet, flow.words
