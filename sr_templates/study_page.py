@@ -1,4 +1,4 @@
-"""The study's PDF: the page about the selected head, and a table of all heads with the reason for each."""
+"""The study's PDF: the page about the selected head, and a table of all heads, if several, with what became of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydicom.dataset import FileDataset
 
 from inference.agreement import Verdict, relative_width
-from inference.domain import Measurement
+from inference.domain import Growth, Measurement
 from sr_templates import wording
 from sr_templates.language import ENGLISH, Words, message
 from sr_templates.page import HEADING, LABEL, NOTE, Flow, draw_page
@@ -45,6 +45,25 @@ def build_study_pdf(study: StudyReport, picture: Picture | None, further: Furthe
 
 
 def _draw(flow: Flow, study: StudyReport) -> None:
+    if study.choice.selected is not None and len(study.candidates) == 1:
+        _draw_alone(flow, study)
+    else:
+        _draw_heads(flow, study)
+
+
+def _draw_alone(flow: Flow, study: StudyReport) -> None:
+    """One line: a table of one head would repeat the figures above, and cost a second sheet of paper."""
+    (head,) = study.candidates
+    name = image_name(head.source, head.measurement.frame, flow.words)
+    if not isinstance(flow.report.measurement.growth, Growth):
+        flow.y += 6  # right under the picture: nearer than a heading
+    _paragraph(flow, flow.words("The only measured head of this study: {image}.", image=name), NOTE)
+    for text in _traces(study, flow.words):
+        _paragraph(flow, text, NOTE)
+    flow.y -= 6
+
+
+def _draw_heads(flow: Flow, study: StudyReport) -> None:
     flow.need(4 * LINE + 16)
     flow.sheet.text(MARGIN, flow.y, flow.words(TITLE), HEADING)
     flow.y -= 16

@@ -150,6 +150,14 @@ def test_the_page_lists_every_head_with_what_became_of_it(printed: list[str]) ->
     assert [row[-1] for row in rows(CASES["agreeing"])] == ["agrees", "selected", "agrees"]
 
 
+def test_a_head_alone_is_named_without_a_table_and_signed_on_the_first_page(printed: list[str]) -> None:
+    page = build_study_pdf(CASES["one"], picture())
+    assert "The only measured head of this study: series 2, image 1." in printed
+    assert not {"Measured heads of this study", "Outcome", "selected"} & set(printed)
+    assert bytes(page.EncapsulatedDocument).count(b"/Type /Page\n") == 1
+    assert "Signature" in printed
+
+
 def test_the_page_of_a_fetus_that_is_not_identified_has_no_figure(printed: list[str]) -> None:
     build_study_pdf(CASES["disagreeing"], None)
     told = " ".join(printed)
