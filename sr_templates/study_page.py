@@ -56,11 +56,11 @@ def _draw_alone(flow: Flow, study: StudyReport) -> None:
     (head,) = study.candidates
     name = image_name(head.source, head.measurement.frame, flow.words)
     if not isinstance(flow.report.measurement.growth, Growth):
-        flow.y += 6  # right under the picture: nearer than a heading
+        flow.y += 8  # right under the picture: nearer than a heading
     _paragraph(flow, flow.words("The only measured head of this study: {image}.", image=name), NOTE)
     for text in _traces(study, flow.words):
         _paragraph(flow, text, NOTE)
-    flow.y -= 6
+    flow.y -= 3.5
 
 
 def _draw_heads(flow: Flow, study: StudyReport) -> None:
