@@ -248,7 +248,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.IMAGE_SATURATED: "Too much of the head is at the top of the grey scale.",
     Reason.IMAGE_BLURRED: "The picture of the head is blurred.",
     Reason.SKULL_ECHO_WEAK: "Along too much of the outline no echo stands out as bone would.",
-    Reason.ECHO_TOO_EVEN: "The outline is as bright all round, as no skull is that a beam meets from one side.",
+    Reason.ECHO_TOO_EVEN: "The outline is equally bright all round; a skull, met by the beam from one side, is not.",
     Reason.UNSURE_HEAD: "The network is not sure enough that it sees a head.",
     Reason.UNSURE_OUTLINE: "The network is not sure enough where the outline runs.",
     Reason.SPREAD_TOO_LARGE: "The network's repeated answers lie too far apart.",

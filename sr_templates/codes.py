@@ -131,6 +131,7 @@ ABSTENTION_CODES: dict[Reason, Code] = {
     Reason.IMAGE_SATURATED: _why("SATURATED", "Head too white"),
     Reason.IMAGE_BLURRED: _why("BLURRED", "Head blurred"),
     Reason.SKULL_ECHO_WEAK: _why("WEAK-ECHO", "Too little echo of bone along the outline"),
+    Reason.ECHO_TOO_EVEN: _why("EVEN-ECHO", "Outline equally bright all round"),
     Reason.UNSURE_HEAD: _why("UNSURE-HEAD", "Network unsure whether it sees a head"),
     Reason.UNSURE_OUTLINE: _why("UNSURE-OUTLINE", "Network unsure where the outline runs"),
     Reason.SPREAD_TOO_LARGE: _why("SPREAD", "Repeated answers too far apart"),
