@@ -28,6 +28,7 @@ DEBIAN_PACKAGE = {
     "img2dcm": "dcmtk",
     "gdcmconv": "libgdcm-tools",
     "ojph_compress": "openjph-tools",
+    "openssl": "openssl",
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",
