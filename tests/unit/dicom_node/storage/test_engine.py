@@ -20,6 +20,12 @@ from tests.unit.dicom_node.storage.rooms import START, image
 SECRET = "s3cret"  # noqa: S105
 
 
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    """What is tested here is SQLite's, except where a test makes its own URL."""
+    return sqlite_url
+
+
 def test_settings_of_every_connection(repository: Repository) -> None:
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
     for transaction in (repository._read, repository._write):
