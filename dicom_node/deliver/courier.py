@@ -37,6 +37,7 @@ from dicom_node.errors import DestinationRefused, DestinationUnreachable, Instan
 from dicom_node.lease import renewed
 from dicom_node.queue import utc_now
 from dicom_node.retry import GiveUp, RetryPolicy, decide, delivery_policy
+from dicom_node.storage.wakeup import Patience, Work
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ _FOR_A_PERSON = frozenset({Cause.CALLING_AE_REFUSED, Cause.CALLED_AE_REFUSED, Ca
 class Outbox(Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
+    def patience(self, work: Work) -> Patience: ...
     def claim_deliveries(
         self, courier: str, lease_s: float, limit: int, now: datetime, destination: str
     ) -> tuple[Delivery, ...]: ...
@@ -126,6 +128,10 @@ class Lane:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Whatever goes wrong is logged and the lane goes on: leases end, objects stay."""
+        with closing(self._outbox.patience(Work.DELIVERY)) as patience:
+            self._serve(stop, patience)
+
+    def _serve(self, stop: threading.Event, patience: Patience) -> None:
         while not stop.is_set():
             try:
                 served = self.serve_once(stop)
@@ -137,7 +143,7 @@ class Lane:
                 stop.wait(_PAUSE_AFTER_ERROR_S)
             else:
                 if not served:
-                    stop.wait(self._terms.poll_s)
+                    patience.wait(stop, self._terms.poll_s)
 
     def serve_once(self, stop: threading.Event) -> bool:
         """Claim a batch and send it over one association; False where nothing was due."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -39,6 +40,10 @@ from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema, studies
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.rows import InstallationRow, RefusalRow
+from dicom_node.storage.wakeup import Patience, Work, Writing
+
+if TYPE_CHECKING:
+    from dicom_node.storage.bell import Bell
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
@@ -51,6 +56,7 @@ class Repository:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**WRITES)
+        self._bell = _bell_of(engine)
 
     @classmethod
     def open(cls, url: str) -> Repository:
@@ -63,7 +69,13 @@ class Repository:
 
     def close(self) -> None:
         """Give the connections back."""
+        if self._bell is not None:
+            self._bell.close()
         self._engine.dispose()
+
+    def patience(self, work: Work) -> Patience:
+        """How somebody idle waits for work of a kind; to be closed."""
+        return Patience() if self._bell is None else self._bell.ear(work)
 
     def migrate(self) -> None:
         """Bring the tables to this software's; safe when several processes start at once.
@@ -373,8 +385,20 @@ class Repository:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        with named_errors(self._engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        with named_errors(self._engine.url), Writing(self._writer, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            if self._bell is not None:
+                self._bell.ring(session.work_made)
+
+
+def _bell_of(engine: Engine) -> Bell | None:
+    """SQLite has none; its driver is loaded only where it is used."""
+    if engine.dialect.name == "sqlite":
+        return None
+    from dicom_node.storage.bell import Bell  # noqa: PLC0415
+
+    return Bell(engine.url)
 
 
 def _remark(text: str | None) -> str | None:
