@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 
 from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection
 from dicom_node.errors import NodeError
+from dicom_node.routing import SENDER
+from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, sqlite_file
 from inference.models import ModelError, find_model
@@ -42,9 +44,10 @@ def check(config: Config) -> Iterator[Check]:
     yield folder
     if folder.verdict is not Verdict.FAILED:
         yield _check_database(config)
-    yield _check_model(config)
+    yield from _check_models(config)
     if config.narrative.mode == "llm":
         yield _check_narrative(config.narrative)
+    yield from _check_rules(config)
     if not config.peers:
         yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
     if not config.destinations:
@@ -117,9 +120,27 @@ def _check_narrative(narrative: NarrativeSection) -> Check:
     return Check("narrative", Verdict.OK, f"numbers of every report go to {narrative.endpoint}")
 
 
-def _check_model(config: Config) -> Check:
-    try:
-        find_model(config.weights, config.inference.model).verify(config.weights)
-    except ModelError as error:
-        return Check("model", Verdict.FAILED, str(error))
-    return Check("model", Verdict.OK, f"{config.inference.model} is there and its sha256 is the manifest's")
+def _check_models(config: Config) -> Iterator[Check]:
+    """The configured one, and those that rules name."""
+    for name in dict.fromkeys((config.inference.model, *(rule.model for rule in config.rules if rule.model))):
+        try:
+            find_model(config.weights, name).verify(config.weights)
+        except ModelError as error:
+            yield Check("model", Verdict.FAILED, str(error))
+        else:
+            yield Check("model", Verdict.OK, f"{name} is there and its sha256 is the manifest's")
+
+
+def _check_rules(config: Config) -> Iterator[Check]:
+    """A rule behind one that always holds is never asked where the first speaks alone; a sender needs a port."""
+    entries = config.rules
+    if config.routing.match == "first":
+        always = next((place for place, rule in enumerate(entries) if rule.when == ConditionEntry()), len(entries))
+        for rule in entries[always + 1 :]:
+            text = f"{rule.name} stands behind {entries[always].name}, which always holds, and never speaks"
+            yield Check("rules", Verdict.WARNING, text)
+    if any(SENDER in (rule.send or ()) for rule in entries):
+        known = {destination.ae_title for destination in config.destinations}
+        for title in sorted({peer.ae_title for peer in config.peers} - known):
+            text = f"no destination has the AE title {title}: a rule that sends to the sender sends nothing there"
+            yield Check("rules", Verdict.WARNING, text)

@@ -45,8 +45,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 jobs_cli = typer.Typer(invoke_without_command=True, help="List the work of the node; retry, cancel or confirm it.")
+rules_cli = typer.Typer(invoke_without_command=True, help="The rules of routing; what they decide about a file.")
 db_cli = typer.Typer(no_args_is_help=True, help="The node's database.")
 cli.add_typer(jobs_cli, name="jobs")
+cli.add_typer(rules_cli, name="rules")
 cli.add_typer(db_cli, name="db")
 
 ConfigFile = Annotated[
@@ -327,6 +329,65 @@ def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
         row |= {state.value: counts.get(row["name"], {}).get(state, 0) for state in DeliveryState}
     columns = ("name", "configured", "ae_title", "host", "port", "objects", *(s.value for s in DeliveryState))
     show(rows, columns, as_json, empty="no destination is configured")
+
+
+@rules_cli.callback()
+@verb
+def rules(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """The rules in their order: what has to hold, and what is done then."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    loaded = _config(config)
+    rows = [
+        {"when": None, **entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)} for entry in loaded.rules
+    ]
+    if not as_json:
+        rows = [{name: _told_setting(value) for name, value in row.items()} for row in rows]
+    columns = ("name", "when", "action", "model", "priority", "send")
+    show(rows, columns, as_json, empty="no rule is configured")
+
+
+def _told_setting(value: Any) -> str | None:
+    """As it may be written in the file, on one line."""
+    if not isinstance(value, dict):
+        return "always" if value is None else str(value)
+    import yaml  # noqa: PLC0415
+
+    return str(yaml.safe_dump(value, default_flow_style=True, width=1000)).strip()
+
+
+@rules_cli.command("test")
+@verb
+def explain_rules(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="FILE_OR_FOLDER...")],
+    calling_ae: Annotated[str | None, typer.Option(help="AE title of the machine that would send it")] = None,
+    called_ae: Annotated[str | None, typer.Option(help="AE title it would call; else node.ae_title")] = None,
+    host: Annotated[str | None, typer.Option(help="address it would come from")] = None,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line and file")] = False,
+) -> None:
+    """Explain what would become of files: which rules hold and why, what is measured, what goes where."""
+    loaded = _config(config or context.obj)
+    from dicom_node.explaining import Sender, explain  # noqa: PLC0415
+
+    sender = Sender(calling_ae, called_ae or loaded.node.ae_title, host)
+    failed = 0
+    for path in files_below(paths):
+        try:
+            explained = explain(path, loaded, sender)
+        except (InstanceRefused, OSError) as error:
+            print(f"{PROGRAM}: {path}: {_told_refusal(error)}", file=sys.stderr)
+            failed += 1
+            continue
+        print(json.dumps(explained.document()) if as_json else "\n".join(explained.lines()), flush=True)
+    if failed:
+        _fail(f"{failed} files could not be read")
+
+
+def _told_refusal(error: InstanceRefused | OSError) -> str:
+    return str(error) if isinstance(error, InstanceRefused) else f"cannot be read ({error.strerror})"
 
 
 # --- work ----------------------------------------------------------------------------------------------------------

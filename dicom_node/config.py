@@ -10,12 +10,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
 from dicom_node.errors import ConfigError
+from dicom_node.routing import SENDER, Router
+from dicom_node.rules import RuleEntry
+from dicom_node.section import Section
 from inference.domain import AgeSource
 from sr_templates.language import Language
 from sr_templates.report import SrClass
@@ -24,12 +27,6 @@ ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def checked_ae_title(value: str) -> str:
@@ -93,6 +90,12 @@ class DestinationEntry(Section):
     objects: tuple[ResultKind, ...] | None = Field(None, description="which objects it gets; null: results.objects")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
+
+
+class RoutingSection(Section):
+    match: Literal["first", "all"] = Field(
+        "first", description="of the rules that match: the first alone, or all of them, an earlier one before a later"
+    )
 
 
 class InferenceSection(Section):
@@ -220,6 +223,8 @@ class Config(Section):
     database: DatabaseSection = DatabaseSection()
     peers: tuple[PeerEntry, ...] = ()
     destinations: tuple[DestinationEntry, ...] = ()
+    rules: tuple[RuleEntry, ...] = ()
+    routing: RoutingSection = RoutingSection()
     inference: InferenceSection = InferenceSection()
     dating: DatingSection = DatingSection()
     results: ResultsSection = ResultsSection()
@@ -233,6 +238,21 @@ class Config(Section):
         names = [d.name for d in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("destination names must be unique")
+        return self
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Config:
+        """Two rules of one name could not be told apart in listings; a misspelt destination would get nothing."""
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise ValueError("rule names must be unique")
+        known = {d.name for d in self.destinations}
+        if SENDER in known:
+            raise ValueError(f"a destination cannot be named {SENDER}: rules call so whoever sent the object")
+        for rule in self.rules:
+            unknown = sorted(set(rule.send or ()) - known - {SENDER})
+            if unknown:
+                raise ValueError(f"rule {rule.name} sends to {', '.join(unknown)}, which is no destination")
         return self
 
     @property
@@ -254,6 +274,11 @@ class Config(Section):
             Destination(d.name, d.ae_title, d.host, d.port, usual if d.objects is None else d.objects)
             for d in self.destinations
         )
+
+    def router(self) -> Router:
+        """The rules, ready to decide."""
+        rules = tuple(entry.rule() for entry in self.rules)
+        return Router(rules, self.routing.match == "first", self.destination_list())
 
     def wanted_objects(self) -> frozenset[ResultKind]:
         """What has to be made of images and studies: `results.objects`, and what any destination lists."""

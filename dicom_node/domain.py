@@ -13,6 +13,7 @@ class ResultKind(StrEnum):
     """The objects that a measurement becomes; those of a study follow when it has been quiet.
 
     STUDY_OVERLAY is a wish only: the overlay of the image that the study selects, kept as that image's OVERLAY.
+    ORIGINAL is the received object itself, sent on as it came.
     """
 
     TID1500 = "tid1500"
@@ -27,6 +28,7 @@ class ResultKind(StrEnum):
     STUDY_SR = "study_sr"
     STUDY_PDF = "study_pdf"
     STUDY_OVERLAY = "study_overlay"
+    ORIGINAL = "original"
 
 
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.STUDY_OVERLAY)
@@ -58,6 +60,47 @@ class Destination:
     objects: tuple[ResultKind, ...]
 
 
+class Action(StrEnum):
+    """Whether a received object is measured. USUAL: ultrasound images are, captures where the configuration says so."""
+
+    USUAL = "usual"
+    MEASURE = "measure"
+    IGNORE = "ignore"
+
+
+class Priority(StrEnum):
+    """Which job is taken first; a later one waits as long as there are earlier ones."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """What jobs are ordered by, lowest first."""
+        return (Priority.URGENT, Priority.NORMAL, Priority.LOW).index(self) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the rules decided about a received object when it came; see routing.py.
+
+    `send`: to which destination which kinds go; None: to each what it lists. `forward`: which ones get the original.
+    `model` None: the configured one.
+    """
+
+    rules: tuple[str, ...] = ()
+    action: Action = Action.USUAL
+    model: str | None = None
+    priority: Priority = Priority.NORMAL
+    send: tuple[tuple[str, tuple[ResultKind, ...]], ...] | None = None
+    forward: tuple[str, ...] = ()
+
+
+USUAL_ROUTE = Route()
+"""That of an object about which no rule says anything."""
+
+
 class Relation(StrEnum):
     """How a stored version of an object relates to the standing one before it with its SOP Instance UID."""
 
@@ -86,6 +129,7 @@ class InstanceRef:
     relation: Relation
     calling_ae: str
     received_at: datetime
+    route: Route = USUAL_ROUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +148,7 @@ class NewInstance:
     called_ae: str
     peer_host: str
     measurable: bool
+    route: Route = USUAL_ROUTE
 
 
 class Registered(StrEnum):

@@ -13,7 +13,7 @@ from dicom_node import __version__
 from dicom_node.config import Config, NarrativeSection
 from dicom_node.domain import Job
 from dicom_node.errors import InstanceRefused, LeaseLost, NodeError
-from dicom_node.examiner import build_examiner, find_entry
+from dicom_node.examiner import build_examiner, find_entry, other_models
 from dicom_node.lease import renewed
 from dicom_node.narrator import narrator_of
 from dicom_node.pipeline import Pipeline
@@ -160,4 +160,5 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             repository, config.node.data_dir, config.dating.independent_ages, config.results.operator_hc == "compare"
         ),
         now=utc_now,
+        other_model=other_models(config),
     )

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dicom_node.config import Config, DestinationEntry, PeerEntry
+from dicom_node.rules import RuleEntry
 
 FILE = Path(__file__).resolve().parents[1] / "config.yaml"
 HEADER = """\
@@ -41,6 +42,16 @@ EXAMPLES: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
             "host": "pacs.example.org",
             "port": 104,
             "objects": ["tid1500", "study_sr", "study_pdf", "study_overlay"],
+        },
+    ),
+    "rules": (
+        RuleEntry,
+        "what becomes of which objects (docs/routing.md); empty: images are measured, results go to every destination",
+        {
+            "name": "fetal",
+            "when": {"calling_ae": "VOLUSON*", "not": {"body_part": ["HEART", "NECK"]}},
+            "action": "measure",
+            "send": {"pacs": ["tid1500", "study_sr", "original"]},
         },
     ),
 }

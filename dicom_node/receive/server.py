@@ -121,7 +121,7 @@ def _application_entity(config: Config) -> AE:
 def _handlers(config: Config, repository: Inbox) -> list[evt.EventHandlerType]:
     gate = Gate(config.node.ae_title, config.peer_list(), repository)
     captures = config.inference.secondary_captures == "measure"
-    shelf = Shelf(config.node.data_dir.resolve(), repository, captures)
+    shelf = Shelf(config.node.data_dir.resolve(), repository, captures, config.router())
     return [
         (evt.EVT_REQUESTED, gate.on_requested),
         (evt.EVT_ACCEPTED, admission.on_accepted),

@@ -19,13 +19,14 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
-from dicom_node.domain import NewInstance, Registered
+from dicom_node.domain import Action, NewInstance, Registered, Route
 from dicom_node.errors import NodeError, Refused
 from dicom_node.receive.admission import caller_of, log_fields
 from dicom_node.receive.authorisation import Caller
 from dicom_node.receive.contexts import measurable
-from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
+from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
 from dicom_node.receive.spool import SpoolFile
+from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Router
 from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random_path
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ _log = logging.getLogger(__name__)
 SUCCESS = 0x0000
 
 _COMMENT_LENGTH = 64
+
+OWN_ROUTE = Route(action=Action.IGNORE, send=())
+"""Nothing is done with an object that this node has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Shelf:
     data_dir: Path
     register: Register
     secondary_captures: bool = False
+    router: Router = NO_RULES
 
     def on_c_store(self, event: Event) -> Dataset:
         """EVT_C_STORE: the C-STORE response. Nothing of an object that was not stored stays behind."""
@@ -113,6 +118,7 @@ class Shelf:
     def _store(self, event: Event, part: SpoolFile | None, caller: Caller) -> NewInstance:
         part = _received(part)
         header = _checked_header(event, part)
+        route = self._route(event, part, header)
         final = random_path(self.data_dir / OBJECTS)
         new = NewInstance(
             sop_instance_uid=header.sop_instance_uid,
@@ -126,16 +132,34 @@ class Shelf:
             calling_ae=caller.calling_ae,
             called_ae=caller.called_ae,
             peer_host=caller.host,
-            measurable=self._is_measured(header),
+            measurable=self._is_measured(header, route),
+            route=route,
         )
         self._place(part, final)
         if self._register(new, final) is Registered.SAME:
             final.unlink(missing_ok=True)
         return new
 
-    def _is_measured(self, header: ObjectHeader) -> bool:
-        wanted = measurable(header.sop_class_uid, secondary_captures=self.secondary_captures)
-        return wanted and not header.is_own
+    def _route(self, event: Event, part: SpoolFile, header: ObjectHeader) -> Route:
+        """What the rules say; one of our own objects that comes back goes nowhere, or it would come again and again."""
+        if header.is_own:
+            return OWN_ROUTE
+        caller = caller_of(event.assoc)
+        try:
+            syntax = UID(event.context.transfer_syntax)
+            values = read_values(part.path, part.dataset_offset, syntax, self.router.keywords)
+        except OSError as error:
+            raise NotStored(resource_fault(disk_error(error))) from error
+        about = {CALLING_AE: caller.calling_ae, CALLED_AE: caller.called_ae, HOST: caller.host}
+        decision = self.router.decide({**values, **{name: (value,) for name, value in about.items() if value}})
+        if decision.no_way_back:
+            _log.warning("receive.no_way_back", extra=log_fields(caller))
+        return decision.route
+
+    def _is_measured(self, header: ObjectHeader, route: Route) -> bool:
+        captures = self.secondary_captures or route.action is Action.MEASURE
+        wanted = measurable(header.sop_class_uid, secondary_captures=captures)
+        return wanted and not header.is_own and route.action is not Action.IGNORE
 
     def _place(self, part: SpoolFile, final: Path) -> None:
         try:

@@ -54,10 +54,11 @@ def lock(session: Session, subject: Subject) -> None:
 
 
 def subject_of(session: Session, object_id: int) -> Subject:
-    """What a stored object is about."""
-    result = session.scalars(
-        select(ResultRow).join(ObjectRow, ObjectRow.result_id == ResultRow.id).where(ObjectRow.id == object_id)
-    ).one()
+    """What a stored object is about; an original is about itself."""
+    stored = session.get_one(ObjectRow, object_id)
+    if stored.instance_id is not None:
+        return session.get_one(InstanceRow, stored.instance_id)
+    result = session.get_one(ResultRow, stored.result_id)
     if result.instance_id is not None:
         return session.get_one(InstanceRow, result.instance_id)
     return session.get_one(StudyVersionRow, result.study_version_id)
@@ -111,9 +112,21 @@ def _permitted_image(session: Session, instance: InstanceRow) -> DeliveryState:
     states = set(session.scalars(later))
     if JobState.DONE in states:
         return DeliveryState.CANCELLED
-    if states - {JobState.CANCELLED}:
+    if states - {JobState.CANCELLED} or _is_unconfirmed(session, instance):
         return DeliveryState.HELD
     return DeliveryState.PENDING
+
+
+def _is_unconfirmed(session: Session, instance: InstanceRow) -> bool:
+    """Whether it is a correction that nobody has accepted; its original must not leave before that."""
+    if instance.relation is not Relation.CORRECTION:
+        return False
+    job = select(JobRow.id).where(
+        JobRow.instance_id == instance.id,
+        JobRow.kind == JobKind.MEASURE,
+        JobRow.state.in_((JobState.HELD, JobState.CANCELLED)),
+    )
+    return bool(session.scalar(select(job.exists())))
 
 
 def standing(session: Session, instance: InstanceRef) -> InstanceRow | None:
@@ -168,13 +181,16 @@ def _versions_resting_on(session: Session, instance: InstanceRow) -> Sequence[St
 def apply(session: Session, subject: Subject, now: datetime) -> None:
     """Bring the waiting deliveries about a subject in line with the rule; those being sent or sent stay as they are."""
     wanted = permitted(session, subject)
-    column = ResultRow.instance_id if isinstance(subject, InstanceRow) else ResultRow.study_version_id
+    if isinstance(subject, InstanceRow):
+        about = or_(ResultRow.instance_id == subject.id, ObjectRow.instance_id == subject.id)
+    else:
+        about = ResultRow.study_version_id == subject.id
     waiting = (
         select(DeliveryRow)
         .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
-        .join(ResultRow, ObjectRow.result_id == ResultRow.id)
+        .outerjoin(ResultRow, ObjectRow.result_id == ResultRow.id)
         .where(
-            column == subject.id,
+            about,
             DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)),
             DeliveryRow.state != wanted,
         )

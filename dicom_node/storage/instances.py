@@ -19,7 +19,7 @@ from dicom_node.domain import (
     Relation,
 )
 from dicom_node.errors import Refused
-from dicom_node.storage import corrections
+from dicom_node.storage import corrections, outbox
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
 
 REFUSALS_KEPT = 200
@@ -43,18 +43,21 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     session.flush()
     kind = JobKind.RECONCILE if revision else JobKind.MEASURE
     if revision or new.measurable:
-        session.add(new_job(instance.id, kind, JobState.QUEUED, now))
+        session.add(new_job(instance, kind, JobState.QUEUED, now))
+    if not revision:
+        outbox.forward(session, instance, now)
     if revision:  # whatever it is: nothing more is sent about the earlier ones before that is known
         session.flush()
         corrections.apply_to_earlier(session, instance, now)
     return Registered.VERSION if revision else Registered.NEW
 
 
-def new_job(instance_id: int, kind: JobKind, state: JobState, now: datetime) -> JobRow:
+def new_job(instance: InstanceRow, kind: JobKind, state: JobState, now: datetime) -> JobRow:
     return JobRow(
         kind=kind,
-        instance_id=instance_id,
+        instance_id=instance.id,
         state=state,
+        priority=instance.route.priority.rank,
         attempts=0,
         excused=0,
         token=0,
@@ -136,6 +139,7 @@ def reference(row: InstanceRow) -> InstanceRef:
         relation=row.relation,
         calling_ae=row.calling_ae,
         received_at=row.received_at,
+        route=row.route,
     )
 
 
@@ -156,4 +160,5 @@ def _row(new: NewInstance, revision: int, now: datetime) -> InstanceRow:
         called_ae=new.called_ae,
         peer_host=new.peer_host,
         received_at=now,
+        route=new.route,
     )

@@ -20,11 +20,13 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, ResultKind
+from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, ResultKind, Route
+from dicom_node.storage import routes
 
 _WORD = 16
 """Longest word of the enumerations below."""
@@ -49,6 +51,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class RouteColumn(TypeDecorator[Route]):
+    """A route as JSON; NULL for the usual one, which most objects have."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Route | None, dialect: Dialect) -> str | None:
+        return None if value is None else routes.written(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Route:
+        return routes.read(value)
 
 
 def _words(enumeration: type[StrEnum]) -> Enum:
@@ -95,6 +110,7 @@ class InstanceRow(Row):
     called_ae: Mapped[str]
     peer_host: Mapped[str]
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    route: Mapped[Route] = mapped_column(RouteColumn, nullable=True)
 
 
 class StudyVersionRow(Row):
@@ -120,7 +136,7 @@ class JobRow(Row):
         UniqueConstraint("instance_id", "kind"),
         UniqueConstraint("study_version_id"),
         CheckConstraint(_ONE_SUBJECT, name="ck_job_one_subject"),
-        Index(None, "state", "available_at", "id"),
+        Index(None, "state", "priority", "available_at", "id"),
         Index(None, "state", "lease_until"),
     )
 
@@ -129,6 +145,7 @@ class JobRow(Row):
     instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
     study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
     state: Mapped[JobState] = mapped_column(_words(JobState))
+    priority: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
     excused: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
@@ -175,17 +192,29 @@ class StudySourceRow(Row):
     result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), primary_key=True)
 
 
+_OURS = "result_id IS NOT NULL"
+
+
 class ObjectRow(Row):
-    """One DICOM object that a result became."""
+    """One DICOM object that goes to destinations: what a result became, or a received instance as it came (ORIGINAL).
+
+    The UIDs of results are ours and unique; two versions of a received object share theirs.
+    """
 
     __tablename__ = "result_object"
-    __table_args__ = (UniqueConstraint("result_id", "kind"),)
+    __table_args__ = (
+        UniqueConstraint("result_id", "kind"),
+        UniqueConstraint("instance_id"),
+        CheckConstraint("(result_id IS NULL) <> (instance_id IS NULL)", name="ck_result_object_one_origin"),
+        Index(None, "sop_instance_uid", unique=True, sqlite_where=text(_OURS), postgresql_where=text(_OURS)),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+    result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
     kind: Mapped[ResultKind] = mapped_column(_words(ResultKind))
     sop_class_uid: Mapped[str]
-    sop_instance_uid: Mapped[str] = mapped_column(String, unique=True)
+    sop_instance_uid: Mapped[str]
     path: Mapped[str] = mapped_column(String, unique=True)
     sha256: Mapped[str]
 

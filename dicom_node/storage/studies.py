@@ -27,7 +27,7 @@ from dicom_node.domain import (
     StudyVersion,
 )
 from dicom_node.errors import Refused
-from dicom_node.storage import corrections, instances, jobs, results
+from dicom_node.storage import corrections, instances, jobs, outbox, results
 from dicom_node.storage.rows import (
     DeliveryRow,
     InstanceRow,
@@ -70,7 +70,7 @@ def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, no
     session.add(version)
     session.flush()
     session.add_all(StudySourceRow(study_version_id=version.id, result_id=result_id) for result_id in heads)
-    session.add(_new_job(version, now))
+    session.add(_new_job(session, version, now))
     return True
 
 
@@ -211,11 +211,15 @@ def _last_version(session: Session, study_instance_uid: str) -> StudyVersionRow 
     return next(iter(_versions(session, study_instance_uid)), None)
 
 
-def _new_job(version: StudyVersionRow, now: datetime) -> JobRow:
+def _new_job(session: Session, version: StudyVersionRow, now: datetime) -> JobRow:
+    """As urgent as the most urgent of its images."""
+    session.flush()
+    ranks = (instance.route.priority.rank for instance in corrections.instances_behind(session, version))
     return JobRow(
         kind=JobKind.STUDY,
         study_version_id=version.id,
         state=JobState.QUEUED,
+        priority=min(ranks, default=0),
         attempts=0,
         excused=0,
         token=0,
@@ -247,4 +251,4 @@ def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[
         stored = results.store_object(session, image.id, new.overlay)
     known = set(session.scalars(select(DeliveryRow.destination).where(DeliveryRow.object_id == stored.id)))
     wanted = (d.name for d in destinations if ResultKind.STUDY_OVERLAY in d.objects and d.name not in known)
-    session.add_all(results.new_delivery(stored.id, name, now) for name in wanted)
+    session.add_all(outbox.new_delivery(stored.id, name, now) for name in wanted)

@@ -57,3 +57,33 @@ def test_database_of_a_newer_version_fails(config: Config, tmp_path: Path) -> No
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     assert verdict(config) is checks.Verdict.FAILED
+
+
+def said(config: Config, name: str) -> list[tuple[checks.Verdict, str]]:
+    return [(one.verdict, one.text) for one in checks.check(config) if one.name == name]
+
+
+def test_every_model_that_a_rule_names_is_looked_for(tmp_path: Path) -> None:
+    rules = [{"name": "a", "model": "no-such-model"}, {"name": "b"}]
+    found = said(Config.model_validate({"node": {"data_dir": tmp_path}, "rules": rules}), "model")
+    assert [verdict for verdict, text in found if "no-such-model" in text] == [checks.Verdict.FAILED]
+
+
+@pytest.mark.parametrize(("match", "warned"), [("first", True), ("all", False)])
+def test_a_rule_behind_one_that_always_holds_is_warned_of(match: str, warned: bool, tmp_path: Path) -> None:
+    rules = [{"name": "all"}, {"name": "never", "when": {"modality": "US"}}]
+    given = {"node": {"data_dir": tmp_path}, "rules": rules, "routing": {"match": match}}
+    found = said(Config.model_validate(given), "rules")
+    assert [("never stands behind all" in text) for _, text in found] == [True] * warned
+
+
+def test_a_peer_that_nothing_can_be_sent_back_to_is_warned_of(tmp_path: Path) -> None:
+    given = {
+        "node": {"data_dir": tmp_path},
+        "peers": [{"ae_title": "ROOM1"}, {"ae_title": "ROOM2"}],
+        "destinations": [{"name": "room1", "ae_title": "ROOM1", "host": "h", "port": 104}],
+        "rules": [{"name": "back", "send": {"sender": None}}],
+    }
+    ((verdict, text),) = said(Config.model_validate(given), "rules")
+    assert verdict is checks.Verdict.WARNING
+    assert "ROOM2" in text

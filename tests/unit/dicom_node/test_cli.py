@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from hypothesis import given
@@ -21,6 +22,7 @@ from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 from inference.domain import PixelSpacingMm
 from inference.training.folds import read_folds
+from tests.ultrasound import save, us_image
 from tests.unit.dicom_node.storage.rooms import answer
 from tests.unit.inference.training.test_export import challenge_folder
 
@@ -329,3 +331,34 @@ def test_train_names_what_it_cannot_do(
     code, _, err = run("train", "--data", str(exams), "--out", str(tmp_path / "run"), *wrong, config=config)
     assert code == 1
     assert told in err
+
+
+RULES = """
+destinations: [{name: pacs, ae_title: PACS, host: 127.0.0.1, port: 1}]
+rules:
+  - {name: room, when: {calling_ae: "ROOM*", any: [{modality: US}, {body_part: HEAD}]}, send: {pacs: [original]}}
+  - {name: rest, action: ignore}
+"""
+
+
+def test_rules_are_listed_as_they_are_written(tmp_path: Path) -> None:
+    config = tmp_path / "rules.yaml"
+    config.write_text(RULES)
+    told = run("rules", config=config)[1]
+    assert "{any: [{modality: [US]}, {body_part: [HEAD]}], calling_ae: [ROOM*]}" in told
+    first, second = json.loads(run("rules", "--json", config=config)[1])
+    assert (first["send"], second["action"], second["when"]) == ({"pacs": ["original"]}, "ignore", None)
+
+
+def test_rules_test_explains_a_file_and_says_what_cannot_be_read(tmp_path: Path) -> None:
+    config = tmp_path / "rules.yaml"
+    config.write_text(RULES)
+    save(us_image(np.zeros((8, 8), np.uint8), Modality="US"), tmp_path / "image.dcm")
+    code, told, _ = run("rules", "test", str(tmp_path / "image.dcm"), "--calling-ae", "ROOM1", config=config)
+    assert code == 0
+    assert "decided by: room" in told
+    assert "to pacs: original" in told
+    code, told, said = run("rules", "test", str(tmp_path), "--json", config=config)
+    assert code == 1
+    assert json.loads(told)["rules"] == ["rest"]
+    assert "rules.yaml: The file is not a DICOM object." in said
