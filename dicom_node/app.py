@@ -19,6 +19,7 @@ from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused
 from dicom_node.schedule import StudyTick, housekeeping
 from dicom_node.storage.engine import sqlite_file
+from dicom_node.storage.pairing import pair
 from dicom_node.storage.repository import Repository
 from dicom_node.supervisor import READY_LINE, Supervisor
 
@@ -41,8 +42,8 @@ def serve(config: Config, config_path: Path | None, supervised: bool = False) ->
         NodeError: the database cannot be used, or a process could not start.
     """
     logs.configure(config.logging.level, config.logging.format)
-    with open_repository(config):  # migrated once, before anybody uses it
-        pass
+    with open_repository(config) as repository:  # migrated once, before anybody uses it
+        pair(config.node.data_dir.resolve(), repository)
     stop = stop_on_signals()
     if supervised:
         stop_at_end_of_input(stop)
@@ -67,6 +68,7 @@ def run_role(role: Role, config: Config, supervised: bool) -> None:
         stop_at_end_of_input(stop)
         tell_when_ready(role)
     with open_repository(config) as repository:
+        pair(config.node.data_dir.resolve(), repository)
         _RUN[role](config, repository, stop)
     handler.flush()
 

@@ -18,7 +18,7 @@ from dicom_node.errors import NodeError
 from dicom_node.routing import SENDER
 from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
-from dicom_node.storage.engine import masked, named_errors, open_engine, sqlite_file
+from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
 from inference.models import ModelError, find_model
 
 
@@ -93,9 +93,11 @@ def _check_data_dir(folder: Path) -> Check:
 def _check_database(config: Config) -> Check:
     url = make_url(config.database_url)
     file = sqlite_file(config.database_url)
-    if file is not None and not file.exists():
-        return Check("database", Verdict.OK, f"{masked(url)} will be made")
     try:
+        if file is not None:
+            refuse_network(file)
+            if not file.exists():
+                return Check("database", Verdict.OK, f"{masked(url)} will be made")
         newest = _has_newest_schema(config)
     except NodeError as error:
         return Check("database", Verdict.FAILED, str(error))

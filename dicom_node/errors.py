@@ -10,6 +10,7 @@ NodeError
 │   ├── DiskFull            the spool has no room
 │   ├── StorageUnavailable  the file system does not let us write or read
 │   ├── DatabaseUnavailable the database is locked or cannot be reached
+│   │   └── OutcomeUnknown  the connection broke: what was under way may have been committed, now or in a moment
 │   ├── DestinationUnreachable
 │   └── LeaseLost           another worker owns the job now
 └── Permanent               will not work by waiting; a person must look
@@ -77,6 +78,10 @@ class TemporaryFolderUnwritable(OSError):
 
 class DatabaseUnavailable(Transient):
     """The database is locked or cannot be reached."""
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection to the database broke."""
 
 
 class DestinationUnreachable(Transient):

@@ -17,10 +17,10 @@ from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
 from dicom_node.receive.admission import Gate, RefusalLog
 from dicom_node.receive.contexts import supported_contexts
-from dicom_node.receive.spool import Spool
+from dicom_node.receive.spool import Spool, own_folder
 from dicom_node.receive.store import Register, Shelf
 from dicom_node.receive.toolkit import BoundedSocket, adapted
-from dicom_node.storage.files import SPOOL, make_folder
+from dicom_node.storage.files import SPOOL
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = logging.getLogger(__name__)
@@ -66,11 +66,8 @@ def run(config: Config, repository: Inbox, stop: threading.Event) -> None:
         DiskFull, StorageUnavailable: the data folder cannot be made.
     """
     data_dir = config.node.data_dir.resolve()
-    spool = Spool(data_dir / SPOOL, config.node.minimum_free_mb * _MEGABYTE)
-    make_folder(data_dir / SPOOL)
-    with adapted(spool):
+    with own_folder(data_dir / SPOOL) as folder, adapted(Spool(folder, config.node.minimum_free_mb * _MEGABYTE)):
         server = _listen(config, repository)
-        spool.sweep()  # after the port is ours: no other receiver is writing there
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
         _serve(server, stop)

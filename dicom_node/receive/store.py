@@ -20,7 +20,7 @@ from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
 from dicom_node.domain import Action, NewInstance, Registered, Route
-from dicom_node.errors import NodeError, Refused
+from dicom_node.errors import NodeError, OutcomeUnknown, Refused
 from dicom_node.receive.admission import caller_of, log_fields
 from dicom_node.receive.authorisation import Caller
 from dicom_node.receive.contexts import measurable
@@ -171,6 +171,9 @@ class Shelf:
     def _register(self, new: NewInstance, final: Path) -> Registered:
         try:
             return self.register.register(new, datetime.now(UTC))
+        except OutcomeUnknown as error:  # a server that lost us may still commit, after it said that there is no row
+            _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
+            raise NotStored(resource_fault(error)) from error
         except NodeError as error:
             self._withdraw(new.path, final)
             raise NotStored(resource_fault(error)) from error

@@ -120,6 +120,10 @@ def refusals(session: Session, limit: int) -> tuple[RefusalRecord, ...]:
     return tuple(RefusalRecord(r.id, r.calling_ae, r.called_ae, r.host, r.reason, r.advice, r.refused_at) for r in rows)
 
 
+def any_stored(session: Session) -> bool:
+    return session.scalar(select(InstanceRow.id).limit(1)) is not None
+
+
 def count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(InstanceRow)) or 0
 

@@ -97,6 +97,11 @@ class Repository:
         with self._read() as session:
             return session.get_one(InstallationRow, _THE_ONE).serial
 
+    def has_instances(self) -> bool:
+        """Whether any object was ever received."""
+        with self._read() as session:
+            return instances.any_stored(session)
+
     # Received objects
 
     def register(self, new: NewInstance, now: datetime) -> Registered:

@@ -9,6 +9,8 @@ import pytest
 
 from dicom_node import checks
 from dicom_node.config import Config, NarrativeSection
+from dicom_node.errors import ConfigError
+from dicom_node.storage import mounts
 from dicom_node.storage.repository import Repository
 
 
@@ -87,3 +89,14 @@ def test_a_peer_that_nothing_can_be_sent_back_to_is_warned_of(tmp_path: Path) ->
     ((verdict, text),) = said(Config.model_validate(given), "rules")
     assert verdict is checks.Verdict.WARNING
     assert "ROOM2" in text
+
+
+def test_sqlite_on_a_network_file_system_is_refused(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").write_text(f"40 27 0:45 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "mountinfo")
+    assert verdict(config) is checks.Verdict.FAILED
+    with pytest.raises(ConfigError, match=r"nfs4.*postgresql"):
+        Repository.open(config.database_url)
+    assert not (tmp_path / "named.sqlite3").exists()

@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, StorageUnavailable
+from dicom_node.errors import (
+    ConfigError,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DiskFull,
+    OutcomeUnknown,
+    StorageUnavailable,
+)
 from dicom_node.storage import engine as door
 from dicom_node.storage.repository import Repository
 from tests.unit.dicom_node.storage.rooms import START, image
@@ -135,9 +142,9 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("state", "named"),
     [
         (None, DatabaseUnavailable),
-        ("08006", DatabaseUnavailable),
+        ("08006", OutcomeUnknown),
         ("40P01", DatabaseUnavailable),
-        ("57P03", DatabaseUnavailable),
+        ("57P01", OutcomeUnknown),
         ("53100", DiskFull),
         ("42P01", DatabaseRefused),
         ("42601", OperationalError),
