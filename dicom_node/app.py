@@ -56,8 +56,10 @@ def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
     return (sys.executable, "-m", "dicom_node", role.value, *with_config, "--supervised")
 
 
-def run_role(role: Role, config: Config, supervised: bool) -> None:
+def run_role(role: Role, config: Config, supervised: bool, config_path: Path | None = None) -> None:
     """One role in this process until SIGTERM or SIGINT or, if supervised, until standard input ends.
+
+    `config_path`: where the configuration came from, for what is taken up from there without a restart.
 
     Raises:
         NodeError: the role cannot start.
@@ -69,7 +71,7 @@ def run_role(role: Role, config: Config, supervised: bool) -> None:
         tell_when_ready(role)
     with open_repository(config) as repository:
         pair(config.node.data_dir.resolve(), repository)
-        _RUN[role](config, repository, stop)
+        _RUN[role](config, config_path, repository, stop)
     handler.flush()
 
 
@@ -95,25 +97,25 @@ def existing_repository(config: Config) -> Iterator[Repository]:
         yield repository
 
 
-def _receive(config: Config, repository: Repository, stop: threading.Event) -> None:
+def _receive(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     tick = StudyTick(repository, config.results.study_quiet_s)
     with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick):
-        server.run(config, repository, stop)
+        server.run(config, repository, stop, config_path)
 
 
-def _work(config: Config, repository: Repository, stop: threading.Event) -> None:
+def _work(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node import worker  # noqa: PLC0415  torch stays out of the other roles
 
     worker.run(config, repository, stop)
 
 
-def _deliver(config: Config, repository: Repository, stop: threading.Event) -> None:
+def _deliver(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     courier.run(config, repository, stop)
 
 
-_RUN: dict[Role, Callable[[Config, Repository, threading.Event], None]] = {
+_RUN: dict[Role, Callable[[Config, Path | None, Repository, threading.Event], None]] = {
     Role.RECEIVER: _receive,
     Role.WORKER: _work,
     Role.COURIER: _deliver,

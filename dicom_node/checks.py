@@ -13,12 +13,14 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection
-from dicom_node.errors import NodeError
+from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeTlsSection
+from dicom_node.errors import ConfigError, NodeError
+from dicom_node.queue import utc_now
 from dicom_node.routing import SENDER
 from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
+from dicom_node.tls import expiry_remark, listening_context
 from inference.models import ModelError, find_model
 
 
@@ -39,7 +41,10 @@ class Check:
 
 def check(config: Config) -> Iterator[Check]:
     """Look at everything that the configuration names on this machine."""
-    yield _check_port(config)
+    for name, port in (("port", config.node.port), ("tls.port", config.node.tls.port)):
+        if port is not None:
+            yield _check_port(name, config.node.host, port)
+    yield from _check_tls(config.node.tls)
     folder = _check_data_dir(config.node.data_dir)
     yield folder
     if folder.verdict is not Verdict.FAILED:
@@ -63,8 +68,7 @@ def resolved(config: Config) -> dict[str, Any]:
     return document
 
 
-def _check_port(config: Config) -> Check:
-    host, port = config.node.host, config.node.port
+def _check_port(name: str, host: str, port: int) -> Check:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,9 +77,26 @@ def _check_port(config: Config) -> Check:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 text = f"{host} port {port} is in use: by a running node, or by something else"
-                return Check("port", Verdict.WARNING, text)
-            return Check("port", Verdict.FAILED, f"cannot listen on {host} port {port} ({error.strerror})")
-    return Check("port", Verdict.OK, f"{host} port {port} is free")
+                return Check(name, Verdict.WARNING, text)
+            return Check(name, Verdict.FAILED, f"cannot listen on {host} port {port} ({error.strerror})")
+    return Check(name, Verdict.OK, f"{host} port {port} is free")
+
+
+def _check_tls(tls: NodeTlsSection) -> Iterator[Check]:
+    """The files of the port over TLS: whether they can be used, when the certificate ends, who may read the key."""
+    if tls.port is None or tls.certificate is None or tls.private_key is None:
+        return
+    try:
+        listening_context(tls.files())
+        remark = expiry_remark(tls.certificate, utc_now())
+    except ConfigError as error:
+        yield Check("tls", Verdict.FAILED, str(error))
+        return
+    asks = "callers are not asked for one" if tls.authorities is None else "callers need one too"
+    text = f"{tls.certificate} can be used; {asks}"
+    yield Check("tls", Verdict.OK if remark is None else Verdict.WARNING, remark or text)
+    if tls.private_key.stat().st_mode & 0o077:
+        yield Check("tls key", Verdict.WARNING, f"{tls.private_key} can be read by others: chmod 600")
 
 
 def _check_data_dir(folder: Path) -> Check:

@@ -19,7 +19,7 @@ import typer
 
 from dicom_node import __version__, app, checks, logs
 from dicom_node.app import Role, existing_repository, open_repository
-from dicom_node.config import Config, checked_ae_title, find_config, load_config
+from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
 from dicom_node.deliver.courier import link_to
 from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
@@ -146,7 +146,8 @@ def courier(config: ConfigFile = None, supervised: Supervised = False) -> None:
 def _run_role(role: Role, config: Path | None, supervised: bool) -> None:
     """A supervisor must know a refusal, which stays one, from a failure that may pass."""
     try:
-        app.run_role(role, _config(config), supervised)
+        path = find_config(config)
+        app.run_role(role, load_config(path), supervised, path)
     except (Refused, ModelError) as error:
         _fail(str(error), REFUSED_STATUS if supervised else 1)
 
@@ -297,19 +298,33 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
 @cli.command()
 @verb
 def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Who may send to this node, and who was refused lately and why."""
+    """Who may talk to this node, and who was refused lately, why, and what would let it in (200 are kept)."""
     loaded = _config(config)
-    allowed = [{"ae_title": peer.ae_title, "hosts": list(peer.hosts)} for peer in loaded.peer_list()]
+    allowed = [_told_peer(entry) for entry in loaded.peers]
     with existing_repository(loaded) as repository:
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
         return
-    print("May send:")
-    show([{**row, "hosts": row["hosts"] or "any"} for row in allowed], ("ae_title", "hosts"), False, "nobody")
+    print("May talk to us:")
+    shown = [{**row, "hosts": row["hosts"] or "any", "limits": _told_limits(row)} for row in allowed]
+    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits"), False, "nobody")
     print("\nRefused lately:")
     columns = ("refused_at", "calling_ae", "called_ae", "host", "reason", "advice")
     show(refused, columns, as_json=False, empty="nobody")
+
+
+def _told_peer(entry: PeerEntry) -> dict[str, Any]:
+    return {**entry.model_dump(mode="json"), "tls": "required" if entry.secure else "allowed"}
+
+
+def _told_limits(row: dict[str, Any]) -> str | None:
+    limits = {
+        "associations": row["maximum_associations"],
+        "objects a minute": row["objects_per_minute"],
+        "MB an object": row["maximum_object_mb"],
+    }
+    return ", ".join(f"{limit} {name}" for name, limit in limits.items() if limit is not None) or None
 
 
 @cli.command()

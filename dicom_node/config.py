@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,11 +15,12 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
+from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, Destination, Peer, PeerLimits, ResultKind, Right
 from dicom_node.errors import ConfigError
 from dicom_node.routing import SENDER, Router
 from dicom_node.rules import RuleEntry
 from dicom_node.section import Section
+from dicom_node.tls import TlsFiles
 from inference.domain import AgeSource
 from sr_templates.language import Language
 from sr_templates.report import SrClass
@@ -43,15 +45,56 @@ def checked_ae_title(value: str) -> str:
     return title
 
 
+class NodeTlsSection(Section):
+    port: Port | None = Field(None, description="DICOM port over TLS, 2762 is the registered one; null: none")
+    certificate: Path | None = Field(None, description="PEM file: our certificate, followed by its chain")
+    private_key: Path | None = Field(None, description="PEM file: its private key without passphrase, mode 0600")
+    authorities: Path | None = Field(
+        None,
+        description="PEM file: who vouches for callers, who then need a certificate (mutual TLS); null: no one asks",
+    )
+
+    @model_validator(mode="after")
+    def _check_files(self) -> NodeTlsSection:
+        if self.port is not None and (self.certificate is None or self.private_key is None):
+            raise ValueError("a port over TLS needs `certificate` and `private_key`")
+        return self
+
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.certificate, self.private_key, self.authorities)
+
+
 class NodeSection(Section):
-    ae_title: str = Field("FETALHC", description="our AE title; the called AE title of every association must match it")
+    ae_title: str = Field("FETALHC", description="our AE title; callers must call it, or one of the following")
+    other_ae_titles: tuple[str, ...] = Field(
+        (), description="further AE titles of ours; what was sent to which is stored with every object"
+    )
     host: str = Field("0.0.0.0", description="address to listen on; 127.0.0.1 keeps the node to this machine")  # noqa: S104
-    port: Port = Field(11112, description="DICOM port")
+    port: Port | None = Field(11112, description="DICOM port without TLS; null: only the one over TLS")
+    tls: NodeTlsSection = Field(NodeTlsSection(), description="a port over TLS, beside the plain one")
     data_dir: Path = Field(Path("./data"), description="folder for objects, spool and the SQLite database")
     maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
     minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
+
+    @field_validator("other_ae_titles")
+    @classmethod
+    def _check_others(cls, titles: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_ae_title, titles))
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> NodeSection:
+        if self.port is None and self.tls.port is None:
+            raise ValueError("one of `port` and `tls.port` has to be given")
+        if self.port == self.tls.port:
+            raise ValueError("`port` and `tls.port` must differ")
+        return self
+
+    @property
+    def ae_titles(self) -> tuple[str, ...]:
+        """All our AE titles, the main one first."""
+        return tuple(dict.fromkeys((self.ae_title, *self.other_ae_titles)))
 
 
 class DatabaseSection(Section):
@@ -68,18 +111,52 @@ class DatabaseSection(Section):
         return url
 
 
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"({_LABEL}\.)*(?=[A-Za-z0-9-]*[A-Za-z]){_LABEL}")
+"""RFC 1123; the last label is not all digits, so that a mistyped address is none."""
+
+
+def checked_host(value: str) -> str:
+    """An address, a CIDR block or a host name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        if len(value) > 253 or not _HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is neither an address, nor a CIDR block, nor a host name") from None
+    return value
+
+
 class PeerEntry(Section):
-    ae_title: str = Field(description="AE title of a scanner that may send to us")
-    hosts: tuple[str, ...] = Field((), description="addresses or CIDR blocks it may come from; empty means any")
+    ae_title: str = Field(description="AE title of a scanner")
+    hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
+    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo")
+    tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
+    certificate_name: str | None = Field(
+        None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
+    )
+    maximum_associations: int | None = Field(None, ge=1, description="at the same time; null: no limit of its own")
+    objects_per_minute: int | None = Field(None, ge=1, description="faster senders are slowed; null: no limit")
+    maximum_object_mb: int | None = Field(None, ge=1, description="larger objects are refused; null: no limit")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
 
     @field_validator("hosts")
     @classmethod
-    def _networks(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            ipaddress.ip_network(host, strict=False)
-        return hosts
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_host, hosts))
+
+    @property
+    def secure(self) -> bool:
+        return self.tls == "required" or self.certificate_name is not None
+
+    def peer(self) -> Peer:
+        largest = None if self.maximum_object_mb is None else self.maximum_object_mb * 1024 * 1024
+        limits = PeerLimits(self.maximum_associations, self.objects_per_minute, largest)
+        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits)
 
 
 class DestinationEntry(Section):
@@ -255,6 +332,15 @@ class Config(Section):
                 raise ValueError(f"rule {rule.name} sends to {', '.join(unknown)}, which is no destination")
         return self
 
+    @model_validator(mode="after")
+    def _tls_where_it_is_needed(self) -> Config:
+        for peer in self.peers:
+            if peer.secure and self.node.tls.port is None:
+                raise ValueError(f"peer {peer.ae_title} needs TLS, and node.tls.port is not given")
+            if peer.certificate_name is not None and self.node.tls.authorities is None:
+                raise ValueError(f"peer {peer.ae_title} needs a certificate, and node.tls.authorities is not given")
+        return self
+
     @property
     def weights(self) -> Path:
         return self.inference.weights_dir or Path(__file__).resolve().parent.parent / "weights"
@@ -266,7 +352,7 @@ class Config(Section):
         return f"sqlite:///{(self.node.data_dir / 'node.sqlite3').resolve()}"
 
     def peer_list(self) -> tuple[Peer, ...]:
-        return tuple(Peer(p.ae_title, p.hosts) for p in self.peers)
+        return tuple(entry.peer() for entry in self.peers)
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects
@@ -306,6 +392,8 @@ def load_config(path: Path | None) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8") from error
     try:
         raw: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -41,12 +41,39 @@ EXPLANATIONS = frozenset({ResultKind.GRADCAM, ResultKind.UNCERTAINTY})
 """Those that need a second look at the measured frame."""
 
 
+class Right(StrEnum):
+    """What a peer may ask of us."""
+
+    STORE = "store"
+    ECHO = "echo"
+
+
+USUAL_RIGHTS = (Right.STORE, Right.ECHO)
+"""What a scanner needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What one peer may take at most, in all its associations with one receiver process; None: no limit of its own."""
+
+    associations: int | None = None
+    objects_per_minute: int | None = None
+    object_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who may talk to us: AE title, and the addresses or CIDR blocks it may come from (empty: any)."""
+    """Who may talk to us: AE title, and the addresses, CIDR blocks or host names it may come from (empty: any).
+
+    `secure`: only over TLS. `certificate_name`: over TLS its certificate must carry this name.
+    """
 
     ae_title: str
     hosts: tuple[str, ...]
+    may: tuple[Right, ...] = USUAL_RIGHTS
+    secure: bool = False
+    certificate_name: str | None = None
+    limits: PeerLimits = PeerLimits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ NodeError
 │   ├── ConfigError         configuration does not say a valid thing
 │   ├── InstanceRefused     an object cannot be looked at (carries a Reason)
 │   ├── ModelRefused        weights are missing, altered or of another kind
+│   ├── ObjectTooLarge      an object is larger than its sender may send
 │   └── DatabaseRefused     the database is not one that this software can use
 ├── Transient               may work later, unchanged
 │   ├── DiskFull            the spool has no room
@@ -50,6 +51,10 @@ class InstanceRefused(Refused):
 
 class ModelRefused(Refused):
     """The model file is missing, altered or of another kind."""
+
+
+class ObjectTooLarge(Refused):
+    """The object is larger than this peer may send."""
 
 
 class DatabaseRefused(Refused):

@@ -110,6 +110,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "images": _number,
     "loss": _number,
     "delay_s": _number,
+    "days_left": _number,
     "pid": _number,
     "exit_status": _number,
 }

@@ -6,10 +6,15 @@ refused presentation context makes many of them fail the whole job, so all of th
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import cache
+
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
+
+from dicom_node.domain import Right
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -77,6 +82,27 @@ def supported_contexts() -> list[PresentationContext]:
     _register_retired_classes()
     storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
     return [verification_context(), *storage]
+
+
+def contexts_for(may: Collection[Right]) -> list[PresentationContext]:
+    """Those of the above that these rights open. The contexts are shared: negotiation only reads them."""
+    return list(_contexts_for(frozenset(may)))
+
+
+@cache
+def _contexts_for(may: frozenset[Right]) -> tuple[PresentationContext, ...]:
+    """Made once: they hold a thousand UIDs, which cost 15 ms."""
+    return tuple(context for context in supported_contexts() if _right_of(str(context.abstract_syntax)) in may)
+
+
+def missing_rights(may: Collection[Right], sop_class_uids: Collection[str]) -> tuple[Right, ...]:
+    """The rights that would have opened some of these classes."""
+    wanted = {_right_of(uid) for uid in sop_class_uids if uid in (VERIFICATION, *MEASURED_CLASSES, *KEPT_CLASSES)}
+    return tuple(right for right in Right if right in wanted and right not in may)
+
+
+def _right_of(sop_class_uid: str) -> Right:
+    return Right.ECHO if sop_class_uid == VERIFICATION else Right.STORE
 
 
 def _register_retired_classes() -> None:

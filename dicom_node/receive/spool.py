@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from dicom_node.errors import DiskFull, NodeError
+from dicom_node.errors import DiskFull, NodeError, ObjectTooLarge
 from dicom_node.storage.files import PART_SUFFIX, disk_error, make_folder, named_disk_errors, open_part
 
 _log = logging.getLogger(__name__)
@@ -52,14 +52,16 @@ class Reserve:
 class SpoolFile:
     """One incoming object in the DICOM file format (PS3.10 7.1); `error` says why it is not whole, if so.
 
-    `sha256` covers the data set only, not the file meta information, which names the receiving software.
+    `sha256` covers the data set only, not the file meta information, which names the receiving software; so does
+    `largest_bytes`, beyond which nothing is taken.
     """
 
-    def __init__(self, folder: Path, reserve: Reserve) -> None:
+    def __init__(self, folder: Path, reserve: Reserve, largest_bytes: int | None = None) -> None:
         self.error: NodeError | None = None
         self.size_bytes = 0
         self.dataset_offset = 0
         self._reserve = reserve
+        self._largest_bytes = largest_bytes
         self._next_check = _FREE_SPACE_STRIDE
         self._meta = bytearray()
         self._sha256 = hashlib.sha256()
@@ -124,6 +126,8 @@ class SpoolFile:
         if self._descriptor is None:
             return
         self._hash(data)
+        if self._largest_bytes is not None and self._data_set_bytes(data) > self._largest_bytes:
+            raise ObjectTooLarge
         while data:
             written = os.write(self._descriptor.number, data)
             self.size_bytes += written
@@ -131,6 +135,10 @@ class SpoolFile:
         if self.size_bytes >= self._next_check:
             self._next_check = self.size_bytes + _FREE_SPACE_STRIDE
             self._reserve.check()
+
+    def _data_set_bytes(self, more: memoryview) -> int:
+        """Of the data set, with what is about to be written; 0 while the file meta information comes."""
+        return self.size_bytes + len(more) - self.dataset_offset if self.dataset_offset else 0
 
     def _hash(self, data: memoryview) -> None:
         """Skip preamble and file meta information, whose length stands in its first element (PS3.10 7.1)."""
@@ -159,9 +167,9 @@ class Spool:
         self._folder = folder
         self._reserve = Reserve(folder, minimum_free_bytes)
 
-    def open_part(self, *_: Any, **__: Any) -> SpoolFile:
-        """A new file; takes and ignores what tempfile.NamedTemporaryFile takes. Never raises on disk trouble."""
-        return SpoolFile(self._folder, self._reserve)
+    def open_part(self, largest_bytes: int | None = None) -> SpoolFile:
+        """A new file for a data set of at most so many bytes. Never raises on disk trouble."""
+        return SpoolFile(self._folder, self._reserve, largest_bytes)
 
 
 @contextmanager

@@ -15,16 +15,18 @@ from typing import Protocol, cast
 
 from pydicom import Dataset
 from pydicom.uid import UID
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
 from dicom_node.domain import Action, NewInstance, Registered, Route
-from dicom_node.errors import NodeError, OutcomeUnknown, Refused
-from dicom_node.receive.admission import caller_of, log_fields
-from dicom_node.receive.authorisation import Caller
+from dicom_node.errors import NodeError, ObjectTooLarge, OutcomeUnknown, Refused
+from dicom_node.receive.admission import caller_of
+from dicom_node.receive.authorisation import Caller, Refusal
 from dicom_node.receive.contexts import measurable
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
+from dicom_node.receive.refusals import log_fields
 from dicom_node.receive.spool import SpoolFile
 from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Router
 from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random_path
@@ -56,6 +58,9 @@ SERIES_UID_MISSING = Fault("series_uid_missing", 0xC000, "Series Instance UID is
 CONTEXT_MISMATCH = Fault("context_mismatch", 0x0122, "The SOP class is not that of the presentation context.")
 CLASS_MISMATCH = Fault("class_mismatch", 0xA900, "SOP Class UID of data set and command differ.")
 INSTANCE_MISMATCH = Fault("instance_mismatch", 0xA900, "SOP Instance UID of data set and command differ.")
+NOT_AUTHORISED = Fault("not_authorised", 0x0124, "This peer may not store here any more.")
+TOO_LARGE = Fault("object_too_large", 0x0124, "The object is larger than this peer may send.")
+TOO_FAST = Fault("too_fast", 0xA700, "This peer sends more a minute than it may; send it later.")
 OUR_FAULT = Fault("internal_error", 0x0110, "The node failed; its log says why.")
 
 
@@ -69,6 +74,8 @@ def resource_fault(error: NodeError) -> Fault:
 
     The peer gets the general message of the error; its own may name folders and hosts of ours.
     """
+    if isinstance(error, ObjectTooLarge):
+        return TOO_LARGE
     return Fault(type(error).__name__, 0xA700, (type(error).__doc__ or "").partition("\n")[0])
 
 
@@ -78,6 +85,14 @@ class Register(Protocol):
     def register(self, new: NewInstance, now: datetime) -> Registered: ...
 
     def known_paths(self, paths: Sequence[str]) -> set[str]: ...
+
+
+class Porter(Protocol):
+    """The end of the gate that is asked for each object."""
+
+    def may_store(self, association: Association) -> Refusal | None: ...
+
+    def await_turn(self, association: Association) -> bool: ...
 
 
 class NotStored(Refused):
@@ -94,6 +109,7 @@ class Shelf:
 
     data_dir: Path
     register: Register
+    porter: Porter
     secondary_captures: bool = False
     router: Router = NO_RULES
 
@@ -116,6 +132,10 @@ class Shelf:
         return _answer(SUCCESS)
 
     def _store(self, event: Event, part: SpoolFile | None, caller: Caller) -> NewInstance:
+        if self.porter.may_store(event.assoc) is not None:
+            raise NotStored(NOT_AUTHORISED)
+        if not self.porter.await_turn(event.assoc):
+            raise NotStored(TOO_FAST)
         part = _received(part)
         header = _checked_header(event, part)
         route = self._route(event, part, header)

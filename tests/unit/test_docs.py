@@ -151,7 +151,7 @@ def test_config_yaml_is_the_generated_one() -> None:
 
 def test_the_examples_in_config_yaml_are_valid_when_uncommented(tmp_path: Path) -> None:
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    text = re.sub(r": \[\]$", ":", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\w+): \[\]$", r"\1:", text, flags=re.MULTILINE)
     text = re.sub(r"^#(  (?:- |  )\w+:)", r"\1", text, flags=re.MULTILINE)
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
 

@@ -12,6 +12,7 @@ from dicom_node.config import Config, NarrativeSection
 from dicom_node.errors import ConfigError
 from dicom_node.storage import mounts
 from dicom_node.storage.repository import Repository
+from tests.certificates import make_authority
 
 
 def verdict(config: Config) -> checks.Verdict:
@@ -100,3 +101,30 @@ def test_sqlite_on_a_network_file_system_is_refused(
     with pytest.raises(ConfigError, match=r"nfs4.*postgresql"):
         Repository.open(config.database_url)
     assert not (tmp_path / "named.sqlite3").exists()
+
+
+@pytest.mark.peer("openssl")
+def test_the_files_of_tls_are_looked_at(config: Config, tmp_path: Path) -> None:
+    def said(**files: Path) -> list[tuple[str, checks.Verdict, str]]:
+        tls = {"port": 2762, "certificate": issued.certificate, "private_key": issued.private_key, **files}
+        given = Config.model_validate({"node": {"data_dir": tmp_path, "tls": tls}})
+        return [(one.name, one.verdict, one.text) for one in checks.check(given) if one.name.startswith("tls ")] + [
+            (one.name, one.verdict, one.text) for one in checks.check(given) if one.name == "tls"
+        ]
+
+    authority = make_authority(tmp_path / "ca")
+    issued, ending = authority.issue("node"), authority.issue("ending", days=5)
+    issued.private_key.chmod(0o600)
+    ((_, verdict, text),) = said(authorities=authority.certificate)
+    assert (verdict, text) == (checks.Verdict.OK, f"{issued.certificate} can be used; callers need one too")
+    ((_, verdict, text),) = said(private_key=authority.certificate)
+    assert verdict is checks.Verdict.FAILED
+    assert str(authority.certificate) in text
+    ending.private_key.chmod(0o644)
+    found = said(certificate=ending.certificate, private_key=ending.private_key)
+    assert [(name, verdict) for name, verdict, _ in found] == [
+        ("tls key", checks.Verdict.WARNING),
+        ("tls", checks.Verdict.WARNING),
+    ]
+    assert "renew it" in found[1][2]
+    assert [one for one in checks.check(config) if one.name.startswith("tls")] == []

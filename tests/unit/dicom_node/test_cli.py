@@ -72,7 +72,8 @@ def test_listing_has_json(config: Path, verb: list[str]) -> None:
 def test_peers_shows_the_refused_with_advice(config: Path, repository: Repository) -> None:
     repository.record_refusal("NOBODY", "FETALHC", "192.0.2.9", "calling_ae_unknown", "add it under peers", utc_now())
     document = json.loads(run("peers", "--json", config=config)[1])
-    assert document["peers"] == [{"ae_title": "SCANNER", "hosts": ["192.0.2.1"]}]
+    (peer,) = document["peers"]
+    assert (peer["ae_title"], peer["hosts"], peer["may"]) == ("SCANNER", ["192.0.2.1"], ["store", "echo"])
     assert document["refused"][0]["calling_ae"] == "NOBODY"
     assert "add it under peers" in run("peers", config=config)[1]
 

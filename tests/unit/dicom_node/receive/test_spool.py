@@ -48,7 +48,7 @@ def write_refusal(code: int) -> object:
 def test_bytes_and_hash_do_not_depend_on_how_they_arrive(tmp_path: Path, dataset: bytes, pieces: list[int]) -> None:
     start = file_start()
     whole = io.BytesIO(start + dataset)
-    part = Spool(tmp_path, 0).open_part(delete=False, mode="wb", suffix=".dcm")
+    part = Spool(tmp_path, 0).open_part()
 
     for size in pieces:
         part.write(whole.read(size))
