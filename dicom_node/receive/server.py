@@ -122,10 +122,8 @@ def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.
     for server in servers:
         threading.Thread(target=server.serve_forever, name="receiver-listener", daemon=True).start()
     for server in servers:
-        host, port = server.server_address[:2]
-        event = "receiver.ready" if server is servers[-1] else "receiver.listening"
-        facts = {"host": host, "port": port, "ae_title": server.ae_title}
-        _log.info(event, extra={**facts, "kind": "plain" if server.tls is None else "tls"})
+        _log.info("receiver.listening", extra=_facts(server))
+    _log.info("receiver.ready", extra=_facts(servers[-1]))
     reloading.look(datetime.now(UTC))
     while not stop.wait(STOP_POLL_S):  # a signal just before an endless wait would not be noticed until it ends
         reloading.look(datetime.now(UTC))
@@ -135,6 +133,12 @@ def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.
     for server in servers:
         _end_associations(server)
     _log.info("receiver.stopped")
+
+
+def _facts(server: NodeServer) -> dict[str, str | int]:
+    host, port = server.server_address[:2]
+    kind = "plain" if server.tls is None else "tls"
+    return {"host": host, "port": port, "ae_title": server.ae_title, "kind": kind}
 
 
 def _listen_everywhere(config: Config, handlers: list[evt.EventHandlerType], gate: Gate) -> list[NodeServer]:
