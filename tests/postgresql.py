@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -49,6 +50,7 @@ class Server:
     folder: Path
     settings: Sequence[str] = FAST
     process: subprocess.Popen[bytes] | None = None
+    kills: int = 0
     _names: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
@@ -90,10 +92,14 @@ class Server:
         return subprocess.run(command, check=False).returncode == 0
 
     def kill(self) -> None:
-        """kill -9 of the server; its children notice and leave."""
+        """kill -9 of the server; returns when its children have noticed and left, before which no new one starts."""
         assert self.process is not None
+        children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.wait(timeout=30)
+        self.kills += 1
+        _, left = psutil.wait_procs(children, timeout=START_S)
+        assert not left, left
 
     def stop(self) -> None:
         """Fast shutdown: who is connected is cut off."""
