@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import make_url
 
 from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeTlsSection
+from dicom_node.domain import CallerTls
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.queue import utc_now
 from dicom_node.routing import SENDER
 from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
-from dicom_node.tls import expiry_remark, listening_context
+from dicom_node.tls import TlsFiles, calling_context, expiry_remark, listening_context
 from inference.models import ModelError, find_model
 
 
@@ -57,6 +58,9 @@ def check(config: Config) -> Iterator[Check]:
         yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
     if not config.destinations:
         yield Check("destinations", Verdict.WARNING, "no destination is listed, so results stay on this machine")
+    for destination in config.destination_list():
+        if destination.tls is not None:
+            yield _check_way(destination.name, destination.tls)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -167,3 +171,17 @@ def _check_rules(config: Config) -> Iterator[Check]:
         for title in sorted({peer.ae_title for peer in config.peers} - known):
             text = f"no destination has the AE title {title}: a rule that sends to the sender sends nothing there"
             yield Check("rules", Verdict.WARNING, text)
+
+
+def _check_way(name: str, tls: CallerTls) -> Check:
+    """Whether the files can be used, and for how long; nobody is called."""
+    files = TlsFiles(tls.certificate, tls.private_key, tls.authorities)
+    try:
+        calling_context(files, check_host_name=tls.check_host_name)
+        given = (file for file in (tls.certificate, tls.authorities) if file is not None)
+        remarks = [remark for file in given if (remark := expiry_remark(file, utc_now())) is not None]
+    except ConfigError as error:
+        return Check(f"destination {name}", Verdict.FAILED, str(error))
+    if remarks:
+        return Check(f"destination {name}", Verdict.WARNING, "; ".join(remarks))
+    return Check(f"destination {name}", Verdict.OK, "its TLS files can be used")

@@ -9,6 +9,7 @@ import functools
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -21,9 +22,9 @@ from dicom_node import __version__, app, checks, logs
 from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
-from dicom_node.deliver.courier import link_to
-from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
-from dicom_node.domain import Delivery, DeliveryState, Job, JobState
+from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
+from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
+from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
 from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
@@ -217,11 +218,11 @@ def send(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send DICOM files to a peer by C-STORE, as they are."""
+    """Send DICOM files to a peer by C-STORE (or STOW-RS, where the destination has a url), as they are."""
     loaded = _config(config)
-    link = link_to(loaded, resolve_peer(to, loaded))
+    way = resolve_way(to, loaded)
     readable, rows = _readable(paths)
-    for item, outcome in scu.send(readable, link):
+    for item, outcome in way.send(readable):
         word = outcome.status_word
         rows.append(
             {
@@ -256,31 +257,46 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
 @cli.command()
 @verb
 def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Ask a peer by C-ECHO whether it is there and knows us."""
+    """Ask a peer by C-ECHO whether it is there and knows us; a DICOMweb service by a question about nobody."""
     loaded = _config(config)
-    address = resolve_peer(peer, loaded)
-    answer = scu.echo(link_to(loaded, address))
+    way = resolve_way(peer, loaded)
+    answer, address, where = _asked(way)
     if as_json:
-        print(json.dumps({**asdict(address), **asdict(answer), "answered": answer.answered}))
+        print(json.dumps({**address, **asdict(answer), "answered": answer.answered}))
     elif answer.answered:
-        print(f"{address.ae_title} at {address.host}:{address.port} answered in {answer.seconds * 1000:.0f} ms")
+        print(f"{where} answered in {answer.seconds * 1000:.0f} ms")
     if not answer.answered:
-        where = f"{address.ae_title} at {address.host}:{address.port}"
         _fail(f"{where}: {answer.text}" + ("" if answer.cause is None else f" [{answer.cause.value}]"))
+
+
+def _asked(way: DicomWay | StowWay) -> tuple[EchoAnswer, dict[str, Any], str]:
+    """The answer, who was asked, and the same in words."""
+    if isinstance(way, DicomWay):
+        peer = way.link.peer
+        return scu.echo(way.link), asdict(peer), f"{peer.ae_title} at {peer.host}:{peer.port}"
+    began = time.monotonic()
+    failure = way.ask()
+    cause, text = (None, "answered") if failure is None else (failure.cause, failure.text)
+    return EchoAnswer(cause, text, None, time.monotonic() - began), {"url": way.url}, way.url
 
 
 _ADDRESS = re.compile(r"(?P<ae_title>.+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s\[\]]+):(?P<port>[0-9]{1,5})")
 
 
-def resolve_peer(text: str, config: Config) -> PeerAddress:
-    """A destination by its name, or AET@HOST:PORT (an IPv6 host in brackets).
-
-    Raises:
-        typer.BadParameter: neither.
-    """
+def resolve_way(text: str, config: Config) -> DicomWay | StowWay:
+    """The way to a destination by its name, or to AET@HOST:PORT. Raises typer.BadParameter: neither."""
     for destination in config.destination_list():
         if destination.name == text:
-            return PeerAddress(destination.ae_title, destination.host, destination.port)
+            return way_to(config, destination)
+    return DicomWay(link_to(config, resolve_peer(text, config)))
+
+
+def resolve_peer(text: str, config: Config) -> PeerAddress:
+    """AET@HOST:PORT (an IPv6 host in brackets).
+
+    Raises:
+        typer.BadParameter: it is not, nor is it the name of a destination.
+    """
     match = _ADDRESS.fullmatch(text)
     if match is None:
         names = ", ".join(d.name for d in config.destinations) or "none"
@@ -333,17 +349,35 @@ def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Where results go, and how many are in which state there."""
     loaded = _config(config)
     with existing_repository(loaded) as repository:
-        counts = repository.delivery_counts()
+        counts, states = repository.delivery_counts(), repository.destination_states()
     rows: list[dict[str, Any]] = [
-        {**asdict(d), "objects": [kind.value for kind in d.objects], "configured": True}
+        {
+            **asdict(d),
+            "objects": [kind.value for kind in d.objects],
+            "configured": True,
+            **_told_state(states.get(d.name)),
+        }
         for d in loaded.destination_list()
     ]
     known = {row["name"] for row in rows}
     rows += [{"name": name, "configured": False} for name in sorted(set(counts) - known)]
     for row in rows:
         row |= {state.value: counts.get(row["name"], {}).get(state, 0) for state in DeliveryState}
-    columns = ("name", "configured", "ae_title", "host", "port", "objects", *(s.value for s in DeliveryState))
-    show(rows, columns, as_json, empty="no destination is configured")
+    columns = ("name", "configured", "ae_title", "host", "port", "answers", "since", "remark", "objects")
+    show(rows, (*columns, *(s.value for s in DeliveryState)), as_json, empty="no destination is configured")
+
+
+def _told_state(state: DestinationState | None) -> dict[str, Any]:
+    """Whether it answers, as the courier found; nothing is known of one that was never asked."""
+    if state is None:
+        return {"answers": None, "since": None, "checked_at": None, "cause": None, "remark": None}
+    return {
+        "answers": state.reachable,
+        "since": state.since,
+        "checked_at": state.checked_at,
+        "cause": state.cause,
+        "remark": state.comment,
+    }
 
 
 @rules_cli.callback()
@@ -444,7 +478,7 @@ _JOB_COLUMNS = (
     *("id", "kind", "state", "attempts", "available_at"),
     *("sop_instance_uid", "revision", "relation", "result", "reason", "error"),
 )
-_DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "attempts", "available_at", "status", "comment")
+_DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "via", "attempts", "available_at", "status", "comment")
 
 
 def _states(kind: type[Word], given: Sequence[str] | None) -> list[Word]:
@@ -518,6 +552,17 @@ def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) ->
 def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
     """Accept a held correction of identity: it is measured and its results replace the earlier ones."""
     _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
+
+
+@jobs_cli.command("attempts")
+@verb
+def attempts(context: typer.Context, delivery: RowId, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Every attempt of a delivery: who was asked, when, for how long, and what was said."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        made = repository.attempts(delivery)
+    rows = [{**asdict(one), "status": None if one.status_word is None else f"0x{one.status_word:04X}"} for one in made]
+    columns = ("began_at", "asked", "seconds", "outcome", "cause", "status", "comment")
+    show(rows, columns, as_json, empty="no attempt yet")
 
 
 @jobs_cli.command("retry-delivery")

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, Destination, Peer, PeerLimits, ResultKind, Right
+from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, CallerTls, Destination, Peer, PeerLimits, ResultKind, Right
 from dicom_node.errors import ConfigError
 from dicom_node.routing import SENDER, Router
 from dicom_node.rules import RuleEntry
@@ -27,6 +27,8 @@ from sr_templates.report import SrClass
 
 ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -159,14 +161,73 @@ class PeerEntry(Section):
         return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits)
 
 
+class DestinationTls(Section):
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the destination; null: the authorities of this system"
+    )
+    certificate: Path | None = Field(None, description="PEM file of our certificate, where the destination wants one")
+    private_key: Path | None = Field(None, description="PEM file of its key, without passphrase")
+    check_host_name: bool = Field(True, description="whether the certificate must be about `host`")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DestinationTls:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        return self
+
+
 class DestinationEntry(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="short name, used in logs and by the CLI")
-    ae_title: str = Field(description="AE title of the PACS")
-    host: str = Field(description="host name or address of the PACS")
-    port: Port = Field(description="DICOM port of the PACS")
+    ae_title: str | None = Field(None, description="AE title of the PACS")
+    host: str | None = Field(None, description="host name or address of the PACS")
+    port: Port | None = Field(None, description="DICOM port of the PACS")
+    url: str | None = Field(None, description="instead of these three: base address of a DICOMweb service (STOW-RS)")
+    authorization_file: Path | None = Field(
+        None, description="with url: file with the value of the Authorization header and nothing else"
+    )
+    tls: DestinationTls | None = Field(None, description="authorities, certificate, private_key; null: no TLS")
     objects: tuple[ResultKind, ...] | None = Field(None, description="which objects it gets; null: results.objects")
+    alternate: str | None = Field(None, description="name of the destination that takes over while this one is away")
 
-    _check_ae = field_validator("ae_title")(checked_ae_title)
+    @field_validator("ae_title")
+    @classmethod
+    def _check_ae(cls, ae_title: str | None) -> str | None:
+        return None if ae_title is None else checked_ae_title(ae_title)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> DestinationEntry:
+        three = (self.ae_title, self.host, self.port)
+        if (None in three) if self.url is None else three != (None, None, None):
+            raise ValueError("give ae_title, host and port, or url")
+        if self.url is None and self.authorization_file is not None:
+            raise ValueError("authorization_file goes with url")
+        if self.url is not None:
+            _check_service(self.url, self.authorization_file is not None)
+        return self
+
+    def destination(self, usual: tuple[ResultKind, ...]) -> Destination:
+        """`usual`: what it gets unless it lists objects itself."""
+        parts = urlsplit(self.url or "")
+        return Destination(
+            name=self.name,
+            ae_title=self.ae_title or "",
+            host=self.host or parts.hostname or "",
+            port=self.port or parts.port or (443 if parts.scheme == "https" else 80),
+            objects=usual if self.objects is None else self.objects,
+            tls=None if self.tls is None else CallerTls(**dict(self.tls)),
+            url=self.url,
+            authorization_file=self.authorization_file,
+            alternate=self.alternate,
+        )
+
+
+def _check_service(url: str, secret: bool) -> None:
+    """Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("url is not an http or https address without user, password and query")
+    if secret and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("authorization_file needs https: over http everybody on the way reads it")
 
 
 class RoutingSection(Section):
@@ -227,7 +288,6 @@ class ResultsSection(Section):
     )
 
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NARRATIVE_KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
 
@@ -286,6 +346,15 @@ class DeliverySection(Section):
     connect_timeout_s: float = Field(10.0, gt=0, description="TCP connection and association")
     response_timeout_s: float = Field(60.0, gt=0, description="answer to one C-STORE")
     deadline_h: float = Field(168.0, gt=0, description="after this long an undelivered object is put aside as dead")
+    ask_again_s: float = Field(
+        60.0,
+        gt=0,
+        description="a destination that does not answer is asked, at first more often, then at this interval",
+    )
+    alternate_after_s: float = Field(
+        300.0, ge=0, description="after this long without an answer its alternate takes over, until it answers again"
+    )
+    health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
 
 
 class LoggingSection(Section):
@@ -315,6 +384,9 @@ class Config(Section):
         names = [d.name for d in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("destination names must be unique")
+        for entry in self.destinations:
+            if entry.alternate is not None and (entry.alternate not in names or entry.alternate == entry.name):
+                raise ValueError(f"the alternate of {entry.name} must be the name of another destination")
         return self
 
     @model_validator(mode="after")
@@ -356,10 +428,7 @@ class Config(Section):
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects
-        return tuple(
-            Destination(d.name, d.ae_title, d.host, d.port, usual if d.objects is None else d.objects)
-            for d in self.destinations
-        )
+        return tuple(entry.destination(usual) for entry in self.destinations)
 
     def router(self) -> Router:
         """The rules, ready to decide."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from dicom_node.errors import Refused
 
@@ -77,14 +78,31 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerTls:
+    """How a destination is called over TLS; the paths are those of PEM files, see tls.TlsFiles."""
+
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    check_host_name: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go."""
+    """Where results go: to an application entity or, where `url` is given, to a DICOMweb service (STOW-RS).
+
+    `alternate` names the destination that takes over while this one does not answer.
+    """
 
     name: str
     ae_title: str
     host: str
     port: int
     objects: tuple[ResultKind, ...]
+    tls: CallerTls | None = None
+    url: str | None = None
+    authorization_file: Path | None = None
+    alternate: str | None = None
 
 
 class Action(StrEnum):
@@ -221,7 +239,9 @@ class DeliveryState(StrEnum):
 
 
 DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.CANCELLED}),
+    DeliveryState.PENDING: frozenset(
+        {DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.CANCELLED, DeliveryState.DEAD}
+    ),
     DeliveryState.SENDING: frozenset({DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD}),
     DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
@@ -298,7 +318,8 @@ class NewResult:
 class Delivery:
     """One object on its way to one destination. `status_word` is the DIMSE status of the last answer, if any.
 
-    `waiting_since` is where the delivery deadline counts from: creation, release or an operator's retry.
+    `waiting_since` is where the delivery deadline counts from: creation, release or an operator's retry. `via` names
+    the alternate destination that took the object in place of its own.
     """
 
     id: int
@@ -315,6 +336,46 @@ class Delivery:
     path: str
     kind: ResultKind
     waiting_since: datetime
+    via: str | None = None
+
+
+class AttemptOutcome(StrEnum):
+    """What an attempt to deliver means for the next one."""
+
+    SENT = "sent"
+    TRANSIENT = "transient"  # not stored; the same object may be taken later
+    PERMANENT = "permanent"  # not stored, and waiting will not change that
+    UNKNOWN = "unknown"  # the data went out and no valid status came back
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to deliver an object, and what came of it.
+
+    `asked` is the name of the destination that was called: the delivery's own or its alternate. `status_word` is the
+    DIMSE status (None: none came); `seconds` runs from the call to the answer and, for the first object of a batch, has
+    the association in it.
+    """
+
+    asked: str
+    outcome: AttemptOutcome
+    cause: str
+    status_word: int | None
+    comment: str | None
+    began_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """Whether a destination answers, since when that is so, and why not. `comment` has no patient data."""
+
+    name: str
+    reachable: bool
+    since: datetime
+    checked_at: datetime
+    cause: str | None
+    comment: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "host": _token,
     "port": _number,
     "destination": _token,
+    "asked": _token,
     "status_word": _status_word,
     # rows
     "instance_id": _number,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,9 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
+    Attempt,
     Delivery,
     DeliveryState,
     Destination,
+    DestinationState,
     InstanceRef,
     Job,
     JobState,
@@ -325,25 +328,46 @@ class Repository:
         with self._write() as session:
             deliveries.renew(session, delivery, timedelta(seconds=lease_s), now)
 
-    def mark_sent(self, delivery: Delivery, status_word: int, comment: str | None, now: datetime) -> None:
+    def mark_sent(self, delivery: Delivery, attempt: Attempt, now: datetime) -> None:
         """The destination said Success (or a warning that means stored). Raises LeaseLost."""
         with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.finish(session, delivery, DeliveryState.SENT, answer, now)
+            deliveries.finish(session, delivery, DeliveryState.SENT, _cut(attempt), now)
 
     def postpone_delivery(
-        self, delivery: Delivery, status_word: int | None, comment: str | None, available_at: datetime, now: datetime
+        self, delivery: Delivery, attempt: Attempt | None, available_at: datetime, now: datetime
     ) -> None:
-        """To be sent again at `available_at`, unless a correction came meanwhile. Raises LeaseLost."""
-        with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.postpone(session, delivery, answer, available_at, now)
+        """To be sent again at `available_at`, unless a correction came meanwhile. Raises LeaseLost.
 
-    def bury_delivery(self, delivery: Delivery, status_word: int | None, comment: str | None, now: datetime) -> None:
-        """DEAD, until a person retries it. Raises LeaseLost."""
+        Without an `attempt` nothing was tried since it was claimed, and the claim does not count.
+        """
         with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.finish(session, delivery, DeliveryState.DEAD, answer, now)
+            deliveries.postpone(session, delivery, None if attempt is None else _cut(attempt), available_at, now)
+
+    def bury_delivery(self, delivery: Delivery, attempt: Attempt, reason: str, now: datetime) -> None:
+        """DEAD for `reason`, until a person retries it. Raises LeaseLost."""
+        with self._write() as session:
+            row = deliveries.finish(session, delivery, DeliveryState.DEAD, _cut(attempt), now)
+            row.comment = _remark(reason)
+
+    def expire_deliveries(self, destination: str, waiting_since: datetime, reason: str, now: datetime) -> int:
+        """DEAD for `reason` what waits for a destination since then or longer; how many."""
+        with self._write() as session:
+            return deliveries.expire(session, destination, waiting_since, reason, now)
+
+    def attempts(self, delivery_id: int) -> tuple[Attempt, ...]:
+        """All attempts of a delivery, first one first."""
+        with self._read() as session:
+            return deliveries.attempts(session, delivery_id)
+
+    def tell_destination(self, state: DestinationState) -> None:
+        """Remember whether a destination answers; `since` counts where that has changed."""
+        with suppress(IntegrityError), self._write() as session:  # another courier told it first, for the first time
+            deliveries.tell_state(session, replace(state, comment=_remark(state.comment)))
+
+    def destination_states(self) -> dict[str, DestinationState]:
+        """By name; a destination that was never asked is absent."""
+        with self._read() as session:
+            return deliveries.destination_states(session)
 
     def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
         """Newest first; no states means all."""
@@ -404,6 +428,10 @@ def _bell_of(engine: Engine) -> Bell | None:
     from dicom_node.storage.bell import Bell  # noqa: PLC0415
 
     return Bell(engine.url)
+
+
+def _cut(attempt: Attempt) -> Attempt:
+    return replace(attempt, comment=_remark(attempt.comment))
 
 
 def _remark(text: str | None) -> str | None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Double,
     Enum,
     ForeignKey,
     Index,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, ResultKind, Route
+from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route
 from dicom_node.storage import routes
 
 _WORD = 16
@@ -240,9 +241,40 @@ class DeliveryRow(Row):
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status_word: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(Text)
+    via: Mapped[str | None]
     waiting_since: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AttemptRow(Row):
+    """One attempt of a delivery; never changed."""
+
+    __tablename__ = "delivery_attempt"
+    __table_args__ = (Index(None, "delivery_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"))
+    asked: Mapped[str]
+    outcome: Mapped[AttemptOutcome] = mapped_column(_words(AttemptOutcome))
+    cause: Mapped[str]
+    status_word: Mapped[int | None]
+    comment: Mapped[str | None] = mapped_column(Text)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seconds: Mapped[float] = mapped_column(Double)
+
+
+class DestinationStateRow(Row):
+    """Whether a destination answered when it was last asked."""
+
+    __tablename__ = "destination_state"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    reachable: Mapped[bool]
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    checked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    cause: Mapped[str | None]
+    comment: Mapped[str | None] = mapped_column(Text)
 
 
 class RefusalRow(Row):

@@ -128,3 +128,21 @@ def test_the_files_of_tls_are_looked_at(config: Config, tmp_path: Path) -> None:
     ]
     assert "renew it" in found[1][2]
     assert [one for one in checks.check(config) if one.name.startswith("tls")] == []
+
+
+@pytest.mark.peer("openssl")
+def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path / "authority")
+    issued = authority.issue("node", days=10)
+
+    def said(**tls: Path) -> checks.Check:
+        entry = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 2762, "tls": tls}
+        given = Config.model_validate({**config.model_dump(), "destinations": [entry]})
+        (found,) = [one for one in checks.check(given) if one.name == "destination pacs"]
+        return found
+
+    assert said(authorities=authority.certificate).verdict is checks.Verdict.OK
+    missing = said(authorities=tmp_path / "missing.pem")
+    assert (missing.verdict, "missing.pem" in missing.text) == (checks.Verdict.FAILED, True)
+    soon = said(certificate=issued.certificate, private_key=issued.private_key)
+    assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)

@@ -16,6 +16,7 @@ from dicom_node.domain import (
     Route,
 )
 from dicom_node.storage.repository import Repository
+from tests.attempts import failed, taken
 from tests.unit.dicom_node.storage.rooms import LEASE_S, PACS, START, after, answer, claimed, image
 
 ROUTE = Route(rules=("r",), forward=("archive", "vna"))
@@ -47,7 +48,7 @@ def test_the_original_is_sent_as_it_lies_there_whatever_becomes_of_the_job(repos
     (delivery,) = repository.claim_deliveries("c", LEASE_S, 10, START, "archive")
     assert (delivery.path, delivery.sop_instance_uid, delivery.kind) == (new.path, "1.1", ResultKind.ORIGINAL)
     assert len(repository.claim_deliveries("c", LEASE_S, 10, START, "vna")) == 1
-    repository.mark_sent(delivery, 0, None, START)
+    repository.mark_sent(delivery, taken(), START)
     assert repository.counts(START)["deliveries_sent"] == 1
     assert repository.counts(START)["objects"] == 0
 
@@ -115,7 +116,7 @@ def test_a_correction_that_comes_while_the_original_is_sent_holds_it_after_a_fai
     repository.register(forwarded(), START)
     (delivery,) = repository.claim_deliveries("c", LEASE_S, 10, START, "archive")
     repository.register(forwarded(content="second"), START)
-    repository.postpone_delivery(delivery, None, "no answer", after(1), after(1))
+    repository.postpone_delivery(delivery, failed(None, "no answer"), after(1), after(1))
     assert states(repository) == {DeliveryState.HELD}
 
 

@@ -27,6 +27,7 @@ from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import schema
 from dicom_node.storage.engine import open_engine
 from dicom_node.storage.repository import Repository
+from tests.attempts import failed, taken
 from tests.unit.dicom_node.storage.rooms import PACS, START, after, answer, claimed, image, report
 
 STUDY = "1.2.3"
@@ -169,7 +170,7 @@ def test_what_was_sent_of_an_earlier_version_stays_sent(repository: Repository) 
     answered(repository, "1.1")
     assert said(repository, study_job(repository))
     for delivery in repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader"):
-        repository.mark_sent(delivery, 0, None, after(QUIET_S))
+        repository.mark_sent(delivery, taken(), after(QUIET_S))
     answered(repository, "1.2")
     assert said(repository, study_job(repository))
     assert states(repository, 1) == {DeliveryState.SENT}
@@ -181,7 +182,7 @@ def test_a_delivery_on_its_way_when_the_next_version_came_is_not_tried_again(rep
     (delivery,) = repository.claim_deliveries("courier", 60, 1, after(QUIET_S), "reader")
     answered(repository, "1.2")
     assert said(repository, study_job(repository))
-    repository.postpone_delivery(delivery, None, None, after(100), after(100))
+    repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
     assert states(repository, 1) == {DeliveryState.CANCELLED}, "nor the one that nobody had claimed"
 
 
