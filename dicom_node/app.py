@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_node import logs
+from dicom_node import ageing, logs
 from dicom_node.config import Config
 from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused
@@ -101,7 +101,8 @@ def _receive(config: Config, config_path: Path | None, repository: Repository, s
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     tick = StudyTick(repository, config.results.study_quiet_s)
-    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick):
+    others = ageing.ticks(config, repository)
+    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
         server.run(config, repository, stop, config_path)
 
 

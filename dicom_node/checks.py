@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeTlsSection
+from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
 from dicom_node.domain import CallerTls
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.queue import utc_now
@@ -49,6 +50,7 @@ def check(config: Config) -> Iterator[Check]:
     folder = _check_data_dir(config.node.data_dir)
     yield folder
     if folder.verdict is not Verdict.FAILED:
+        yield _check_space(config.node)
         yield _check_database(config)
     yield from _check_models(config)
     if config.narrative.mode == "llm":
@@ -113,6 +115,22 @@ def _check_data_dir(folder: Path) -> Check:
         return Check("data_dir", Verdict.FAILED, f"{existing} is not writable")
     text = "is writable" if existing == folder.resolve() else "will be made"
     return Check("data_dir", Verdict.OK, f"{folder.resolve()} {text}")
+
+
+def _check_space(node: NodeSection) -> Check:
+    existing = node.data_dir.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    free_mb = shutil.disk_usage(existing).free // (1024 * 1024)
+    text = f"{free_mb} MB are free"
+    if free_mb < node.minimum_free_mb:
+        return Check("space", Verdict.FAILED, f"{text}, less than node.minimum_free_mb: no object would be taken")
+    if free_mb < node.low_free_mb:
+        return Check("space", Verdict.WARNING, f"{text}, less than node.low_free_mb")
+    if node.low_free_mb < node.minimum_free_mb:
+        text = f"{text}; node.low_free_mb is below node.minimum_free_mb, so objects are refused without a warning"
+        return Check("space", Verdict.WARNING, text)
+    return Check("space", Verdict.OK, text)
 
 
 def _check_database(config: Config) -> Check:

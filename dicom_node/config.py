@@ -77,6 +77,7 @@ class NodeSection(Section):
     data_dir: Path = Field(Path("./data"), description="folder for objects, spool and the SQLite database")
     maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
     minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
+    low_free_mb: int = Field(5000, ge=0, description="below this much free space the log warns every few minutes")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
 
@@ -357,6 +358,15 @@ class DeliverySection(Section):
     health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
 
 
+class RetentionSection(Section):
+    delivered_days: float | None = Field(
+        None, gt=0, description="studies are deleted so long after the last of them was delivered; null: never"
+    )
+    nothing_to_send_days: float | None = Field(
+        None, gt=0, description="the same for studies of which nothing had to be sent anywhere; null: never"
+    )
+
+
 class LoggingSection(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is written")
     format: Literal["json", "text"] = Field("json", description="json lines for machines, text for people")
@@ -377,6 +387,7 @@ class Config(Section):
     narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
+    retention: RetentionSection = RetentionSection()
     logging: LoggingSection = LoggingSection()
 
     @model_validator(mode="after")

@@ -99,6 +99,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     # quantities
     "count": _number,
     "removed": _number,
+    "free_mb": _number,
     "frame": _number,
     "size_bytes": _number,
     "seconds": _number,

@@ -28,6 +28,15 @@ STUDY_TICK_S = 5.0
 """How late a study may be reported at most, besides what its quiet period says."""
 
 
+class Tick(Protocol):
+    """Something to do again and again; trouble is logged, not raised."""
+
+    @property
+    def every_s(self) -> float: ...
+
+    def __call__(self) -> object: ...
+
+
 class Studies(Protocol):
     """The part of the repository that the tick of the studies needs."""
 
@@ -49,7 +58,7 @@ class StudyTick:
 
 @contextmanager
 def housekeeping(
-    data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None
+    data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None, ticks: Sequence[Tick] = ()
 ) -> Iterator[BackgroundScheduler]:
     """Run the jobs in the background for as long as the block lasts."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
@@ -58,6 +67,8 @@ def housekeeping(
     )
     if study_tick is not None:
         scheduler.add_job(enqueue_studies, "interval", (study_tick,), seconds=study_tick.every_s, id="studies")
+    for tick in ticks:
+        scheduler.add_job(tick, "interval", seconds=tick.every_s, next_run_time=utc_now(), id=type(tick).__name__)
     scheduler.start()
     try:
         yield scheduler

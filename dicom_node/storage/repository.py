@@ -40,8 +40,9 @@ from dicom_node.domain import (
     StudyVersion,
 )
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema, studies
+from dicom_node.storage import clock, corrections, deliveries, instances, jobs, results, retention, schema, studies
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
+from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
 from dicom_node.storage.wakeup import Patience, Work, Writing
 
@@ -378,6 +379,28 @@ class Repository:
         """A DEAD delivery starts afresh; a PENDING one that waits is due now. Raises Refused."""
         with self._write() as session:
             deliveries.retry(session, delivery_id, now)
+
+    # Age
+
+    def forget_old_studies(self, cutoffs: Cutoffs) -> Iterator[tuple[str, ...]]:
+        """Delete each study that is due, see retention.py; gives the paths of its files once that is committed."""
+        before, behind = cutoffs.latest, None
+        while before is not None:
+            with self._read() as session:
+                studies = retention.old_studies(session, before, behind)
+            for study_instance_uid in studies:
+                with self._write() as session:
+                    paths = retention.remove(session, study_instance_uid, cutoffs)
+                if paths is not None:
+                    yield paths
+            if not studies:
+                return
+            behind = studies[-1]
+
+    def mend_times(self, longest_wait_s: float, now: datetime) -> int:
+        """Bring back what a clock that was ahead has put off: due now, or a lease of at most so long; how many rows."""
+        with self._write() as session:
+            return clock.mend(session, timedelta(seconds=longest_wait_s), now)
 
     # Progress
 

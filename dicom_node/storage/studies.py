@@ -54,7 +54,7 @@ def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, no
 
     Two who do so at once collide at the version's number (IntegrityError), and one of them has done it.
     """
-    if not _is_quiet(session, study_instance_uid, quiet_since):
+    if not _is_quiet(session, study_instance_uid, quiet_since, now):
         return False
     found = _results(session, study_instance_uid)
     heads = _standing_heads(session, study_instance_uid, found)
@@ -147,8 +147,11 @@ def count(session: Session) -> int:
     return session.scalar(select(func.count(ResultRow.study_version_id))) or 0
 
 
-def _is_quiet(session: Session, study_instance_uid: str, since: datetime) -> bool:
-    """Nothing was received since then, and no version of the study is under way."""
+def _is_quiet(session: Session, study_instance_uid: str, since: datetime, now: datetime) -> bool:
+    """Nothing was received since then, and no version of the study is under way.
+
+    What seems to come from a future farther away than the quiet period came before a clock was set back.
+    """
     newest = session.scalar(
         select(func.max(InstanceRow.received_at)).where(InstanceRow.study_instance_uid == study_instance_uid)
     )
@@ -157,7 +160,8 @@ def _is_quiet(session: Session, study_instance_uid: str, since: datetime) -> boo
         .join(StudyVersionRow, JobRow.study_version_id == StudyVersionRow.id)
         .where(StudyVersionRow.study_instance_uid == study_instance_uid, JobRow.state.in_(UNDER_WAY))
     )
-    return newest is not None and newest <= since and not session.scalar(select(version.exists()))
+    quiet = newest is not None and not since < newest <= now + (now - since)
+    return quiet and not session.scalar(select(version.exists()))
 
 
 def _results(session: Session, study_instance_uid: str) -> Sequence[tuple[InstanceRow, ResultRow]]:
