@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused
 from dicom_node.schedule import StudyTick, housekeeping
 from dicom_node.storage.engine import sqlite_file
-from dicom_node.storage.pairing import pair
+from dicom_node.storage.pairing import alone, paired
 from dicom_node.storage.repository import Repository
 from dicom_node.supervisor import READY_LINE, Supervisor
 
@@ -42,12 +42,13 @@ def serve(config: Config, config_path: Path | None, supervised: bool = False) ->
         NodeError: the database cannot be used, or a process could not start.
     """
     logs.configure(config.logging.level, config.logging.format)
-    with open_repository(config) as repository:  # migrated once, before anybody uses it
-        pair(config.node.data_dir.resolve(), repository)
-    stop = stop_on_signals()
-    if supervised:
-        stop_at_end_of_input(stop)
-    Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
+    with ExitStack() as held:
+        with open_repository(config) as repository:  # migrated once, before anybody uses it
+            held.enter_context(paired(config.node.data_dir.resolve(), repository))
+        stop = stop_on_signals()
+        if supervised:
+            stop_at_end_of_input(stop)
+        Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
 
 
 def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
@@ -69,8 +70,7 @@ def run_role(role: Role, config: Config, supervised: bool, config_path: Path | N
     if supervised:
         stop_at_end_of_input(stop)
         tell_when_ready(role)
-    with open_repository(config) as repository:
-        pair(config.node.data_dir.resolve(), repository)
+    with open_repository(config) as repository, paired(config.node.data_dir.resolve(), repository):
         _RUN[role](config, config_path, repository, stop)
     handler.flush()
 
@@ -95,6 +95,13 @@ def existing_repository(config: Config) -> Iterator[Repository]:
         raise DatabaseRefused(f"There is no database at {file}: is this the right configuration, has `serve` run yet?")
     with open_repository(config) as repository:
         yield repository
+
+
+@contextmanager
+def undisturbed(config: Config) -> Iterator[None]:
+    """Nobody else works on the data folder. Raises NodeRunning."""
+    with alone(config.node.data_dir.resolve()):
+        yield
 
 
 def _receive(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:

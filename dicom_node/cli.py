@@ -688,6 +688,58 @@ def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
     show([{"what": name, "value": value} for name, value in facts.items()], ("what", "value"), as_json=False)
 
 
+@db_cli.command("adopt")
+@verb
+def db_adopt(config: ConfigFile = None) -> None:
+    """Register objects of the data folder that the database does not know; after pg_restore, while the node is down."""
+    loaded = _config(config)
+    with app.undisturbed(loaded), open_repository(loaded) as repository:
+        _adopt(loaded, repository)
+
+
+@cli.command()
+@verb
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a new file")], config: ConfigFile = None
+) -> None:
+    """Write the database to a file while the node runs; copy objects/ and results/ of the data folder afterwards."""
+    from dicom_node.storage.backup import back_up  # noqa: PLC0415
+
+    loaded = _config(config)
+    with existing_repository(loaded):
+        back_up(loaded.database_url, to)
+    print(to)
+
+
+@cli.command()
+@verb
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="what `backup` wrote")],
+    config: ConfigFile = None,
+) -> None:
+    """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
+    from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
+
+    loaded = _config(config)
+    with app.undisturbed(loaded):
+        put_back(loaded.database_url, source)
+        with open_repository(loaded) as repository:
+            _adopt(loaded, repository)
+
+
+def _adopt(loaded: Config, repository: Repository) -> None:
+    from dicom_node.receive.adoption import adopt  # noqa: PLC0415
+    from dicom_node.storage.pairing import pair, take_over  # noqa: PLC0415
+
+    data_dir = loaded.node.data_dir.resolve()
+    take_over(data_dir, repository)
+    found = adopt(loaded, repository)
+    pair(data_dir, repository)
+    print(f"{found.registered} objects registered")
+    if found.unreadable:
+        _fail(f"{found.unreadable} files below objects/ cannot be read and have no row; the node would delete them")
+
+
 @cli.command()
 @verb
 def demo(

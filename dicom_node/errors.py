@@ -6,6 +6,7 @@ NodeError
 │   ├── InstanceRefused     an object cannot be looked at (carries a Reason)
 │   ├── ModelRefused        weights are missing, altered or of another kind
 │   ├── ObjectTooLarge      an object is larger than its sender may send
+│   ├── NodeRunning         this must not be done while the node runs
 │   └── DatabaseRefused     the database is not one that this software can use
 ├── Transient               may work later, unchanged
 │   ├── DiskFull            the spool has no room
@@ -55,6 +56,10 @@ class ModelRefused(Refused):
 
 class ObjectTooLarge(Refused):
     """The object is larger than this peer may send."""
+
+
+class NodeRunning(Refused):
+    """The node is running on this data folder: stop it first."""
 
 
 class DatabaseRefused(Refused):

@@ -152,7 +152,7 @@ class Shelf:
             calling_ae=caller.calling_ae,
             called_ae=caller.called_ae,
             peer_host=caller.host,
-            measurable=self._is_measured(header, route),
+            measurable=is_measured(header, route, self.secondary_captures),
             route=route,
         )
         self._place(part, final)
@@ -175,11 +175,6 @@ class Shelf:
         if decision.no_way_back:
             _log.warning("receive.no_way_back", extra=log_fields(caller))
         return decision.route
-
-    def _is_measured(self, header: ObjectHeader, route: Route) -> bool:
-        captures = self.secondary_captures or route.action is Action.MEASURE
-        wanted = measurable(header.sop_class_uid, secondary_captures=captures)
-        return wanted and not header.is_own and route.action is not Action.IGNORE
 
     def _place(self, part: SpoolFile, final: Path) -> None:
         try:
@@ -208,6 +203,13 @@ class Shelf:
                 final.unlink(missing_ok=True)
         except NodeError as error:
             _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
+
+
+def is_measured(header: ObjectHeader, route: Route, secondary_captures: bool) -> bool:
+    """Whether there is something to measure in an object. `secondary_captures`: also in those, see configuration."""
+    captures = secondary_captures or route.action is Action.MEASURE
+    wanted = measurable(header.sop_class_uid, secondary_captures=captures)
+    return wanted and not header.is_own and route.action is not Action.IGNORE
 
 
 def on_connection_closed(event: Event) -> None:

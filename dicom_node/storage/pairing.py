@@ -6,12 +6,15 @@ would let the receiver store into the folder beneath. Both are refused before an
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from dicom_node.errors import DatabaseRefused
+from dicom_node.errors import DatabaseRefused, NodeRunning
 from dicom_node.storage.files import FILE_MODE, OBJECTS, make_folder, named_disk_errors, sync
 
 MARK = "installation"
@@ -23,6 +26,49 @@ class Installation(Protocol):
     def installation_serial(self) -> str: ...
 
     def has_instances(self) -> bool: ...
+
+
+class Fresh(Installation, Protocol):
+    """A database that may become that of another installation."""
+
+    def call_installation(self, serial: str) -> None: ...
+
+
+@contextmanager
+def paired(data_dir: Path, installation: Installation) -> Iterator[None]:
+    """`pair`, and tell others for the duration of the block that somebody works on the folder."""
+    pair(data_dir, installation)
+    with _locked(data_dir / MARK, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """For what nobody may watch half done.
+
+    Raises:
+        NodeRunning: a role of the node works on the folder, on this machine or (where the share has locks) another.
+    """
+    mark = data_dir / MARK
+    if not mark.exists():
+        yield
+        return
+    with _locked(mark, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield
+
+
+@contextmanager
+def _locked(mark: Path, kind: int) -> Iterator[None]:
+    with named_disk_errors():
+        stream = mark.open("r+b")
+    with stream:
+        try:
+            fcntl.flock(stream, kind)
+        except BlockingIOError:
+            raise NodeRunning from None
+        except OSError:  # a file system without locks: the administrator has to know
+            pass
+        yield
 
 
 def pair(data_dir: Path, installation: Installation) -> None:
@@ -44,6 +90,14 @@ def pair(data_dir: Path, installation: Installation) -> None:
         raise DatabaseRefused(
             f"{data_dir} belongs to another installation than the database: is database.url right, and node.data_dir?"
         )
+
+
+def take_over(data_dir: Path, database: Fresh) -> None:
+    """A database that knows nothing yet becomes that of the folder: results go on to name the same device."""
+    mark = data_dir / MARK
+    if mark.exists() and not database.has_instances():
+        with named_disk_errors():
+            database.call_installation(mark.read_text(encoding="ascii").strip())
 
 
 def _check_first_use(data_dir: Path, has_instances: bool) -> None:

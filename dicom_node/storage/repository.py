@@ -101,6 +101,12 @@ class Repository:
         with self._read() as session:
             return session.get_one(InstallationRow, _THE_ONE).serial
 
+    def call_installation(self, serial: str) -> None:
+        """Give the installation a serial number that it had before."""
+        self.installation_serial()
+        with self._write() as session:
+            session.get_one(InstallationRow, _THE_ONE).serial = serial
+
     def has_instances(self) -> bool:
         """Whether any object was ever received."""
         with self._read() as session:
