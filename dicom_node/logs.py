@@ -7,6 +7,8 @@ gates stand between a record and the stream, and none of them depends on the cal
   so are all messages of libraries, which quote data sets at will;
 * only the fields of `FIELDS` are written, and only if the value has the field's form;
 * of an exception the type and the places are written, never its text.
+
+Python's warnings take the same way: they quote values, and would go past all three to standard error.
 """
 
 from __future__ import annotations
@@ -183,6 +185,7 @@ def configure(level: str = "INFO", form: Format = "json", stream: TextIO | None 
     handler.setLevel(level)
     root.addHandler(handler)
     root.setLevel(min(logging.INFO, handler.level))
+    logging.captureWarnings(capture=True)
     for chatty in ("pynetdicom", "pydicom", "apscheduler", "alembic", "sqlalchemy", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return handler

@@ -112,8 +112,10 @@ class BoundedSocket(transport.AssociationSocket):
     def admit(self) -> None:
         """From now on each PDU has its own time."""
         self._request_until = None
-        if self.socket is not None:
-            self.socket.settimeout(SILENCE_S)
+        connection = self.socket
+        if connection is not None:
+            with suppress(OSError):  # closed by another thread since
+                connection.settimeout(SILENCE_S)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """`nr_bytes` from the peer, fewer if it closes the connection.
