@@ -33,7 +33,7 @@ _MEGABYTE = 1024 * 1024
 class Archive(Protocol):
     """The end of the repository that is asked here; all may raise NodeError."""
 
-    def forget_old_studies(self, cutoffs: Cutoffs) -> Iterator[tuple[str, ...]]: ...
+    def forget_old_studies(self, cutoffs: Cutoffs, now: datetime) -> Iterator[tuple[str, ...]]: ...
 
     def mend_times(self, longest_wait_s: float, now: datetime) -> int: ...
 
@@ -121,7 +121,8 @@ class RetentionTick:
             return 0
         removed = 0
         try:
-            for paths in self.archive.forget_old_studies(cutoffs(self.retention, utc_now())):
+            now = utc_now()
+            for paths in self.archive.forget_old_studies(cutoffs(self.retention, now), now):
                 for path in paths:  # a crash here leaves files without a row, which the sweep knows
                     (self.data_dir / path).unlink(missing_ok=True)
                 removed += 1

@@ -9,15 +9,17 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_node import ageing, logs
+from dicom_node import __version__, ageing, logs
+from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
-from dicom_node.errors import DatabaseRefused
-from dicom_node.schedule import StudyTick, housekeeping
+from dicom_node.errors import DatabaseRefused, NodeError
+from dicom_node.queue import utc_now
+from dicom_node.schedule import SealTick, StudyTick, housekeeping
 from dicom_node.storage.engine import sqlite_file
 from dicom_node.storage.pairing import alone, paired
 from dicom_node.storage.repository import Repository
@@ -71,8 +73,15 @@ def run_role(role: Role, config: Config, supervised: bool, config_path: Path | N
         stop_at_end_of_input(stop)
         tell_when_ready(role)
     with open_repository(config) as repository, paired(config.node.data_dir.resolve(), repository):
+        repository.record(_process(AuditEvent.PROCESS_STARTED, role), utc_now())
         _RUN[role](config, config_path, repository, stop)
+        with suppress(NodeError):  # it is over in either case
+            repository.record(_process(AuditEvent.PROCESS_STOPPED, role), utc_now())
     handler.flush()
+
+
+def _process(event: AuditEvent, role: Role) -> AuditEntry:
+    return AuditEntry(event, NODE, outcome=role.value, detail={"version": __version__, "pid": os.getpid()})
 
 
 @contextmanager
@@ -108,7 +117,7 @@ def _receive(config: Config, config_path: Path | None, repository: Repository, s
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     tick = StudyTick(repository, config.results.study_quiet_s)
-    others = ageing.ticks(config, repository)
+    others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
     with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
         server.run(config, repository, stop, config_path)
 

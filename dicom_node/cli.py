@@ -6,12 +6,15 @@ Each verb loads only what it needs: no listing imports torch.
 from __future__ import annotations
 
 import functools
+import getpass
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -20,6 +23,7 @@ import typer
 
 from dicom_node import __version__, app, checks, logs
 from dicom_node.app import Role, existing_repository, open_repository
+from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
 from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
@@ -29,7 +33,9 @@ from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.storage.files import FILE_MODE
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
 from inference.domain import PixelSpacingMm
 from inference.models import ModelError, read_manifest
@@ -47,10 +53,12 @@ cli = typer.Typer(
 )
 jobs_cli = typer.Typer(invoke_without_command=True, help="List the work of the node; retry, cancel or confirm it.")
 rules_cli = typer.Typer(invoke_without_command=True, help="The rules of routing; what they decide about a file.")
+audit_cli = typer.Typer(invoke_without_command=True, help="Who did what: list, export or verify the audit trail.")
 db_cli = typer.Typer(no_args_is_help=True, help="The node's database.")
 cli.add_typer(jobs_cli, name="jobs")
 cli.add_typer(rules_cli, name="rules")
 cli.add_typer(db_cli, name="db")
+cli.add_typer(audit_cli, name="audit")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="configuration file; else $DICOM_NODE_CONFIG, else ./config.yaml")
@@ -63,6 +71,10 @@ Peer = Annotated[
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
 OptionalRowId = Annotated[int | None, typer.Argument(min=1, help="the id that the listing shows")]
+Since = Annotated[datetime | None, typer.Option(help="from this time on; local time")]
+Until = Annotated[datetime | None, typer.Option(help="before this time; local time")]
+Study = Annotated[str | None, typer.Option(help="only this Study Instance UID")]
+Events = Annotated[list[str] | None, typer.Option("--event", help="only this event; may be repeated")]
 AllDead = Annotated[bool, typer.Option("--all-dead", help="all that are dead instead of one")]
 _ALL = 1_000_000
 DataFolder = Annotated[
@@ -593,8 +605,111 @@ def _require_one(row: int | None, all_dead: bool) -> None:
 
 def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
     with existing_repository(_config(config)) as repository:
-        change(repository)
+        change(repository.acting_as(person()))
     print("done")
+
+
+# --- the audit trail ------------------------------------------------------------------------------------------------
+
+
+@audit_cli.callback()
+@verb
+def audit(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    config: ConfigFile = None,
+    event: Events = None,
+    since: Since = None,
+    until: Until = None,
+    study: Study = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The latest acts, newest first; to have read them is one too."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with existing_repository(_config(config)) as repository:
+        wanted = _wanted(event, since, until, study)
+        rows = [_audit_row(found) for found in repository.audit_trail(wanted, limit)]
+        _tell_reading(repository, "list", len(rows))
+    columns = ("at", "event", "actor", "host", "outcome", "sop_instance_uid", "study_instance_uid", "detail")
+    show([row if as_json else {**row, "detail": _told_detail(row["detail"])} for row in rows], columns, as_json)
+
+
+@audit_cli.command("export")
+@verb
+def export_audit(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", dir_okay=False, help="file to be written; it must not exist")],
+    config: ConfigFile = None,
+    event: Events = None,
+    since: Since = None,
+    until: Until = None,
+    study: Study = None,
+) -> None:
+    """Write the trail to a file, oldest first, one JSON object a line with its place and hash in the chain."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        wanted, count = _wanted(event, since, until, study), 0
+        while repository.seal_trail():
+            pass
+        try:
+            with out.open("x", encoding="utf-8") as file:
+                out.chmod(FILE_MODE)
+                for count, found in enumerate(repository.whole_audit_trail(wanted), 1):  # noqa: B007
+                    print(json.dumps(_audit_row(found), default=str), file=file)
+        except OSError as error:
+            _fail(f"{out}: cannot be written ({error.strerror})")
+        _tell_reading(repository, "export", count)
+    print(f"{count} records")
+
+
+@audit_cli.command("verify")
+@verb
+def verify_audit(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Compute the hash chain again: whether a record was altered or removed since it was sealed."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        found = repository.verify_trail()
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(f"{found.sealed} records are as they were written, {found.unsealed} not sealed yet")
+        print(f"hash of the last one: {found.head or '-'}")
+    if found.broken_at is not None:
+        _fail(f"the chain is broken at number {found.broken_at}: {found.why}")
+
+
+def _wanted(events: Sequence[str] | None, since: datetime | None, until: datetime | None, study: str | None) -> Wanted:
+    """Times without a zone are local ones."""
+    begin, end = (None if time is None else time.astimezone() for time in (since, until))
+    return Wanted(_states(AuditEvent, events), begin, end, study)
+
+
+def _audit_row(found: AuditRecord) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "at": found.at,
+        "node": found.node,
+        **asdict(found.entry),
+        "number": found.number,
+        "sha256": found.seal,
+    }
+
+
+def _told_detail(detail: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in detail.items() if value is not None)
+
+
+def _tell_reading(repository: Repository, how: str, count: int) -> None:
+    entry = AuditEntry(AuditEvent.TRAIL_READ, person(), outcome=how, detail={"count": count})
+    repository.record(entry, utc_now())
+
+
+def person() -> str:
+    """Who runs this program, as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return f"uid-{os.getuid()}"
 
 
 # --- the installation ----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -179,7 +179,10 @@ class InstanceRef:
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit."""
+    """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit.
+
+    `patient_id` is for the audit trail alone.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -194,6 +197,7 @@ class NewInstance:
     peer_host: str
     measurable: bool
     route: Route = USUAL_ROUTE
+    patient_id: str = field(default="", repr=False)
 
 
 class Registered(StrEnum):

@@ -56,6 +56,24 @@ class StudyTick:
         return min(STUDY_TICK_S, self.quiet_s)
 
 
+@dataclass(frozen=True, slots=True)
+class SealTick:
+    """Seals what was recorded in the audit trail; `every_s`: how long a record may lie unsealed, in seconds."""
+
+    seal_trail: Callable[[], int]
+    every_s: float = 5.0
+
+    def __call__(self) -> int:
+        """How many records. Trouble is logged, not raised."""
+        sealed = 0
+        try:
+            while count := self.seal_trail():
+                sealed += count
+        except NodeError as error:
+            _log.warning("schedule.failed", extra={"task": "seal", "error": type(error).__name__})
+        return sealed
+
+
 @contextmanager
 def housekeeping(
     data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None, ticks: Sequence[Tick] = ()

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset
@@ -42,7 +42,8 @@ def _tag(keyword: str) -> BaseTag:
 _SOP_INSTANCE_UID = _tag("SOPInstanceUID")
 _CHARACTER_SET = _tag("SpecificCharacterSet")
 _ORIGIN_TAGS = frozenset((_SOP_INSTANCE_UID, *(_tag(keyword) for keyword in _EQUIPMENT)))
-_TAGS = _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
+_PATIENT_ID = _tag("PatientID")
+_TAGS = {_CHARACTER_SET, _PATIENT_ID} | _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
 
 
 class HeaderUnreadable(Refused):
@@ -62,6 +63,7 @@ class ObjectHeader:
     series_instance_uid: str
     is_own: bool
     is_complete: bool = True
+    patient_id: str = field(default="", repr=False)
 
 
 def is_uid(text: str) -> bool:
@@ -94,7 +96,7 @@ def read_header(path: Path, offset: int, transfer_syntax: UID) -> ObjectHeader:
         raise HeaderUnreadable from error
     sop_class, sop_instance, study, series = (_uid(found, keyword) for keyword in _IDENTITY)
     own = is_own_object(_origin(found, transfer_syntax))
-    return ObjectHeader(sop_class, sop_instance, study, series, own, is_complete)
+    return ObjectHeader(sop_class, sop_instance, study, series, own, is_complete, _patient_id(found, transfer_syntax))
 
 
 def read_values(path: Path, offset: int, transfer_syntax: UID, keywords: frozenset[str]) -> dict[str, tuple[str, ...]]:
@@ -115,6 +117,12 @@ def read_values(path: Path, offset: int, transfer_syntax: UID, keywords: frozens
         for element in elements(opened(file, transfer_syntax), transfer_syntax, tags | {_CHARACTER_SET}, max(tags)):
             found[element.tag] = element
     return values_of(_converted(found, transfer_syntax), keywords)
+
+
+def _patient_id(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> str:
+    """For the audit trail; "" where there is none, or none that can be read."""
+    wanted = {tag: element for tag, element in found.items() if tag in (_CHARACTER_SET, _PATIENT_ID)}
+    return " ".join(values_of(_converted(wanted, syntax), ["PatientID"]).get("PatientID", ()))[:MAXIMUM_UID_LENGTH]
 
 
 def _converted(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:

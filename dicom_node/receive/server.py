@@ -20,6 +20,7 @@ from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
 from dicom_node.receive.admission import Gate
+from dicom_node.receive.auditing import Witness
 from dicom_node.receive.authorisation import Policy, canonical_host
 from dicom_node.receive.contexts import verification_context
 from dicom_node.receive.handshake import NoHandshake, shake_hands
@@ -184,6 +185,7 @@ def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHa
     return [
         (evt.EVT_REQUESTED, gate.on_requested),
         (evt.EVT_ACCEPTED, gate.on_accepted),
+        (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),

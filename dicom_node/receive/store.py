@@ -20,9 +20,11 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
+from dicom_node.audit import AuditEntry
 from dicom_node.domain import Action, NewInstance, Registered, Route
-from dicom_node.errors import NodeError, ObjectTooLarge, OutcomeUnknown, Refused
+from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeError, ObjectTooLarge, OutcomeUnknown, Refused
 from dicom_node.receive.admission import caller_of
+from dicom_node.receive.auditing import Witness
 from dicom_node.receive.authorisation import Caller, Refusal
 from dicom_node.receive.contexts import measurable
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
@@ -36,6 +38,8 @@ _log = logging.getLogger(__name__)
 SUCCESS = 0x0000
 
 _COMMENT_LENGTH = 64
+
+_NO_DATABASE = frozenset({DatabaseUnavailable.__name__, DatabaseRefused.__name__, OutcomeUnknown.__name__})
 
 OWN_ROUTE = Route(action=Action.IGNORE, send=())
 """Nothing is done with an object that this node has made."""
@@ -86,6 +90,8 @@ class Register(Protocol):
 
     def known_paths(self, paths: Sequence[str]) -> set[str]: ...
 
+    def record(self, entry: AuditEntry, now: datetime) -> None: ...
+
 
 class Porter(Protocol):
     """The end of the gate that is asked for each object."""
@@ -120,16 +126,24 @@ class Shelf:
         try:
             new = self._store(event, part, caller)
         except NotStored as refusal:
-            return _refuse(refusal.fault, caller)
+            return self._refuse(refusal.fault, event, caller)
         except Exception:  # noqa: BLE001  a fault of ours costs this object, not the association
             _log.exception("receive.failed")
-            return _refuse(OUR_FAULT, caller)
+            return self._refuse(OUR_FAULT, event, caller)
         finally:
             if part is not None:
                 part.discard()
         uids = {"sop_class_uid": new.sop_class_uid, "sop_instance_uid": new.sop_instance_uid}
         _log.info("receive.stored", extra={**log_fields(caller), **uids, "size_bytes": new.size_bytes})
         return _answer(SUCCESS)
+
+    def _refuse(self, fault: Fault, event: Event, caller: Caller) -> Dataset:
+        facts = {**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
+        _log.warning("receive.not_stored", extra=facts)
+        if fault.reason not in _NO_DATABASE:  # the peer has waited for it once already
+            uid = _padding_removed(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+            Witness(self.register).object_refused(caller, fault.reason, fault.status, uid if is_uid(uid) else None)
+        return _answer(fault.status, fault.comment)
 
     def _store(self, event: Event, part: SpoolFile | None, caller: Caller) -> NewInstance:
         if self.porter.may_store(event.assoc) is not None:
@@ -154,6 +168,7 @@ class Shelf:
             peer_host=caller.host,
             measurable=is_measured(header, route, self.secondary_captures),
             route=route,
+            patient_id=header.patient_id,
         )
         self._place(part, final)
         if self._register(new, final) is Registered.SAME:
@@ -280,13 +295,6 @@ def _header(part: SpoolFile, transfer_syntax: UID) -> ObjectHeader:
 
 def _padding_removed(uid: str | None) -> str:
     return str(uid or "").rstrip("\0 ")
-
-
-def _refuse(fault: Fault, caller: Caller) -> Dataset:
-    _log.warning(
-        "receive.not_stored", extra={**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
-    )
-    return _answer(fault.status, fault.comment)
 
 
 def _answer(status: int, comment: str = "") -> Dataset:

@@ -19,7 +19,7 @@ from dicom_node.domain import (
     Relation,
 )
 from dicom_node.errors import Refused
-from dicom_node.storage import corrections, outbox
+from dicom_node.storage import corrections, outbox, trail
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
 
 REFUSALS_KEPT = 200
@@ -36,6 +36,7 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     )
     known = {row.sha256: row.revision for row in session.execute(versions)}
     if new.sha256 in known:
+        trail.record(session, trail.received(new, str(Registered.SAME), known[new.sha256]), now)
         return Registered.SAME
     revision = max(known.values(), default=-1) + 1
     instance = _row(new, revision, now)
@@ -49,7 +50,9 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     if revision:  # whatever it is: nothing more is sent about the earlier ones before that is known
         session.flush()
         corrections.apply_to_earlier(session, instance, now)
-    return Registered.VERSION if revision else Registered.NEW
+    registered = Registered.VERSION if revision else Registered.NEW
+    trail.record(session, trail.received(new, str(registered), revision), now)
+    return registered
 
 
 def new_job(instance: InstanceRow, kind: JobKind, state: JobState, now: datetime) -> JobRow:

@@ -18,7 +18,7 @@ from dicom_node.domain import (
     check_job_transition,
 )
 from dicom_node.errors import LeaseLost, Refused
-from dicom_node.storage import corrections, instances, outbox
+from dicom_node.storage import corrections, instances, outbox, trail
 from dicom_node.storage.counting import count_rows
 from dicom_node.storage.rows import JobRow
 
@@ -149,6 +149,7 @@ def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> No
     change(row, JobState.DONE, now)
     row.error = verdict.remark
     instance.relation = verdict.relation
+    trail.record(session, trail.reconciled(instance), now)
     if verdict.relation in corrections.SUPERSEDING:
         if instance.measurable:
             held = verdict.relation is Relation.CORRECTION and not verdict.accept

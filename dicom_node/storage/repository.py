@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dicom_node.audit import AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
     Delivery,
@@ -40,10 +42,22 @@ from dicom_node.domain import (
     StudyVersion,
 )
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.storage import clock, corrections, deliveries, instances, jobs, results, retention, schema, studies
+from dicom_node.storage import (
+    clock,
+    corrections,
+    deliveries,
+    instances,
+    jobs,
+    results,
+    retention,
+    schema,
+    studies,
+    trail,
+)
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
+from dicom_node.storage.trail import ACTOR, Wanted
 from dicom_node.storage.wakeup import Patience, Work, Writing
 
 if TYPE_CHECKING:
@@ -61,6 +75,7 @@ class Repository:
         self._engine = engine
         self._writer = engine.execution_options(**WRITES)
         self._bell = _bell_of(engine)
+        self._actor: str | None = None
 
     @classmethod
     def open(cls, url: str) -> Repository:
@@ -111,6 +126,52 @@ class Repository:
         """Whether any object was ever received."""
         with self._read() as session:
             return instances.any_stored(session)
+
+    def acting_as(self, actor: str) -> Repository:
+        """The same repository for a person: what is changed through it is an administrative act of the audit trail."""
+        acting = copy(self)
+        acting._actor = actor
+        return acting
+
+    # Audit trail
+
+    def record(self, entry: AuditEntry, now: datetime) -> None:
+        """Remember an act that leaves no row of its own; all others are recorded in their own transaction."""
+        with self._write() as session:
+            trail.record(session, entry, now)
+
+    def seal_trail(self) -> int:
+        """Append to the hash chain what was recorded since; how many records, at most trail.SEAL_AT_ONCE.
+
+        Several processes may do so at once.
+        """
+        with self._read() as session:
+            if not trail.any_unsealed(session):
+                return 0
+        with suppress(IntegrityError), self._write() as session:  # another process was quicker
+            return trail.seal(session)
+        return 0
+
+    def audit_trail(self, wanted: Wanted, limit: int) -> tuple[AuditRecord, ...]:
+        """Newest first."""
+        with self._read() as session:
+            return trail.newest(session, wanted, limit)
+
+    def whole_audit_trail(self, wanted: Wanted) -> Iterator[AuditRecord]:
+        """Oldest first, read page by page."""
+        behind = 0
+        while True:
+            with self._read() as session:
+                found = trail.page(session, wanted, behind)
+            if not found:
+                return
+            yield from found
+            behind = found[-1].id
+
+    def verify_trail(self) -> ChainVerdict:
+        """Whether every sealed record is as it was written."""
+        with self._read() as session:
+            return trail.verify(session)
 
     # Received objects
 
@@ -388,7 +449,7 @@ class Repository:
 
     # Age
 
-    def forget_old_studies(self, cutoffs: Cutoffs) -> Iterator[tuple[str, ...]]:
+    def forget_old_studies(self, cutoffs: Cutoffs, now: datetime) -> Iterator[tuple[str, ...]]:
         """Delete each study that is due, see retention.py; gives the paths of its files once that is committed."""
         before, behind = cutoffs.latest, None
         while before is not None:
@@ -397,6 +458,8 @@ class Repository:
             for study_instance_uid in studies:
                 with self._write() as session:
                     paths = retention.remove(session, study_instance_uid, cutoffs)
+                    if paths is not None:
+                        trail.record(session, trail.deleted(study_instance_uid, len(paths)), now)
                 if paths is not None:
                     yield paths
             if not studies:
@@ -444,6 +507,7 @@ class Repository:
     @contextmanager
     def _write(self) -> Iterator[Session]:
         with named_errors(self._engine.url), Writing(self._writer, expire_on_commit=False) as session:
+            session.info[ACTOR] = self._actor
             with session.begin():
                 yield session
             if self._bell is not None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -298,3 +299,37 @@ class InstallationRow(Row):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     serial: Mapped[str]
+
+
+_LONG_ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up a plain INTEGER only."""
+
+
+class AuditRow(Row):
+    """One act that the audit trail remembers. Triggers refuse to change or delete it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "at"), Index(None, "study_instance_uid"))
+
+    id: Mapped[int] = mapped_column(_LONG_ID, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    node: Mapped[str]
+    event: Mapped[str]
+    actor: Mapped[str]
+    host: Mapped[str]
+    outcome: Mapped[str | None]
+    sop_instance_uid: Mapped[str | None]
+    sop_class_uid: Mapped[str | None]
+    study_instance_uid: Mapped[str | None]
+    patient_id: Mapped[str | None]
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditSealRow(Row):
+    """The place of a record in the hash chain. Triggers refuse to change or delete it."""
+
+    __tablename__ = "audit_seal"
+
+    number: Mapped[int] = mapped_column(_LONG_ID, primary_key=True, autoincrement=False)
+    audit_id: Mapped[int] = mapped_column(_LONG_ID, unique=True)
+    sha256: Mapped[str]

@@ -428,3 +428,43 @@ def echo(port: int, calling: str) -> tuple[int, str]:
     command = ["echoscu", "-v", "-aet", calling, "-aec", OUR_AE, "127.0.0.1", str(port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def test_who_got_in_and_what_was_not_stored_is_in_the_audit_trail(node: Node) -> None:
+    image = small_image()
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(image).with_data(None)).status == 0xC000
+        assert store(assoc, Request.of(image)).status == 0
+    accepted, refused = node.repository.trail
+    assert (accepted.event, accepted.actor, accepted.host) == ("association.accepted", SCANNER, "127.0.0.1")
+    assert accepted.detail == {"called_ae": OUR_AE}
+    assert (refused.event, refused.outcome) == ("object.refused", "no_data_set")
+    assert refused.sop_instance_uid == image.SOPInstanceUID
+    assert refused.detail["status"] == "0xC000"
+
+
+def test_the_patient_id_goes_into_the_trail_and_into_no_log(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    image = small_image(SpecificCharacterSet="ISO_IR 192", PatientID="Pätient 17 ")
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(image)).status == 0
+    (new,) = node.repository.instances
+    assert new.patient_id == "Pätient 17"
+    assert "tient 17" not in repr(new)
+    assert "tient 17" not in caplog.text
+
+
+def test_a_trail_that_cannot_be_written_keeps_nobody_out(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(node.repository, "record", fail)
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(small_image()).with_data(None)).status == 0xC000
+        assert store(assoc, Request.of(small_image())).status == 0
+
+
+def test_an_object_that_no_database_took_is_not_waited_for_twice(node: Node) -> None:
+    node.repository.failure = DatabaseUnavailable()
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(small_image())).status == 0xA700
+    assert [entry.event for entry in node.repository.trail] == ["association.accepted"]

@@ -53,7 +53,7 @@ class Archive:
         self.asked: list[Cutoffs] = []
         self.mended = 0
 
-    def forget_old_studies(self, cutoffs: Cutoffs) -> Iterator[tuple[str, ...]]:
+    def forget_old_studies(self, cutoffs: Cutoffs, now: datetime) -> Iterator[tuple[str, ...]]:
         self.asked.append(cutoffs)
         yield "objects/ab/1.dcm", "results/cd/2.dcm"
         if self.trouble is not None:

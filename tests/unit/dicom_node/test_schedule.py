@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, StudyTick, Sweep, enqueue_studies, housekeeping
+from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, SealTick, StudyTick, Sweep, enqueue_studies, housekeeping
 from dicom_node.storage.files import KnownPaths
 
 
@@ -103,3 +103,13 @@ def test_a_database_that_is_away_does_not_end_the_ticks(tmp_path: Path) -> None:
 def test_a_short_quiet_period_is_not_made_longer_by_the_tick() -> None:
     assert StudyTick(Studies(), 1.0).every_s == 1.0
     assert StudyTick(Studies(), 3600.0).every_s == STUDY_TICK_S
+
+
+def test_the_trail_is_sealed_until_nothing_is_left_and_trouble_waits_for_the_next_tick() -> None:
+    counts = iter([1000, 7, 0])
+    assert SealTick(lambda: next(counts))() == 1007
+
+    def away() -> int:
+        raise DatabaseUnavailable
+
+    assert SealTick(away)() == 0

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from dicom_node.domain import Delivery, DeliveryState, Registered, ResultKind
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.retention import Cutoffs
-from dicom_node.storage.rows import InstallationRow, Row
+from dicom_node.storage.rows import AuditRow, InstallationRow, Row
+from dicom_node.storage.trail import Wanted
 from tests.attempts import failed, taken
 from tests.unit.dicom_node.storage.rooms import LEASE_S, PACS, START, after, answer, claimed, image, measured
 
@@ -42,7 +43,8 @@ def settled(repository: Repository, uid: str = "1.1") -> None:
 def rows(repository: Repository) -> dict[str, int]:
     with repository._read() as session:
         counted = {name: session.scalar(select(func.count()).select_from(t)) for name, t in Row.metadata.tables.items()}
-    return {name: int(count) for name, count in counted.items() if count and name != InstallationRow.__tablename__}
+    kept = {InstallationRow.__tablename__, AuditRow.__tablename__}
+    return {name: int(count) for name, count in counted.items() if count and name not in kept}
 
 
 def test_a_settled_study_goes_with_all_its_rows_and_names_its_files(repository: Repository) -> None:
@@ -50,7 +52,7 @@ def test_a_settled_study_goes_with_all_its_rows_and_names_its_files(repository: 
     (instance,) = repository.versions("1.1")
     paths = {instance.path, *(stored.path for stored in repository.objects_of(instance.id))}
 
-    assert [set(found) for found in repository.forget_old_studies(ALL)] == [paths]
+    assert [set(found) for found in repository.forget_old_studies(ALL, LATER)] == [paths]
     assert rows(repository) == {}
     assert repository.register(image("1.1"), LATER) is Registered.NEW
 
@@ -58,17 +60,17 @@ def test_a_settled_study_goes_with_all_its_rows_and_names_its_files(repository: 
 def test_a_study_of_which_something_happened_lately_stays(repository: Repository) -> None:
     settled(repository)
     before = rows(repository)
-    assert list(repository.forget_old_studies(Cutoffs(after(61), after(61)))) == []
-    assert list(repository.forget_old_studies(Cutoffs(None, LATER))) == []
-    assert list(repository.forget_old_studies(Cutoffs(None, None))) == []
+    assert list(repository.forget_old_studies(Cutoffs(after(61), after(61)), LATER)) == []
+    assert list(repository.forget_old_studies(Cutoffs(None, LATER), LATER)) == []
+    assert list(repository.forget_old_studies(Cutoffs(None, None), LATER)) == []
     assert rows(repository) == before
-    assert len(list(repository.forget_old_studies(Cutoffs(after(62), None)))) == 1
+    assert len(list(repository.forget_old_studies(Cutoffs(after(62), None), LATER))) == 1
 
 
 def test_what_had_to_be_sent_nowhere_has_a_time_of_its_own(repository: Repository) -> None:
     repository.register(image("1.1", measurable=False), START)
-    assert list(repository.forget_old_studies(Cutoffs(LATER, None))) == []
-    assert len(list(repository.forget_old_studies(Cutoffs(None, LATER)))) == 1
+    assert list(repository.forget_old_studies(Cutoffs(LATER, None), LATER)) == []
+    assert len(list(repository.forget_old_studies(Cutoffs(None, LATER), LATER))) == 1
 
 
 def leave_queued(repository: Repository) -> None:
@@ -118,7 +120,7 @@ def test_nothing_goes_that_somebody_waits_for(repository: Repository, leave: Cal
     settled(repository)
     leave(repository)
     before = rows(repository)
-    assert list(repository.forget_old_studies(ALL)) == []
+    assert list(repository.forget_old_studies(ALL, LATER)) == []
     assert rows(repository) == before
 
 
@@ -130,7 +132,7 @@ def test_a_correction_in_another_study_keeps_both(repository: Repository) -> Non
 
     repository.reconcile(job, Relation.CORRECTION, False, START)
     looked_at(repository)
-    assert list(repository.forget_old_studies(ALL)) == []
+    assert list(repository.forget_old_studies(ALL, LATER)) == []
 
 
 def test_of_many_studies_only_those_that_are_due_go(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ def test_of_many_studies_only_those_that_are_due_go(repository: Repository, monk
     for number in range(7):
         when = START if number % 2 else LATER
         repository.register(image(f"1.{number}", measurable=False, study=f"9.{number}"), when)
-    assert len(list(repository.forget_old_studies(ALL))) == 3
+    assert len(list(repository.forget_old_studies(ALL, LATER))) == 3
     assert rows(repository) == {"instance": 4}
 
 
@@ -179,3 +181,11 @@ def test_sent_is_an_end_and_pending_is_not() -> None:
     from dicom_node.storage import retention
 
     assert set(retention._DELIVERY_ENDS) == {DeliveryState.SENT, DeliveryState.CANCELLED}
+
+
+def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository: Repository) -> None:
+    repository.register(image("1.1", measurable=False), START)
+    assert len(list(repository.forget_old_studies(ALL, LATER))) == 1
+    came, gone = (found.entry for found in repository.whole_audit_trail(Wanted()))
+    assert (came.event, came.sop_instance_uid) == ("object.received", "1.1")
+    assert (gone.event, gone.study_instance_uid, gone.detail) == ("study.deleted", "1.2.3", {"files": 1})
