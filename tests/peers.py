@@ -27,6 +27,7 @@ DEBIAN_PACKAGE = {
     "dcmconv": "dcmtk",
     "img2dcm": "dcmtk",
     "gdcmconv": "libgdcm-tools",
+    "gdcmscu": "libgdcm-tools",
     "ojph_compress": "openjph-tools",
     "openssl": "openssl",
     "dciodvfy": "dicom3tools",

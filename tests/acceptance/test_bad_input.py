@@ -19,7 +19,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
 from dicom_node.domain import DeliveryState
-from dicom_node.storage.files import OBJECTS, SPOOL
+from dicom_node.storage.files import OBJECTS, PART_SUFFIX, SPOOL
 from tests.acceptance.images import bad_images, good_image
 from tests.acceptance.node import Node, coarse_weights, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
@@ -140,7 +140,7 @@ def test_a_disk_without_room(room: Room) -> None:
     try:
         scanner = Scanner(room.node.port)
         assert scanner.send(good) == [OUT_OF_RESOURCES]
-        assert room.node.files(SPOOL) == []
+        assert [path for path in room.node.files(SPOOL) if path.suffix == PART_SUFFIX] == []
         assert room.node.files(OBJECTS) == objects
         assert room.node.repository.versions(uid_of(good)) == ()
     finally:

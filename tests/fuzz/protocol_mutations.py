@@ -212,7 +212,7 @@ def shuffled(pdus: Pdus, rng: random.Random) -> Pdus:
 
 def cut_off(pdus: Pdus, rng: random.Random) -> Pdus:
     place = rng.randrange(len(pdus))
-    return [*pdus[:place], pdus[place][: rng.randrange(len(pdus[place]))]]
+    return [*pdus[:place], pdus[place][: rng.randrange(len(pdus[place]) or 1)]]
 
 
 def noise(pdus: Pdus, rng: random.Random) -> Pdus:

@@ -126,6 +126,18 @@ def test_storescu_sends_and_the_bytes_stay_as_they_were_sent(
         assert stored.PixelData == dcmread(path).PixelData
 
 
+@pytest.mark.peer("gdcmscu")
+def test_gdcmscu_sends(node: Node, tmp_path: Path) -> None:
+    """Its exit status says nothing: gdcm 3.0.21 dies after the release of any association, with storescp too."""
+    path = save(small_image(), tmp_path / "image.dcm")
+    titles = ["--aetitle", SCANNER, "--call", OUR_AE]
+    command = ["gdcmscu", "--store", *titles, "-i", str(path), "127.0.0.1", str(node.port)]
+    subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    (instance,) = node.repository.instances
+    assert instance.sop_instance_uid == dcmread(path).SOPInstanceUID
+
+
 @pytest.mark.peer("dcmsend")
 def test_two_associations_at_once_lose_and_mix_nothing(node: Node, tmp_path: Path) -> None:
     jobs = [

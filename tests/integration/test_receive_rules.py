@@ -228,6 +228,20 @@ def test_a_request_that_trickles_in_has_its_time(
                 time.sleep(0.05)
 
 
+def test_an_association_that_is_only_held_open_ends(
+    tmp_path: Path, repository: FakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE_TIMEOUT_S", 1.0)
+    config = config_with(tmp_path, maximum_associations=1)
+    port = config.node.port or 0
+    request = associate_request(b"SCANNER", b"FETALHC")
+    with receiver_thread(config, repository), socket.create_connection(("127.0.0.1", port), timeout=30) as idle:
+        idle.sendall(request)
+        assert idle.recv(4096)[0] == ASSOCIATE_AC
+        assert idle.recv(4096)[:1] in {b"\x07", b""}  # A-ABORT
+        eventually(lambda: answer_to(port, request)[0] == ASSOCIATE_AC)
+
+
 def test_what_is_no_dicom_is_in_the_list(tmp_path: Path, repository: FakeRepository) -> None:
     config = config_with(tmp_path)
     with receiver_thread(config, repository):

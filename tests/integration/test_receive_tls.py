@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pynetdicom import AE, build_context
 
 from dicom_node.config import Config, PeerEntry
@@ -19,6 +21,7 @@ from dicom_node.receive import server
 from dicom_node.tls import TlsFiles, calling_context
 from tests.certificates import Authority, Issued, make_authority
 from tests.fakes import FakeRepository
+from tests.integration.orthanc import running_orthanc
 from tests.receiving import OUR_AE, SCANNER, eventually, free_port, receiver_config, receiver_thread, send
 from tests.scu import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, answer_to, associate_request
 from tests.ultrasound import US_IMAGE, save, us_image
@@ -101,6 +104,28 @@ def test_storescu_sends_to_both_ports(node: Node, house: House, tmp_path: Path) 
         assert status == 0, said
 
     assert len(node.repository.instances) == 1  # the same object twice
+
+
+@pytest.mark.peer("Orthanc")
+def test_orthanc_sends_over_mutual_tls(tmp_path: Path, house: House) -> None:
+    config, repository = node_config(tmp_path, house), FakeRepository()
+    modality = {"AET": OUR_AE, "Host": "127.0.0.1", "Port": config.node.tls.port, "UseDicomTls": True}
+    settings = {
+        "DicomAet": SCANNER,
+        "DicomTlsCertificate": str(house.scanner.certificate),
+        "DicomTlsPrivateKey": str(house.scanner.private_key),
+        "DicomTlsTrustedCertificates": str(house.authority.certificate),
+        "DicomModalities": {"node": modality},
+    }
+    image = image_file(tmp_path)
+    with receiver_thread(config, repository), running_orthanc(tmp_path / "orthanc", more=settings) as orthanc:
+        orthanc.store(image.read_bytes())
+        (held,) = orthanc.get("/instances")
+        url = f"http://{orthanc.host}:{orthanc.http_port}/modalities/node/store"
+        with urllib.request.urlopen(url, data=held.encode(), timeout=60) as answer:
+            assert answer.status == 200
+
+    assert [instance.sop_instance_uid for instance in repository.instances] == [dcmread(image).SOPInstanceUID]
 
 
 def test_a_large_object_comes_whole(node: Node, house: House) -> None:
