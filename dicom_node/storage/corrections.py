@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import DeliveryState, InstanceRef, JobKind, JobState, Relation, check_delivery_transition
@@ -43,8 +44,13 @@ def lock_versions(session: Session, *sop_instance_uids: str) -> None:
 
     Always in the same order, so that two who lock several UIDs do not wait for each other.
     """
+    session.execute(versions_locked(*sop_instance_uids)).all()
+
+
+def versions_locked(*sop_instance_uids: str) -> Select[Any]:
+    """The query that does it: ids of all versions, and whatever the caller adds to it."""
     versions = select(InstanceRow.id).where(InstanceRow.sop_instance_uid.in_(sop_instance_uids))
-    session.execute(versions.order_by(InstanceRow.id).with_for_update()).all()
+    return versions.order_by(InstanceRow.id).with_for_update()
 
 
 def lock(session: Session, subject: Subject) -> None:

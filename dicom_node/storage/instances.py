@@ -30,10 +30,7 @@ STRUCTURED_REPORTS = (BasicTextSRStorage, EnhancedSRStorage, ComprehensiveSRStor
 
 def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     """See Repository.register. A racing twin makes this fail with IntegrityError; then it is simply done again."""
-    corrections.lock_versions(session, new.sop_instance_uid)
-    versions = select(InstanceRow.sha256, InstanceRow.revision).where(
-        InstanceRow.sop_instance_uid == new.sop_instance_uid
-    )
+    versions = corrections.versions_locked(new.sop_instance_uid).add_columns(InstanceRow.sha256, InstanceRow.revision)
     known = {row.sha256: row.revision for row in session.execute(versions)}
     if new.sha256 in known:
         trail.record(session, trail.received(new, str(Registered.SAME), known[new.sha256]), now)
