@@ -76,6 +76,7 @@ class Repository:
         self._writer = engine.execution_options(**WRITES)
         self._bell = _bell_of(engine)
         self._actor: str | None = None
+        self._has_one_writer = engine.dialect.name == "sqlite"
 
     @classmethod
     def open(cls, url: str) -> Repository:
@@ -236,12 +237,15 @@ class Repository:
 
     def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None:
         """Lease the job that waits the longest; those whose worker fell silent come first. None: nothing is due."""
-        with self._read() as session:
-            if not jobs.any_claimable(session, now):
-                return None
+        if self._has_one_writer and not self._is_job_claimable(now):
+            return None
         with self._write() as session:
             row = jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
             return None if row is None else jobs.reference(row)
+
+    def _is_job_claimable(self, now: datetime) -> bool:
+        with self._read() as session:
+            return jobs.any_claimable(session, now)
 
     def renew_job(self, job: Job, lease_s: float, now: datetime) -> None:
         """Raises LeaseLost."""

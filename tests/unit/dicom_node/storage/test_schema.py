@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from dicom_node.errors import DatabaseRefused
@@ -74,6 +75,26 @@ def described(engine: Engine) -> dict[tuple[str, str], object]:
 def told(item: Any) -> dict[str, Any]:
     """Conditions of indexes are objects that equal nothing else."""
     return {**item, "dialect_options": {name: str(option) for name, option in item.get("dialect_options", {}).items()}}
+
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(schema.alembic_config()).walk_revisions()]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_schema_becomes_the_same(revision: str, empty_url: str) -> None:
+    engine = open_engine(empty_url)
+    config = schema.alembic_config()
+    with schema.altering(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    schema.migrate(engine)
+    migrated = described(engine)
+    with engine.connect() as connection:
+        assert schema.is_newest(connection)
+    Row.metadata.drop_all(engine)
+    Row.metadata.create_all(engine)
+    assert migrated == described(engine)
+    engine.dispose()
 
 
 def test_migrating_again_changes_nothing(repository: Repository) -> None:
