@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -114,6 +114,8 @@ class RetentionTick:
     retention: RetentionSection
     data_dir: Path
     every_s: float = RETENTION_TICK_S
+    committing: tuple[str, ...] = ()
+    """Destinations that are asked for storage commitment."""
 
     def __call__(self) -> int:
         """How many studies were deleted; none while the clock is not to be trusted."""
@@ -122,7 +124,7 @@ class RetentionTick:
         removed = 0
         try:
             now = utc_now()
-            for paths in self.archive.forget_old_studies(cutoffs(self.retention, now), now):
+            for paths in self.archive.forget_old_studies(self._cutoffs(now), now):
                 for path in paths:  # a crash here leaves files without a row, which the sweep knows
                     (self.data_dir / path).unlink(missing_ok=True)
                 removed += 1
@@ -131,6 +133,9 @@ class RetentionTick:
         if removed:
             _log.info("retention.deleted", extra={"count": removed})
         return removed
+
+    def _cutoffs(self, now: datetime) -> Cutoffs:
+        return replace(cutoffs(self.retention, now), committing=self.committing)
 
 
 def cutoffs(retention: RetentionSection, now: datetime) -> Cutoffs:
@@ -150,8 +155,9 @@ def longest_wait_s(queue: QueueSection) -> float:
 def ticks(config: Config, archive: Archive) -> tuple[SpaceTick, ClockTick, RetentionTick]:
     """Those of one receiver; several receivers may tick at once."""
     data_dir, clocks = config.node.data_dir.resolve(), Clocks()
+    committing = tuple(destination.name for destination in config.destination_list() if destination.commitment)
     return (
         SpaceTick(data_dir, config.node.low_free_mb * _MEGABYTE, config.node.minimum_free_mb * _MEGABYTE),
         ClockTick(clocks, archive, longest_wait_s(config.queue)),
-        RetentionTick(clocks, archive, config.retention, data_dir),
+        RetentionTick(clocks, archive, config.retention, data_dir, committing=committing),
     )

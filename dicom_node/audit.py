@@ -26,6 +26,7 @@ class AuditEvent(StrEnum):
     OBJECT_RECONCILED = "object.reconciled"
     RESULT_MADE = "result.made"
     OBJECT_SENT = "object.sent"
+    OBJECT_COMMITTED = "object.committed"
     OBJECT_GIVEN_UP = "object.given_up"
     STUDY_DELETED = "study.deleted"
     ADMIN_JOB = "admin.job"

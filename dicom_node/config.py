@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -136,7 +137,7 @@ def checked_host(value: str) -> str:
 class PeerEntry(Section):
     ae_title: str = Field(description="AE title of a scanner")
     hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
-    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo")
+    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment")
     tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
     certificate_name: str | None = Field(
         None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
@@ -189,6 +190,7 @@ class DestinationEntry(Section):
     tls: DestinationTls | None = Field(None, description="authorities, certificate, private_key; null: no TLS")
     objects: tuple[ResultKind, ...] | None = Field(None, description="which objects it gets; null: results.objects")
     alternate: str | None = Field(None, description="name of the destination that takes over while this one is away")
+    commitment: bool = Field(False, description="ask it for storage commitment of what it was sent")
 
     @field_validator("ae_title")
     @classmethod
@@ -202,6 +204,8 @@ class DestinationEntry(Section):
             raise ValueError("give ae_title, host and port, or url")
         if self.url is None and self.authorization_file is not None:
             raise ValueError("authorization_file goes with url")
+        if self.url is not None and self.commitment:
+            raise ValueError("storage commitment is no service of DICOMweb")
         if self.url is not None:
             _check_service(self.url, self.authorization_file is not None)
         return self
@@ -219,6 +223,7 @@ class DestinationEntry(Section):
             url=self.url,
             authorization_file=self.authorization_file,
             alternate=self.alternate,
+            commitment=self.commitment,
         )
 
 
@@ -355,12 +360,20 @@ class DeliverySection(Section):
     alternate_after_s: float = Field(
         300.0, ge=0, description="after this long without an answer its alternate takes over, until it answers again"
     )
+    commitment_every_s: float = Field(
+        10.0, gt=0, description="what was sent is gathered this long before storage commitment is asked for"
+    )
+    commitment_timeout_h: float = Field(
+        24.0, gt=0, description="after this long without a report storage commitment is asked for again"
+    )
     health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
 
 
 class RetentionSection(Section):
     delivered_days: float | None = Field(
-        None, gt=0, description="studies are deleted so long after the last of them was delivered; null: never"
+        None,
+        gt=0,
+        description="studies are deleted so long after the last of them was delivered; null: never",
     )
     nothing_to_send_days: float | None = Field(
         None, gt=0, description="the same for studies of which nothing had to be sent anywhere; null: never"
@@ -436,6 +449,16 @@ class Config(Section):
 
     def peer_list(self) -> tuple[Peer, ...]:
         return tuple(entry.peer() for entry in self.peers)
+
+    def caller_list(self) -> tuple[Peer, ...]:
+        """The peers, and the destinations that may call to report on storage commitment."""
+        reporters = [destination for destination in self.destination_list() if destination.commitment]
+        titles = {reporter.ae_title for reporter in reporters}
+        listed = (
+            replace(peer, may=(*dict.fromkeys((*peer.may, Right.COMMITMENT)),)) if peer.ae_title in titles else peer
+            for peer in self.peer_list()
+        )
+        return (*listed, *(Peer(r.ae_title, (r.host,), (Right.ECHO, Right.COMMITMENT)) for r in reporters))
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects

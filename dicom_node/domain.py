@@ -47,6 +47,7 @@ class Right(StrEnum):
 
     STORE = "store"
     ECHO = "echo"
+    COMMITMENT = "commitment"  # tell us what became of a storage commitment that we asked for
 
 
 USUAL_RIGHTS = (Right.STORE, Right.ECHO)
@@ -91,7 +92,8 @@ class CallerTls:
 class Destination:
     """Where results go: to an application entity or, where `url` is given, to a DICOMweb service (STOW-RS).
 
-    `alternate` names the destination that takes over while this one does not answer.
+    `alternate` names the destination that takes over while this one does not answer; with `commitment` it is asked to
+    take responsibility for what it was sent (PS3.4 J).
     """
 
     name: str
@@ -103,6 +105,7 @@ class Destination:
     url: str | None = None
     authorization_file: Path | None = None
     alternate: str | None = None
+    commitment: bool = False
 
 
 class Action(StrEnum):
@@ -237,6 +240,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    COMMITTED = "committed"
     DEAD = "dead"
     HELD = "held"
     CANCELLED = "cancelled"
@@ -249,7 +253,8 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.SENDING: frozenset({DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD}),
     DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
-    DeliveryState.SENT: frozenset(),
+    DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}),
+    DeliveryState.COMMITTED: frozenset(),
     DeliveryState.CANCELLED: frozenset(),
 }
 
@@ -368,6 +373,33 @@ class Attempt:
     comment: str | None
     began_at: datetime
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """What a destination is asked to take responsibility for: pairs of SOP Class UID and SOP Instance UID."""
+
+    transaction_uid: str
+    objects: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What a destination answered: the SOP Instance UIDs that it committed, and of those that it did not the reason."""
+
+    transaction_uid: str
+    committed: tuple[str, ...]
+    failed: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentOutcome:
+    """What a report changed: deliveries that are committed now, are sent again, or were given up."""
+
+    destination: str
+    committed: int
+    resent: int
+    given_up: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "study_instance_uid": _uid,
     "series_instance_uid": _uid,
     "transfer_syntax_uid": _uid,
+    "transaction_uid": _uid,
     # network
     "ae_title": _ae,
     "calling_ae": _ae,
@@ -102,6 +103,9 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "count": _number,
     "removed": _number,
     "free_mb": _number,
+    "committed": _number,
+    "resent": _number,
+    "given_up": _number,
     "frame": _number,
     "size_bytes": _number,
     "seconds": _number,

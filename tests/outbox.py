@@ -24,10 +24,17 @@ from tests.ultrasound import save, us_image
 class Node:
     """A data folder with a database, and as many results as wanted, each one object."""
 
-    def __init__(self, folder: Path, destinations: Sequence[dict[str, Any]], delivery: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, destinations: Sequence[dict[str, Any]], delivery: dict[str, Any], port: int | None
+    ) -> None:
         self.config = Config.model_validate(
             {
-                "node": {"data_dir": folder},
+                "node": {
+                    "data_dir": folder,
+                    "host": "127.0.0.1",
+                    "minimum_free_mb": 0,
+                    **({"port": port} if port else {}),
+                },
                 "destinations": [{"objects": ["tid1500"], **destination} for destination in destinations],
                 "queue": {"backoff_first_s": 0.05, "backoff_cap_s": 0.1, "poll_s": 0.02, "lease_s": 2.0},
                 "delivery": {"connect_timeout_s": 2.0, "response_timeout_s": 5.0, "ask_again_s": 0.1, **delivery},
@@ -94,10 +101,17 @@ def pacs(name: str, port: int, ae_title: str = "PACS", **keys: Any) -> dict[str,
 
 @contextmanager
 def node(
-    folder: Path, *destinations: dict[str, Any], delivery: dict[str, Any] | None = None, **ports: int
+    folder: Path,
+    *destinations: dict[str, Any],
+    delivery: dict[str, Any] | None = None,
+    port: int | None = None,
+    **ports: int,
 ) -> Iterator[Node]:
-    """`ports`: of application entities called PACS on this machine, by the name of the destination."""
-    made = Node(folder, [*destinations, *(pacs(name, port) for name, port in ports.items())], delivery or {})
+    """`ports`: of application entities called PACS on this machine, by the name of the destination.
+
+    `port`: of our receiver.
+    """
+    made = Node(folder, [*destinations, *(pacs(name, port) for name, port in ports.items())], delivery or {}, port)
     try:
         yield made
     finally:

@@ -23,6 +23,8 @@ from typing import Protocol
 
 from dicom_node.config import Config
 from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
+from dicom_node.deliver.committer import Committer, Requests
+from dicom_node.deliver.committer import Patience as CommitmentPatience
 from dicom_node.deliver.scu import (
     Cause,
     Failure,
@@ -34,7 +36,7 @@ from dicom_node.deliver.scu import (
     outgoing,
     unreadable,
 )
-from dicom_node.deliver.ways import Way, way_to
+from dicom_node.deliver.ways import Way, link_of, way_to
 from dicom_node.domain import Attempt, AttemptOutcome, Delivery, Destination, DestinationState
 from dicom_node.errors import DestinationRefused, DestinationUnreachable, InstanceRefused, LeaseLost, NodeError
 from dicom_node.lease import renewed
@@ -61,7 +63,7 @@ _FOR_A_PERSON = frozenset(
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
-class Outbox(Protocol):
+class Outbox(Requests, Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
     def patience(self, work: Work) -> Patience: ...
@@ -133,8 +135,19 @@ def lanes_of(config: Config, outbox: Outbox) -> list[Lane]:
     lanes = []
     for destination in known.values():
         named = [destination] if destination.alternate is None else [destination, known[destination.alternate]]
-        lanes.append(Lane([_target(config, one) for one in named], terms, outbox))
+        committer = _committer(config, destination, outbox) if destination.commitment else None
+        lanes.append(Lane([_target(config, one) for one in named], terms, outbox, committer))
     return lanes
+
+
+def _committer(config: Config, destination: Destination, requests: Requests) -> Committer:
+    delivery = config.delivery
+    patience = CommitmentPatience(
+        delivery.commitment_every_s,
+        timedelta(hours=delivery.commitment_timeout_h),
+        RetryPolicy(delivery.commitment_every_s, config.queue.backoff_cap_s, None),
+    )
+    return Committer(destination.name, link_of(config, destination), patience, requests)
 
 
 def _target(config: Config, destination: Destination) -> Target:
@@ -145,12 +158,15 @@ def _target(config: Config, destination: Destination) -> Target:
 class Lane:
     """The way to one destination: the first of `targets`, and that to its alternate, if there is a second."""
 
-    def __init__(self, targets: Sequence[Target], terms: Terms, outbox: Outbox) -> None:
+    def __init__(
+        self, targets: Sequence[Target], terms: Terms, outbox: Outbox, committer: Committer | None = None
+    ) -> None:
         self._own, *others = targets
         self._alternate = others[0] if others else None
         self.destination = self._own.name
         self._terms = terms
         self._outbox = outbox
+        self._committer = committer
         self._rng = random.Random()
         self._ask_idle_at_s = -float("inf")
         self._told: tuple[bool, Cause | None] | None = None
@@ -179,6 +195,8 @@ class Lane:
         """Claim a batch and send it over one association; False where nothing was due, or nobody is there."""
         if self._is_open(self._own):
             served = self._serve(self._own, stop)
+            if self._committer is not None:
+                self._committer.tick()
             if not served and time.monotonic() >= self._ask_idle_at_s:
                 self._ask(self._own)
             return served
@@ -221,13 +239,13 @@ class Lane:
 
     def _is_away(self, target: Target, failure: Failure) -> None:
         shuts = target.breaker.failed(time.monotonic())
-        if target is not self._own:
-            return
-        self._ask_idle_at_s = time.monotonic() + self._terms.retry.first_s
-        if shuts:
-            self._tell(logging.ERROR, "destination.away", cause=failure.cause.value)
-        if target.breaker.is_shut:
-            self._remember(False, failure.cause, failure.text)
+        if target is self._own:
+            self._ask_idle_at_s = time.monotonic() + self._terms.retry.first_s
+            if shuts:
+                self._tell(logging.ERROR, "destination.away", cause=failure.cause.value)
+            if target.breaker.is_shut:
+                self._remember(False, failure.cause, failure.text)
+        if all(one.breaker.is_shut for one in (self._own, self._alternate) if one is not None):
             self._expire(failure)
 
     def _remember(self, reachable: bool, cause: Cause | None, comment: str) -> None:
@@ -240,9 +258,9 @@ class Lane:
         self._told, self._remember_at_s = (reachable, cause), time.monotonic() + self._terms.health_s
 
     def _expire(self, failure: Failure) -> None:
-        """What waits for too long is put aside though it was not its turn, as long as nobody else can take it."""
+        """What waits for too long is put aside though it was not its turn: nobody is there who could take it."""
         deadline_s = self._terms.retry.deadline_s
-        if deadline_s is None or self._alternate is not None:
+        if deadline_s is None:
             return
         now = utc_now()
         reason = f"Given up after {deadline_s / 3600:.1f} hours: {failure.text}"

@@ -345,7 +345,9 @@ def _addresses(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _associate(link: Link, contexts: list[PresentationContext]) -> Association | Failure:
+def associate(
+    link: Link, contexts: list[PresentationContext], handlers: Sequence[evt.EventHandlerType] = ()
+) -> Association | Failure:
     """An established association, or why there is none."""
     try:
         addresses = _addresses(link.peer.host, link.peer.port)
@@ -365,7 +367,7 @@ def _associate(link: Link, contexts: list[PresentationContext]) -> Association |
             contexts=contexts,
             ae_title=link.peer.ae_title,
             max_pdu=MAXIMUM_PDU,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), (evt.EVT_CONN_OPEN, _bound_tls_waits)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), (evt.EVT_CONN_OPEN, _bound_tls_waits), *handlers],
         )
         if association.is_established:
             return association
@@ -425,7 +427,7 @@ def send(objects: Sequence[Outgoing], link: Link) -> Generator[Step, None, None]
     """
     waiting = list(objects)
     while waiting:
-        association = _associate(link, _contexts(waiting))
+        association = associate(link, _contexts(waiting))
         if isinstance(association, Failure):
             yield from ((item, association.outcome()) for item in waiting)
             return
@@ -529,7 +531,7 @@ class EchoAnswer:
 def echo(link: Link) -> EchoAnswer:
     """C-ECHO (PS3.4 A, PS3.7 9.1.5). Never raises for what the network or the peer does."""
     started = time.monotonic()
-    association = _associate(link, [build_context(Verification)])
+    association = associate(link, [build_context(Verification)])
     if isinstance(association, Failure):
         return EchoAnswer(association.cause, association.text, None, time.monotonic() - started)
     try:

@@ -14,6 +14,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
 
+from dicom_node.commitment import PUSH_MODEL
 from dicom_node.domain import Right
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -81,7 +82,14 @@ def supported_contexts() -> list[PresentationContext]:
     """Verification and every storage class above with all transfer syntaxes; the sender's first choice is taken."""
     _register_retired_classes()
     storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
-    return [verification_context(), *storage]
+    return [verification_context(), _commitment_context(), *storage]
+
+
+def _commitment_context() -> PresentationContext:
+    """Storage commitment (PS3.4 J). Who reports opens the association in the role of the SCP, mostly."""
+    context = build_context(PUSH_MODEL)
+    context.scu_role = context.scp_role = True
+    return context
 
 
 def contexts_for(may: Collection[Right]) -> list[PresentationContext]:
@@ -96,13 +104,19 @@ def _contexts_for(may: frozenset[Right]) -> tuple[PresentationContext, ...]:
 
 
 def missing_rights(may: Collection[Right], sop_class_uids: Collection[str]) -> tuple[Right, ...]:
-    """The rights that would have opened some of these classes."""
+    """The rights that would have opened some of these classes.
+
+    Not that to report on storage commitment: many scanners propose it, to ask for what we do not do.
+    """
     wanted = {_right_of(uid) for uid in sop_class_uids if uid in (VERIFICATION, *MEASURED_CLASSES, *KEPT_CLASSES)}
     return tuple(right for right in Right if right in wanted and right not in may)
 
 
 def _right_of(sop_class_uid: str) -> Right:
-    return Right.ECHO if sop_class_uid == VERIFICATION else Right.STORE
+    return _RIGHTS.get(sop_class_uid, Right.STORE)
+
+
+_RIGHTS = {VERIFICATION: Right.ECHO, PUSH_MODEL: Right.COMMITMENT}
 
 
 def _register_retired_classes() -> None:

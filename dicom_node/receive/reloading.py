@@ -29,7 +29,7 @@ UseTls = Callable[[ssl.SSLContext], None]
 def policy_of(config: Config) -> Policy:
     """Who may talk to us, as the configuration has it."""
     node = config.node
-    return Policy(node.ae_titles, config.peer_list(), node.maximum_associations, node.tls.port)
+    return Policy(node.ae_titles, config.caller_list(), node.maximum_associations, node.tls.port)
 
 
 class Reloading:

@@ -16,6 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_node.commitment import Ledger, refuse_request, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
@@ -51,7 +52,7 @@ _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
 
 
-class Inbox(Register, RefusalLog, Protocol):
+class Inbox(Register, RefusalLog, Ledger, Protocol):
     """The end of the repository that the receiver uses."""
 
 
@@ -188,6 +189,8 @@ def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHa
         (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
+        (evt.EVT_N_ACTION, refuse_request),
+        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC))),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]

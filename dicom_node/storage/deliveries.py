@@ -187,7 +187,7 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     subject = corrections.subject_of(session, object_id)
     corrections.lock(session, subject)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
-    if row.state in (DeliveryState.HELD, DeliveryState.SENDING):
+    if row.state not in (DeliveryState.PENDING, DeliveryState.DEAD):
         raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
     if row.state is not DeliveryState.PENDING:
         change(row, DeliveryState.PENDING, now)

@@ -23,6 +23,9 @@ from sqlalchemy.orm import Session
 from dicom_node.audit import AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
+    CommitmentOutcome,
+    CommitmentReport,
+    CommitmentRequest,
     Delivery,
     DeliveryState,
     Destination,
@@ -44,6 +47,7 @@ from dicom_node.domain import (
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage import (
     clock,
+    commitments,
     corrections,
     deliveries,
     instances,
@@ -440,6 +444,47 @@ class Repository:
         """By name; a destination that was never asked is absent."""
         with self._read() as session:
             return deliveries.destination_states(session)
+
+    # Storage commitment
+
+    def ask_commitment(
+        self, transaction_uid: str, destination: str, limit: int, now: datetime
+    ) -> CommitmentRequest | None:
+        """Open a request about what the destination was sent; None where there is nothing to ask about."""
+        with self._write() as session:
+            return commitments.ask(session, transaction_uid, destination, limit, now)
+
+    def withdraw_commitment(self, transaction_uid: str, reason: str) -> None:
+        """The request did not reach the destination, or was refused; its objects can be asked about again."""
+        with self._write() as session:
+            commitments.withdraw(session, transaction_uid, reason[:_REMARK_CHARACTERS])
+
+    def expire_commitments(self, destination: str, asked_before: datetime, now: datetime) -> int:
+        """Give up waiting for answers to requests that are older; how many."""
+        with self._write() as session:
+            return commitments.expire(session, destination, asked_before, now)
+
+    def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None:
+        """What was committed is COMMITTED, what was not is sent again, or DEAD; None for an unknown transaction.
+
+        Not one transaction: a report that was taken in part may come again and says the same.
+        """
+        reasons = dict(report.failed)
+        with self._read() as session:
+            destination = commitments.destination_of(session, report.transaction_uid)
+            if destination is None:
+                return None
+            missing = {uid: commitments.sent_to(session, destination, [uid]) for uid in reasons}
+            held = commitments.sent_to(session, destination, report.committed)
+        became = []
+        for uid, delivery_ids in missing.items():
+            for delivery_id in delivery_ids:
+                with self._write() as session:
+                    became.append(commitments.send_again(session, delivery_id, reasons[uid], now))
+        with self._write() as session:
+            committed = commitments.commit(session, report.transaction_uid, held, now)
+        resent, given_up = (became.count(state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
+        return CommitmentOutcome(destination, committed, resent, given_up)
 
     def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
         """Newest first; no states means all."""

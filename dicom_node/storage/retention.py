@@ -2,7 +2,8 @@
 
 The unit is the study, with everything that is known of it: its images, their results, the study's own versions, and
 what was sent. A study is settled when each of its jobs is done or cancelled and each of its deliveries is at its end:
-what was not delivered, and what waits for a person, is never deleted, however old it is.
+what was not delivered, and what waits for a person, is never deleted, however old it is. Where a destination is asked
+for storage commitment, its deliveries are at their end when they are committed, not when they are sent.
 """
 
 from __future__ import annotations
@@ -31,15 +32,20 @@ STUDIES_AT_ONCE = 50
 
 _TABLES = Row.metadata.tables
 _JOB_ENDS = (JobState.DONE, JobState.CANCELLED)
-_DELIVERY_ENDS = (DeliveryState.SENT, DeliveryState.CANCELLED)
+_TAKEN = (DeliveryState.SENT, DeliveryState.COMMITTED)
+_DELIVERY_ENDS = (*_TAKEN, DeliveryState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """Studies are deleted whose last event is older than this; None: never. See RetentionSection for the two kinds."""
+    """Studies are deleted whose last event is older than this; None: never. See RetentionSection for the two kinds.
+
+    `committing`: the destinations of which sent is not enough.
+    """
 
     delivered: datetime | None
     nothing_to_send: datetime | None
+    committing: tuple[str, ...] = ()
 
     @property
     def latest(self) -> datetime | None:
@@ -92,7 +98,10 @@ def _is_due(session: Session, study: str, instances: Sequence[int], cutoffs: Cut
     deliveries = select(DeliveryRow).where(DeliveryRow.object_id.in_(objects))
     if _any(session, deliveries.where(DeliveryRow.state.not_in(_DELIVERY_ENDS))):
         return False
-    was_sent = _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT))
+    taker = func.coalesce(DeliveryRow.via, DeliveryRow.destination)
+    if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT, taker.in_(cutoffs.committing))):
+        return False
+    was_sent = _any(session, deliveries.where(DeliveryRow.state.in_(_TAKEN)))
     cutoff = cutoffs.delivered if was_sent else cutoffs.nothing_to_send
     newest = (
         select(func.max(InstanceRow.received_at)).where(InstanceRow.id.in_(instances)),

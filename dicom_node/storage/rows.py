@@ -228,6 +228,7 @@ class DeliveryRow(Row):
     __table_args__ = (
         UniqueConstraint("object_id", "destination"),
         Index(None, "state", "destination", "available_at", "id"),
+        Index(None, "commitment_id"),
         Index(None, "state", "lease_until"),
     )
 
@@ -243,9 +244,23 @@ class DeliveryRow(Row):
     status_word: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(Text)
     via: Mapped[str | None]
+    commitment_id: Mapped[int | None] = mapped_column(ForeignKey("storage_commitment.id"))
     waiting_since: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CommitmentRow(Row):
+    """A request for storage commitment; `answered_at` None: no answer yet, or `comment` says why there is none."""
+
+    __tablename__ = "storage_commitment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String, unique=True)
+    destination: Mapped[str]
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    comment: Mapped[str | None] = mapped_column(Text)
 
 
 class AttemptRow(Row):

@@ -249,7 +249,11 @@ def _told_by(session: Session, row: object) -> tuple[AuditEntry, datetime] | Non
     return None
 
 
-_SETTLED = {DeliveryState.SENT: AuditEvent.OBJECT_SENT, DeliveryState.DEAD: AuditEvent.OBJECT_GIVEN_UP}
+_SETTLED = {
+    DeliveryState.SENT: AuditEvent.OBJECT_SENT,
+    DeliveryState.COMMITTED: AuditEvent.OBJECT_COMMITTED,
+    DeliveryState.DEAD: AuditEvent.OBJECT_GIVEN_UP,
+}
 
 
 def _result(session: Session, row: ResultRow) -> AuditEntry:

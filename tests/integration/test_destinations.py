@@ -350,6 +350,14 @@ def test_what_waits_too_long_for_one_that_is_away_is_put_aside(tmp_path: Path, m
         assert all("Given up after" in str(d.comment) for d in made.deliveries())
 
 
+def test_what_waits_too_long_for_one_and_its_alternate_is_put_aside(tmp_path: Path) -> None:
+    entries = [pacs("pacs", free_port(), alternate="spare"), pacs("spare", free_port(), "SPARE", objects=[])]
+    with node(tmp_path, *entries, delivery={"alternate_after_s": 0.0, "deadline_h": 1e-3}) as made:
+        made.add_result()
+        with made.courier():
+            made.wait_for([DEAD])
+
+
 def test_the_alternate_takes_over_and_hands_back(tmp_path: Path) -> None:
     port = free_port()
     with scripted_scp(ae_title="SPARE") as spare:

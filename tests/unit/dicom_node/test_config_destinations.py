@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_node.config import Config
-from dicom_node.domain import CallerTls, Destination
+from dicom_node.domain import CallerTls, Destination, Peer, Right
 
 PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104}
 
@@ -55,6 +55,7 @@ def test_a_service_has_an_address(url: str, host: str, port: int) -> None:
         ({"url": "https://pacs/?token=secret"}, "not an http or https address"),
         ({"url": "http://pacs/dicom-web", "authorization_file": "token"}, "needs https"),
         ({**PACS, "tls": {"certificate": "node.pem"}}, "go together"),
+        ({"url": "https://pacs/dicom-web", "commitment": True}, "no service of DICOMweb"),
         ({**PACS, "alternate": "other"}, "alternate of pacs"),
         ({**PACS, "alternate": "pacs"}, "alternate of pacs"),
         ({**PACS, "ae_title": "A TITLE THAT IS TOO LONG"}, "1 to 16 characters"),
@@ -69,3 +70,16 @@ def test_an_alternate_is_another_destination() -> None:
     entries = [{**PACS, "alternate": "spare"}, {**PACS, "name": "spare"}]
     first, _ = Config.model_validate({"destinations": entries}).destination_list()
     assert first.alternate == "spare"
+
+
+def test_who_is_asked_for_commitment_may_report() -> None:
+    peers = [{"ae_title": "PACS", "hosts": ["192.0.2.1"]}, {"ae_title": "SCANNER"}]
+    config = Config.model_validate({"peers": peers, "destinations": [{**PACS, "commitment": True}]})
+    listed, scanner, reporter = config.caller_list()
+    assert listed.may == (Right.STORE, Right.ECHO, Right.COMMITMENT)
+    assert scanner.may == (Right.STORE, Right.ECHO)
+    assert reporter == Peer("PACS", ("pacs",), (Right.ECHO, Right.COMMITMENT))
+
+
+def test_who_is_not_asked_may_not() -> None:
+    assert Config.model_validate({"destinations": [PACS]}).caller_list() == ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from dicom_node.domain import Delivery, DeliveryState, Registered, ResultKind
+from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Registered, ResultKind
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import AuditRow, InstallationRow, Row
@@ -180,7 +181,33 @@ def test_a_study_that_came_before_the_clock_was_set_back_is_reported(repository:
 def test_sent_is_an_end_and_pending_is_not() -> None:
     from dicom_node.storage import retention
 
-    assert set(retention._DELIVERY_ENDS) == {DeliveryState.SENT, DeliveryState.CANCELLED}
+    assert set(retention._DELIVERY_ENDS) == {
+        DeliveryState.SENT,
+        DeliveryState.COMMITTED,
+        DeliveryState.CANCELLED,
+    }
+
+
+def test_where_commitment_is_asked_for_sent_is_not_the_end(repository: Repository) -> None:
+    settled(repository)
+    asking = replace(ALL, committing=("pacs",))
+    assert list(repository.forget_old_studies(asking, LATER)) == []
+    request = repository.ask_commitment("2.25.1", "pacs", 100, after(62))
+    assert request is not None
+    uids = tuple(uid for _class, uid in request.objects)
+    repository.commitment_answered(CommitmentReport("2.25.1", uids[1:], ()), after(63))
+    assert list(repository.forget_old_studies(asking, LATER)) == []
+    repository.commitment_answered(CommitmentReport("2.25.1", uids, ()), after(64))
+    assert len(list(repository.forget_old_studies(asking, LATER))) == 1
+
+
+def test_what_an_alternate_took_is_the_alternates_to_commit(repository: Repository) -> None:
+    measured(repository, "1.1")
+    for delivery in repository.claim_deliveries("courier", LEASE_S, 100, after(61), "pacs"):
+        repository.mark_sent(delivery, taken(asked="spare"), after(61))
+    looked_at(repository)
+    assert list(repository.forget_old_studies(replace(ALL, committing=("spare",)), LATER)) == []
+    assert len(list(repository.forget_old_studies(replace(ALL, committing=("pacs",)), LATER))) == 1
 
 
 def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository: Repository) -> None:
