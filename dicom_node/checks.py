@@ -8,11 +8,12 @@ import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
 from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
 from dicom_node.domain import CallerTls
@@ -23,7 +24,11 @@ from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
 from dicom_node.tls import TlsFiles, calling_context, expiry_remark, listening_context
-from inference.models import ModelError, find_model
+from inference.domain import ModelError
+from inference.models import find_model
+
+CLOCK_SHARE_OF_LEASE = 4
+"""A clock may be off by the lease over this: a lease is renewed when a third of it has passed."""
 
 
 class Verdict(StrEnum):
@@ -142,8 +147,12 @@ def _check_database(config: Config) -> Check:
             if not file.exists():
                 return Check("database", Verdict.OK, f"{masked(url)} will be made")
         newest = _has_newest_schema(config)
+        ahead_s = _ahead_of_database_s(config)
     except NodeError as error:
         return Check("database", Verdict.FAILED, str(error))
+    if abs(ahead_s) > config.queue.lease_s / CLOCK_SHARE_OF_LEASE:
+        text = f"this machine's clock is {ahead_s:+.0f} s off that of {masked(url)}: set it (NTP)"
+        return Check("database", Verdict.FAILED, text)
     return Check("database", Verdict.OK, f"{masked(url)} answers" + ("" if newest else "; `serve` will migrate it"))
 
 
@@ -153,6 +162,19 @@ def _has_newest_schema(config: Config) -> bool:
     try:
         with named_errors(engine.url), engine.connect() as connection:
             return schema.is_newest(connection)
+    finally:
+        engine.dispose()
+
+
+def _ahead_of_database_s(config: Config) -> float:
+    """How far this machine's clock is ahead of a database server's; 0 for SQLite, which has none."""
+    engine = open_engine(config.database_url)
+    try:
+        if engine.dialect.name == "sqlite":
+            return 0.0
+        with named_errors(engine.url), engine.connect() as connection:
+            theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return (utc_now() - theirs).total_seconds()
     finally:
         engine.dispose()
 

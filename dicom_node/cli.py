@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from sqlalchemy import make_url
 
-from dicom_node import __version__, app, checks, logs
+from dicom_node import __version__, app, logs
 from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
@@ -33,12 +34,12 @@ from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.storage.engine import masked
 from dicom_node.storage.files import FILE_MODE
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
-from inference.domain import PixelSpacingMm
-from inference.models import ModelError, read_manifest
+from inference.domain import ModelError, PixelSpacingMm
 
 PROGRAM = "dicom-node"
 P = ParamSpec("P")
@@ -719,6 +720,8 @@ def person() -> str:
 @verb
 def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """The weight files, whether they are the ones that were measured, and their figures."""
+    from inference.models import read_manifest  # noqa: PLC0415  brings OpenCV
+
     loaded = _config(config)
     rows = [
         {
@@ -745,6 +748,8 @@ def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @verb
 def check_config(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Read the configuration, show it with every default, say whether the node could start and what it can decode."""
+    from dicom_node import checks  # noqa: PLC0415  brings OpenCV
+
     path = find_config(config)
     loaded = load_config(path)
     found = list(checks.check(loaded))
@@ -796,7 +801,7 @@ def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
     loaded = _config(config)
     with existing_repository(loaded) as repository:
         counts = repository.counts(utc_now())
-    facts = {"url": checks.resolved(loaded)["database"]["url"], **counts}
+    facts = {"url": masked(make_url(loaded.database_url)), **counts}
     if as_json:
         print(json.dumps(facts, indent=1))
         return

@@ -9,8 +9,9 @@ from dicom_node.config import Config
 from dicom_node.errors import ModelRefused
 from inference.checkpoint import load_network
 from inference.dating import EQUATIONS
+from inference.domain import ModelError
 from inference.examine import Examiner
-from inference.models import ModelEntry, ModelError, find_model
+from inference.models import ModelEntry, find_model
 from inference.segment import Segmenter
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from inference.architectures.head_network import HeadNetwork
 from inference.architectures.registry import ArchitectureError, build_network
-from inference.models import ModelEntry, ModelError
+from inference.domain import ModelError
+from inference.models import ModelEntry
 
 
 def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threads: int | None = None) -> HeadNetwork:

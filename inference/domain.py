@@ -459,6 +459,10 @@ class Growth:
         return abs(self.difference_days) > self.redating_threshold_days
 
 
+class ModelError(ValueError):
+    """The manifest or a weight file is missing, altered or of another kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which weights spoke."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from dicom_node import checks
 from dicom_node.config import Config, NarrativeSection
 from dicom_node.errors import ConfigError
+from dicom_node.queue import utc_now
 from dicom_node.storage import mounts
 from dicom_node.storage.repository import Repository
 from tests.certificates import make_authority
+from tests.postgresql import Server
 
 
 def verdict(config: Config) -> checks.Verdict:
@@ -146,3 +149,17 @@ def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path
     assert (missing.verdict, "missing.pem" in missing.text) == (checks.Verdict.FAILED, True)
     soon = said(certificate=issued.certificate, private_key=issued.private_key)
     assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)
+
+
+@pytest.mark.peer("postgres")
+@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
+def test_a_clock_that_is_far_from_the_databases_is_found(
+    ahead_s: float, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.create_database()
+    config = Config.model_validate({"node": {"data_dir": tmp_path}, "database": {"url": url}})
+    assert verdict(config) is checks.Verdict.OK
+    monkeypatch.setattr(checks, "utc_now", lambda: utc_now() + timedelta(seconds=ahead_s))
+    (found,) = [one for one in checks.check(config) if one.name == "database"]
+    assert (found.verdict, "NTP" in found.text) == (checks.Verdict.FAILED, True)
+    postgresql.drop_database(url)
