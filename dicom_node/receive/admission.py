@@ -18,7 +18,7 @@ from pynetdicom.transport import AddressInformation
 from dicom_node.domain import Peer, Right
 from dicom_node.receive import authorisation
 from dicom_node.receive.authorisation import Allowed, Caller, Lookup, Policy, Refusal, RefusalReason, Rejection
-from dicom_node.receive.contexts import contexts_for, missing_rights
+from dicom_node.receive.contexts import contexts_for, in_the_order_of, missing_rights
 from dicom_node.receive.names import Names
 from dicom_node.receive.pace import Paces
 from dicom_node.receive.refusals import RefusalBook, log_fields
@@ -137,7 +137,9 @@ class Gate:
                 _reject(association, refusal.reason.rejection)
                 self.book.note(caller, refusal)
             case Allowed(may=may):
-                association.acceptor.supported_contexts = contexts_for(may)
+                request = cast(A_ASSOCIATE, association.requestor.primitive)
+                proposed = request.presentation_context_definition_list
+                association.acceptor.supported_contexts = in_the_order_of(proposed, contexts_for(may))
                 _channel(association).admit()
 
     def _enter(self, association: Association, admission: Admission) -> Refusal | None:

@@ -6,7 +6,7 @@ refused presentation context makes many of them fail the whole job, so all of th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 
 from pynetdicom import ALL_TRANSFER_SYNTAXES
@@ -79,7 +79,7 @@ def verification_context() -> PresentationContext:
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Verification and every storage class above with all transfer syntaxes; the sender's first choice is taken."""
+    """Verification and every storage class above with all transfer syntaxes."""
     _register_retired_classes()
     storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
     return [verification_context(), _commitment_context(), *storage]
@@ -95,6 +95,26 @@ def _commitment_context() -> PresentationContext:
 def contexts_for(may: Collection[Right]) -> list[PresentationContext]:
     """Those of the above that these rights open. The contexts are shared: negotiation only reads them."""
     return list(_contexts_for(frozenset(may)))
+
+
+def in_the_order_of(
+    proposed: Iterable[PresentationContext], offered: Iterable[PresentationContext]
+) -> list[PresentationContext]:
+    """What is offered, with the transfer syntaxes in the sender's order: negotiation takes the first that both have.
+
+    By default the order of the acceptor counts, and a machine that would rather send JPEG would have to unpack it.
+    """
+    wanted: dict[str, dict[str, None]] = {}
+    for context in proposed:
+        syntaxes = dict.fromkeys(map(str, context.transfer_syntax))
+        wanted[str(context.abstract_syntax)] = wanted.get(str(context.abstract_syntax), {}) | syntaxes
+    return [_reordered(context, wanted.get(str(context.abstract_syntax), {})) for context in offered]
+
+
+def _reordered(context: PresentationContext, wanted: Iterable[str]) -> PresentationContext:
+    known = set(context.transfer_syntax or ())
+    common = [syntax for syntax in wanted if syntax in known]
+    return build_context(str(context.abstract_syntax), common) if common else context
 
 
 @cache

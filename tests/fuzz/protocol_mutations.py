@@ -63,7 +63,7 @@ def break_exchange(exchange: Exchange, others: tuple[Exchange, ...], rng: random
         if mutation is foreign_pdu:
             pdus.insert(rng.randint(0, len(pdus)), rng.choice(rng.choice(others).pdus))
         elif pdus:
-            pdus = mutation(pdus, rng)
+            pdus = [pdu for pdu in mutation(pdus, rng) if pdu]
     known = set(exchange.pdus)
     moved = abs(len(pdus) + len(spared) - len(exchange.pdus))
     mutated = max(1, sum(pdu not in known for pdu in pdus), moved)
@@ -212,7 +212,7 @@ def shuffled(pdus: Pdus, rng: random.Random) -> Pdus:
 
 def cut_off(pdus: Pdus, rng: random.Random) -> Pdus:
     place = rng.randrange(len(pdus))
-    return [*pdus[:place], pdus[place][: rng.randrange(len(pdus[place]) or 1)]]
+    return [*pdus[:place], pdus[place][: rng.randrange(len(pdus[place]))]]
 
 
 def noise(pdus: Pdus, rng: random.Random) -> Pdus:

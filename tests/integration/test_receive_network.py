@@ -85,18 +85,30 @@ def test_every_transfer_syntax_is_taken_for_ultrasound(node: Node, sop_class_uid
     assert taken == set(ALL_TRANSFER_SYNTAXES)
 
 
+@pytest.mark.parametrize("first", ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+def test_of_several_transfer_syntaxes_the_senders_first_is_taken(node: Node, first: str) -> None:
+    """In one context, as machines propose them that can send either."""
+    others = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, "1.2.840.10008.1.2.4.50"]
+    context = build_context(US_IMAGE, ["1.2.3.4.5", first, *(uid for uid in others if uid != first)])
+    assoc = AE(SCANNER).associate("127.0.0.1", node.port, contexts=[context], ae_title=OUR_AE)
+    taken = [accepted.transfer_syntax for accepted in assoc.accepted_contexts]
+    assoc.release()
+
+    assert taken == [[first]]
+
+
 def test_what_a_scanner_sends_along_is_taken(node: Node) -> None:
     with association(node.port, [*MEASURED_CLASSES, *KEPT_CLASSES, VERIFICATION]) as assoc:
         assert assoc.rejected_contexts == []
 
 
-@pytest.mark.peer("storescu", "dcmcjpeg", "dcmcrle", "dcmcjpls")
+@pytest.mark.peer("storescu", "dcmconv", "dcmcjpeg", "dcmcrle", "dcmcjpls")
 @pytest.mark.parametrize(
     ("encoder", "option", "transfer_syntax"),
     [
         ((), "-xi", ImplicitVRLittleEndian),
         ((), "-xe", ExplicitVRLittleEndian),
-        ((), "-xb", ExplicitVRBigEndian),
+        (("dcmconv", "+tb"), "-xb", ExplicitVRBigEndian),
         (("dcmcjpeg", "+eb"), "-xy", "1.2.840.10008.1.2.4.50"),
         (("dcmcjpeg", "+e1"), "-xs", "1.2.840.10008.1.2.4.70"),
         (("dcmcrle",), "-xr", "1.2.840.10008.1.2.5"),
