@@ -53,17 +53,17 @@ def test_success_is_said_after_everything_is_durable(tmp_path: Path) -> None:
         r"(fsync|fdatasync)\(\d+<.*node\.sqlite3-wal>\)",
         r"sendto\(\d+<.*socket.*>, \"\\4\\0",  # P-DATA-TF: the response to the only request
     ]
-    position, found = 0, []
+    found: list[int] = []
     for step in steps:
-        position = next((n for n in range(position, len(lines)) if re.search(step, lines[n])), -1) + 1
-        assert position, f"{step} does not follow {found}"
-        found.append(lines[position - 1])
+        after = found[-1] + 1 if found else 0
+        place = next((n for n in range(after, len(lines)) if re.search(step, lines[n])), None)
+        assert place is not None, f"{step} does not follow {[lines[n] for n in found]}"
+        found.append(place)
 
     written = [n for n, line in enumerate(lines) if re.search(steps[1], line)]
-    assert written[-1] < lines.index(found[2])
+    assert written[-1] < found[2]
     assert sum(bool(re.search(steps[6], line)) for line in lines) == 1
-    before_response = lines[: lines.index(found[6])]
-    assert not any(re.search(r"pwrite64\(\d+<.*sqlite3-wal>", x) for x in before_response[lines.index(found[5]) :])
+    assert not any(re.search(r"pwrite64\(\d+<.*sqlite3-wal>", line) for line in lines[found[5] : found[6]])
 
 
 @pytest.mark.peer("storescu")
