@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
+from dicom_node.domain import USUAL_ROUTE, Route
 from dicom_node.errors import DatabaseRefused
 from dicom_node.storage import schema
 from dicom_node.storage.engine import open_engine
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.rows import Row
+from tests.objects import IMAGE_OBJECTS
 from tests.postgresql import BOTH_ENGINES, Server
-from tests.unit.dicom_node.storage.rooms import START, image
+from tests.unit.dicom_node.storage.rooms import START, claimed, image, measured
 
 
 @pytest.fixture
@@ -135,4 +138,23 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str, monkeypatc
             repository.migrate()
     assert inspect(repository._engine).get_table_names() == []
     repository.migrate()
+    repository.close()
+
+
+def test_what_was_stored_before_there_were_routes_goes_the_usual_way(url: str) -> None:
+    """Back to the tables of the time before, with rows in them, and forth again."""
+    repository = Repository.open(url)
+    measured(repository, "1.1")
+    repository.register(replace(image("1.2"), route=Route(("r",), forward=("archive",))), START)
+    engine, config = open_engine(url), schema.alembic_config()
+    with schema.altering(engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    engine.dispose()
+    repository.migrate()
+    (first,), (second,) = repository.versions("1.1"), repository.versions("1.2")
+    assert (first.route, second.route) == (USUAL_ROUTE, USUAL_ROUTE)
+    assert {stored.kind for stored in repository.objects_of(first.id)} == set(IMAGE_OBJECTS)
+    assert {delivery.destination for delivery in repository.deliveries((), 100)} == {"pacs"}
+    assert repository.instance(claimed(repository).instance_id) == second
     repository.close()
