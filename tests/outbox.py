@@ -87,7 +87,7 @@ class Node:
             assert not thread.is_alive()
 
 
-def wait_until(reached: Callable[[], bool], told: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_until(reached: Callable[[], bool], told: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
