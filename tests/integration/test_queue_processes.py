@@ -19,7 +19,7 @@ from dicom_node.storage.repository import Repository
 from tests.postgresql import BOTH_ENGINES, Server
 from tests.unit.dicom_node.storage.rooms import image
 
-JOBS = 300
+JOBS = 200
 WORKERS = 4
 KILLS = 4
 ROUNDS = 4
