@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import warnings
+import weakref
 
 from dicom_node.receive.waiting import WaitingRoom
 
@@ -35,3 +38,18 @@ def test_who_was_closed_takes_no_place() -> None:
         connection.close()
 
     assert gone == []
+
+
+def test_a_forgotten_connection_is_not_kept_alive() -> None:
+    room = WaitingRoom(3, lambda _: None)
+    connection, other = socket.socketpair()
+    room.enter(connection)
+    watched = weakref.ref(connection)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # that it was not closed is the point
+        del connection
+        gc.collect()
+    assert watched() is None
+    assert other.recv(1) == b""
+    other.close()
+    room.clear()
