@@ -31,6 +31,7 @@ from dicom_node.domain import (
 )
 from dicom_node.independent_age import independent_age
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
+from dicom_node.patients import contradictions
 from dicom_node.recall import told_by, told_frames, told_heads
 from dicom_node.reporting import Reporter, StudyEvidence
 from dicom_node.storage.files import named_read_errors
@@ -47,14 +48,10 @@ from inference.domain import (
     Status,
 )
 from inference.growth import beside_operator, compare
-from sr_templates import identity
 from sr_templates.report import NOTHING_FURTHER, Further
 from sr_templates.tid5000 import Candidate
 
 _log = logging.getLogger(__name__)
-
-WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
-"""What must be the same in all images before anything is said of them together."""
 
 Facts = dict[str, Any]
 
@@ -190,8 +187,10 @@ class StudyPipeline:
 
 def _choose(images: Sequence[Image], heads: Sequence[Head]) -> Choice:
     """As `choose`; but of images that name different patients none speaks."""
-    patients = {tuple(identity.text_of(image.decoded.header, key) for key in WHOSE) for image in images}
-    if len(patients) > 1:
+    different = contradictions([image.decoded.header for image in images])
+    if different:
+        uid = images[0].source.instance.study_instance_uid
+        _log.warning("study.patients_disagree", extra={"study_instance_uid": uid, "what": "/".join(different)})
         return Choice(None, Reason.PATIENTS_DISAGREE, (Verdict.NOT_SELECTED,) * len(heads))
     several = any(image.shows_several_heads for image in images)
     return choose([head.measurement for head in heads], several)

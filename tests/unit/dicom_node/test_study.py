@@ -349,12 +349,23 @@ def test_only_two_heads_without_hc_are_nothing_to_report(room: Room) -> None:
 
 
 @pytest.mark.parametrize("other", [{"PatientID": "P-2"}, {"PatientName": "Roe^Jane"}, {"PatientBirthDate": "19800101"}])
-def test_images_of_different_patients_are_never_reported_together(room: Room, other: dict[str, str]) -> None:
+def test_images_of_different_patients_are_never_reported_together(
+    room: Room, other: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     room.measured("1.1")
     room.measured("1.2", **other)
     result = room.report()
     assert (result.status, result.reason, result.objects) == ("abstained", "patients_disagree", ())
     assert said(result)["selected"] is None
+    (warned,) = (record for record in caplog.records if record.message == "study.patients_disagree")
+    assert vars(warned)["what"] == next(iter(other)), "somebody should know, and know where to look"
+
+
+def test_one_patient_written_differently_by_two_machines_is_reported(room: Room) -> None:
+    room.measured("1.1", PatientName="Doe^Jane", PatientBirthDate="", IssuerOfPatientID="HOSPITAL")
+    room.measured("1.2", PatientName="DOE^JANE^^", PatientBirthDate="19900101")
+    result = room.report()
+    assert (result.status, len(said(result)["candidates"])) == ("measured", 2)
 
 
 def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, caplog: pytest.LogCaptureFixture) -> None:
