@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dicom_node import answers
 from dicom_node.cine import cine_of, examined_frames
 from dicom_node.comparison import same_content
@@ -151,7 +153,7 @@ class Pipeline:
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
-                said = self._said_beside(instance, decoded)
+                said = self._said_beside(instance, decoded.header)
                 examination = look(decoded, self.examiner, self.cine_frames, self.age_sources, said)
             with named_read_errors(), watch("explain"):
                 explanation = self._explain(decoded, examination.finding)
@@ -162,9 +164,9 @@ class Pipeline:
         answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
         return Looked(answer, decoded, examination, explanation, said)
 
-    def _said_beside(self, instance: InstanceRef, decoded: DecodedInstance) -> OperatorValues:
+    def _said_beside(self, instance: InstanceRef, header: Dataset) -> OperatorValues:
         """What the machine's own report says, where one is stored and wanted."""
-        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, decoded.header)
+        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, header)
 
     def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicom_node import worker
 from dicom_node.answers import examined
@@ -34,6 +35,7 @@ from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
 from dicom_node.study_reports import StudyReports
+from inference.agreement import Choice, choose
 from inference.domain import (
     Abstention,
     CalibrationSource,
@@ -69,6 +71,7 @@ class Room:
     seconds: float = 0.0
     kinds: tuple[ResultKind, ...] = USUAL_OBJECTS
     serial: int = field(default=0)
+    syntax: UID = ExplicitVRLittleEndian
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds)
@@ -102,6 +105,7 @@ class Room:
         scan = us_image(picture(), [us_region(BOX, (0.05, 0.05))], SOPInstanceUID=uid, StudyInstanceUID=STUDY)
         scan.InstanceNumber = self.serial
         scan.update(source_of(attributes))
+        scan.file_meta.TransferSyntaxUID = self.syntax
         path = save(scan, self.folder / f"{self.serial}.dcm")
         self.repository.register(replace(image(uid, str(self.serial)), path=path.name), self.now())
 
@@ -132,6 +136,10 @@ class Room:
     def read(self, result: StudyResult, kind: ResultKind) -> Dataset:
         (path,) = (stored.path for stored in result.objects if stored.kind is kind)
         return dcmread(self.folder / path)
+
+
+def open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def source_of(attributes: dict[str, Any]) -> Dataset:
@@ -389,6 +397,25 @@ def test_the_corrected_name_stands_in_the_next_report(room: Room) -> None:
     result = room.report()
     assert str(room.read(result, ResultKind.STUDY_SR).PatientName) == "Right^Name"
     assert "PredecessorDocumentsSequence" in room.read(result, ResultKind.STUDY_SR)
+
+
+def test_only_the_image_that_speaks_is_opened_for_its_picture(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deflated object is inflated into a file of its own, which stays open as long as somebody may want a frame."""
+    opened: list[int] = []
+
+    def chosen(*heads: Any) -> Choice:
+        opened.append(open_files())
+        return choose(*heads)
+
+    room.syntax = DeflatedExplicitVRLittleEndian
+    monkeypatch.setattr("dicom_node.study.choose", chosen)
+    for number in range(8):
+        room.measured(f"1.{number}")
+    job = room.study_job()
+    before = open_files()
+    room.pipeline.run(job)
+    assert opened[0] - before < 8
+    assert room.repository.study_results(STUDY)[0].status == "measured"
 
 
 def test_a_version_that_was_overtaken_leaves_no_row(room: Room, caplog: pytest.LogCaptureFixture) -> None:
