@@ -43,10 +43,13 @@ UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
 
 
 def to_look_at(session: Session) -> Sequence[str]:
-    """The studies of which something stands, or stands no longer, that nobody has looked at."""
+    """The studies of which something stands, or stands no longer, that nobody has looked at.
+
+    Not those images whose study was not read at the door, for their long header: they are not of one study.
+    """
     found = select(InstanceRow.study_instance_uid).join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-    new = found.where(ResultRow.studied.is_(False)).distinct().order_by(InstanceRow.study_instance_uid)
-    return session.scalars(new).all()
+    new = found.where(ResultRow.studied.is_(False), InstanceRow.study_instance_uid != "").distinct()
+    return session.scalars(new.order_by(InstanceRow.study_instance_uid)).all()
 
 
 def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, now: datetime) -> bool:

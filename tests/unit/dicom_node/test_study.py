@@ -369,6 +369,13 @@ def test_images_of_different_patients_are_never_reported_together(
     assert vars(warned)["what"] == next(iter(other)), "somebody should know, and know where to look"
 
 
+def test_an_image_that_says_it_is_of_another_study_is_not_reported_with_this_one(room: Room) -> None:
+    room.measured("1.1")
+    room.measured("1.2", StudyInstanceUID="1.2.99")
+    result = room.report()
+    assert (result.reason, result.objects) == ("patients_disagree", ())
+
+
 def test_one_patient_written_differently_by_two_machines_is_reported(room: Room) -> None:
     room.measured("1.1", PatientName="Doe^Jane", PatientBirthDate="", IssuerOfPatientID="HOSPITAL")
     room.measured("1.2", PatientName="DOE^JANE^^", PatientBirthDate="19900101")

@@ -112,6 +112,13 @@ def test_each_study_is_quiet_for_itself(repository: Repository) -> None:
     assert sources(repository, study_job(repository)) == ["1.1"]
 
 
+def test_images_whose_study_was_not_read_are_not_a_study(repository: Repository) -> None:
+    answered(repository, "1.1", study="")
+    answered(repository, "2.1", study="")
+    assert tick(repository) == 0
+    assert repository.counts(after(QUIET_S))["studies_waiting"] == 0
+
+
 def test_a_study_waits_for_what_is_under_way(repository: Repository) -> None:
     answered(repository, "1.1")
     repository.register(image("1.2"), START)
