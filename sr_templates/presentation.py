@@ -17,7 +17,11 @@ from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, Softcop
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
-from pydicom.uid import ColorSoftcopyPresentationStateStorage, GrayscaleSoftcopyPresentationStateStorage
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    UltrasoundImageStorage,
+)
 
 from inference.domain import EllipsePx, PixelSpacingMm
 from sr_templates import wording
@@ -98,9 +102,13 @@ def _draw(report: ReportInput, picture: Picture, made: Dataset) -> None:
 
 
 def _still(source: Dataset, picture: Picture) -> Dataset:
-    """What highdicom asks of an image, without the number of frames that it would take for an enhanced image's."""
+    """What highdicom asks of an image, without the number of frames that it would take for an enhanced image's.
+
+    Of a class that it knows; the reference to the image is put in afterwards.
+    """
     still = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+    still.SOPClassUID = UltrasoundImageStorage
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         copy_element(source, still, keyword)
     still.Rows, still.Columns = picture.shape[:2]
     return still
