@@ -27,6 +27,7 @@ from pydicom.sr.coding import Code
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import untrusted
 from inference.domain import OperatorHc, Reason
+from sr_templates.source import missing_uid
 from sr_templates.uids import is_own_object
 
 Value = TypeVar("Value")
@@ -38,8 +39,6 @@ MAXIMUM_ITEMS = 20_000
 
 TITLES = frozenset({("125000", "DCM"), ("268445003", "SCT"), ("24869-0", "LN")})
 """CID 12024, OB-GYN Ultrasound Report Document Title."""
-
-IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 LMP = frozenset({("8665-2", "LN"), ("11955-2", "LN")})
 """CID 12003 has the first; machines of earlier editions write the second (so does the list of PS3.15 annex E)."""
@@ -149,9 +148,8 @@ def _made(report: Dataset) -> tuple[str, str]:
 
 def _is_obstetric(report: Dataset) -> bool:
     """Whether it is one, of somebody else, and can be named as evidence."""
-    identified = all(_text(report, keyword) for keyword in IDENTIFIERS)
     title = report.get("ValueType") == "CONTAINER" and _name(report) in TITLES
-    return identified and title and not is_own_object(report)
+    return title and missing_uid(report) is None and not is_own_object(report)
 
 
 def _read(report: Dataset) -> OperatorValues:

@@ -42,9 +42,10 @@ from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from dicom_node.study import StudyPipeline
 from dicom_node.study_reports import StudyReports
-from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
+from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement, Reason
 from inference.examine import Examiner
 from sr_templates.cine import Cine
+from sr_templates.source import missing_uid
 from sr_templates.uids import UidEntropy
 
 _log = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class Pipeline:
             with named_read_errors(), watch("decode"):
                 path = self.data_dir / instance.path
                 decoded = read_instance(path, secondary_captures=self.secondary_captures)
+                _check_can_be_named(decoded)
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
@@ -227,3 +229,14 @@ class Pipeline:
                 return same_content(self.data_dir / standing.path, self.data_dir / instance.path), None
         except InstanceRefused as refusal:
             return Relation.CONFLICT, refusal
+
+
+def _check_can_be_named(decoded: DecodedInstance) -> None:
+    """Every result refers to its image by class, study, series and instance; without one of them none can be made.
+
+    Raises:
+        InstanceRefused: UNREADABLE.
+    """
+    keyword = missing_uid(decoded.header)
+    if keyword is not None:
+        raise InstanceRefused(Reason.UNREADABLE, f"(no {keyword}, or several: no result could refer to the image)")

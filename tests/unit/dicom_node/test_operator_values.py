@@ -160,6 +160,7 @@ def test_our_own_reports_are_not_the_operator_s() -> None:
         {"ConceptNameCodeSequence": None},
         {"ValueType": "TEXT"},
         {"SeriesInstanceUID": None},
+        {"SeriesInstanceUID": ["1.2", "1.3"]},
     ],
 )
 def test_other_documents_say_nothing(attributes: dict[str, Any]) -> None:
