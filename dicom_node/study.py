@@ -87,6 +87,14 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The head that speaks, if any, and what the machine's own report says of it."""
+
+    choice: Choice
+    said: OperatorValues
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPipeline:
     """Turns the claimed job of a study's version into a committed result."""
 
@@ -110,7 +118,10 @@ class StudyPipeline:
             images = tuple(map(self._open, version.sources))
             heads = tuple(Head(image, told) for image in images for told in told_heads(image.answer))
             choice = _choose(images, heads)
-            result = self._report(version, images, heads, choice)
+            said = NOTHING_SAID if choice.selected is None else self._said(heads[choice.selected])
+            if said.several_fetuses:  # heads of the same size are no sign of one fetus
+                choice = choose([head.measurement for head in heads], several_heads=True)
+            result = self._report(version, images, heads, Chosen(choice, said))
         facts = {
             "job_id": job.id,
             "study_instance_uid": version.study_instance_uid,
@@ -136,12 +147,12 @@ class StudyPipeline:
         return read_instance(self.data_dir / image.source.instance.path, secondary_captures=True)
 
     def _report(
-        self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice
+        self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], chosen: Chosen
     ) -> NewStudyResult:
+        choice, said = chosen.choice, chosen.said
         spoken = None if not heads or choice.reason is Reason.PATIENTS_DISAGREE else heads[choice.selected or 0]
-        said = NOTHING_SAID if choice.selected is None else self._said(heads[choice.selected])
         entropy = self.reporter.protocol.study_entropy(version, said.facts())
-        told = _document(version, images, heads, choice)
+        told = _document(version, images, heads, chosen)
         answer = NewResult(entropy.fingerprint(), told["status"], told["reason"], json.dumps(told), ())
         if spoken is None:
             return NewStudyResult(answer)
@@ -152,6 +163,7 @@ class StudyPipeline:
             choice=choice,
             version=version.version,
             several_heads=tuple(image.header for image in images if image.shows_several_heads),
+            several_fetuses=said.several_fetuses,
             entropy=entropy,
             image=self.reporter.protocol.entropy(instance, spoken.image.answer["frames_used"]),
             picture=None if decoded is None else decoded.display(spoken.measurement.frame),
@@ -205,8 +217,9 @@ def _choose(images: Sequence[Image], heads: Sequence[Head]) -> Choice:
     return choose([head.measurement for head in heads], several)
 
 
-def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice) -> Facts:
+def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], chosen: Chosen) -> Facts:
     """What is stored of the answer: the selected head at the top, all of them in `candidates`."""
+    choice = chosen.choice
     facts = [_facts(head, verdict) for head, verdict in zip(heads, choice.verdicts, strict=True)]
     reason = choice.reason
     return {
@@ -218,6 +231,7 @@ def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[He
         "selected": None if choice.selected is None else facts[choice.selected],
         "candidates": facts,
         "several_heads": [i.source.instance.sop_instance_uid for i in images if i.shows_several_heads],
+        "several_fetuses": chosen.said.several_fetuses,
     }
 
 

@@ -50,7 +50,7 @@ from inference.domain import (
 from sr_templates.report import Further
 from sr_templates.study_page import build_study_pdf
 from sr_templates.uids import equipment
-from tests.machine_report import LMP, biometry, day, hc, machine_report
+from tests.machine_report import FETUSES, LMP, biometry, day, hc, machine_report, number
 from tests.reports import SHA256, explanation, measurement, picture
 from tests.ultrasound import save, us_image, us_region
 from tests.unit.dicom_node.storage.rooms import START, claimed, image
@@ -340,6 +340,25 @@ def test_two_regions_of_one_image_that_disagree_are_both_listed(room: Room) -> N
     assert said(result)["several_heads"] == ["1.1"]
 
 
+def test_twins_of_one_size_are_not_one_fetus_where_the_machines_report_knows_it(room: Room) -> None:
+    room.measured("1.1", 197.1, LastMenstrualDate="20250815")
+    room.measured("1.2", 198.2, LastMenstrualDate="20250815")
+    twins = machine_report([day(LMP, "20250815"), number(FETUSES, "2", "1")], biometry(hc("197.0")))
+    receive(room.repository, room.folder, "1.7", twins, STUDY)
+    result = room.report()
+    assert (result.status, result.reason) == ("abstained", "fetus_not_identified")
+    assert (said(result)["selected"], said(result)["several_fetuses"]) == (None, True)
+    assert len(said(result)["candidates"]) == 2
+    sr = room.read(result, ResultKind.STUDY_SR)
+    texts = [str(e.value) for e in sr.iterall() if e.keyword == "TextValue"]
+    assert "The machine's report is about more than one fetus." in texts
+    assert numbers(sr, "11885-1") == []
+    (evidence,) = sr.CurrentRequestedProcedureEvidenceSequence
+    named = {o.ReferencedSOPInstanceUID for s in evidence.ReferencedSeriesSequence for o in s.ReferencedSOPSequence}
+    assert "1.7" in named
+    assert room.repository.objects_of(room.repository.versions("1.1")[0].id) == (), "nobody's outline"
+
+
 def test_an_image_of_two_heads_leaves_the_others_unselected(room: Room) -> None:
     room.measured("1.1")
     room.receive("1.2")
@@ -416,8 +435,8 @@ def test_only_the_image_that_speaks_is_opened_for_its_picture(room: Room, monkey
 
     room.syntax = DeflatedExplicitVRLittleEndian
     monkeypatch.setattr("dicom_node.study.choose", chosen)
-    for number in range(8):
-        room.measured(f"1.{number}")
+    for place in range(8):
+        room.measured(f"1.{place}")
     job = room.study_job()
     before = open_files()
     room.pipeline.run(job)
