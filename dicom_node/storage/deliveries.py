@@ -118,7 +118,7 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     subject = corrections.subject_of(session, object_id)
     corrections.lock(session, subject)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
-    if row.state in (DeliveryState.HELD, DeliveryState.SENDING):
+    if row.state in (DeliveryState.HELD, DeliveryState.SENDING, DeliveryState.CANCELLED):
         raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
     if row.state is not DeliveryState.PENDING:
         change(row, DeliveryState.PENDING, now)
@@ -158,7 +158,7 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
         change(row, DeliveryState.PENDING, now)
-        permitted = corrections.permitted(session, corrections.subject_of(session, row.object_id))
+        permitted = corrections.permitted_delivery(session, row)
         if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent
             change(row, permitted, now)
             return False

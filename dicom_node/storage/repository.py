@@ -281,7 +281,7 @@ class Repository:
             return studies.commit(session, job, result, destinations, now)
 
     def study_predecessor_objects(self, version: StudyVersion) -> tuple[StoredObject, ...]:
-        """The objects of the latest earlier version that has any."""
+        """Of each kind the object of the latest earlier version of which it was sent, or is being sent."""
         with self._read() as session:
             return studies.predecessor_objects(session, version)
 

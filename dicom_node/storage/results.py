@@ -58,7 +58,7 @@ def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
 def objects_of_result(session: Session, result_id: int) -> tuple[StoredObject, ...]:
     """In the order in which they were committed."""
     rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result_id).order_by(ObjectRow.id))
-    return tuple(_object_reference(row) for row in rows)
+    return tuple(object_reference(row) for row in rows)
 
 
 def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[StoredObject, ...]:
@@ -172,7 +172,7 @@ def reference(row: ResultRow) -> StoredResult:
     )
 
 
-def _object_reference(row: ObjectRow) -> StoredObject:
+def object_reference(row: ObjectRow) -> StoredObject:
     return StoredObject(
         id=row.id,
         result_id=row.result_id,

@@ -133,6 +133,11 @@ class Room:
         self.pipeline.run(self.study_job())
         return self.repository.study_results(STUDY)[-1]
 
+    def deliver(self) -> None:
+        """Everything that waits arrives."""
+        for delivery in self.repository.claim_deliveries("courier", 60.0, 99, self.now(), PACS.name):
+            self.repository.mark_sent(delivery, 0, None, self.now())
+
     def read(self, result: StudyResult, kind: ResultKind) -> Dataset:
         (path,) = (stored.path for stored in result.objects if stored.kind is kind)
         return dcmread(self.folder / path)
@@ -218,6 +223,7 @@ def test_nothing_is_drawn_that_nobody_wants(room: Room) -> None:
 def test_a_late_image_makes_a_version_that_names_its_predecessor(room: Room) -> None:
     room.measured("1.1")
     first = room.read(room.report(), ResultKind.STUDY_SR)
+    room.deliver()
     room.measured("1.2")
     second = room.read(room.report(), ResultKind.STUDY_SR)
     (named,) = second.PredecessorDocumentsSequence
@@ -405,6 +411,7 @@ def test_one_patient_written_differently_by_two_machines_is_reported(room: Room)
 def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.measured("1.1")
     room.report()
+    room.deliver()
     room.receive("1.1", PatientName="Roe^Jane")
     room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
     room.answer(nothing(Reason.NO_HEAD_FOUND))
@@ -417,6 +424,7 @@ def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, ca
 def test_the_corrected_name_stands_in_the_next_report(room: Room) -> None:
     room.measured("1.1", PatientName="Wrong^Name")
     room.report()
+    room.deliver()
     room.receive("1.1", PatientName="Right^Name")
     room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
     room.answer(measurement())

@@ -34,6 +34,17 @@ def test_the_migrated_tables_are_those_of_the_code(url: str, tmp_path: Path) -> 
     directly.dispose()
 
 
+@pytest.mark.parametrize("table", ["job", "study_version"])
+def test_sqlite_gives_no_id_of_what_was_deleted_again(tmp_path: Path, table: str) -> None:
+    """A migration that copies such a table has to say so again."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'node.sqlite3'}")
+    schema.migrate(engine)
+    with engine.connect() as connection:
+        made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = :table"), {"table": table})
+    engine.dispose()
+    assert "AUTOINCREMENT" in str(made)
+
+
 def by_name(found: object) -> object:
     return sorted(found, key=lambda item: item["name"]) if isinstance(found, list) else found
 
