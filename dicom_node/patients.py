@@ -32,9 +32,9 @@ def _told(header: Dataset) -> Iterator[tuple[tuple[str, str], str]]:
             for group in ("alphabetic", "ideographic", "phonetic"):
                 yield (keyword, group), _name(getattr(value, group))
         elif keyword == "PatientName":
-            yield (keyword, "alphabetic"), _name(identity.text_of(header, keyword))
+            yield (keyword, "alphabetic"), _name(identity.whole_text_of(header, keyword))
         else:
-            yield (keyword, ""), identity.text_of(header, keyword)
+            yield (keyword, ""), identity.whole_text_of(header, keyword)
 
 
 def _name(group: str) -> str:
