@@ -26,6 +26,7 @@ from typing import TypeVar
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import untrusted
@@ -46,6 +47,9 @@ MAXIMUM_ITEMS = 20_000
 
 TITLES = frozenset({("125000", "DCM"), ("268445003", "SCT"), ("24869-0", "LN")})
 """CID 12024, OB-GYN Ultrasound Report Document Title."""
+
+LAST_OF_START = Tag(0x0040, 0xA043)
+"""Concept Name Code Sequence: in the root the title, the last of what is asked before the content."""
 
 LMP = frozenset({("8665-2", "LN"), ("11955-2", "LN")})
 """CID 12003 has the first; machines of earlier editions write the second (so does the list of PS3.15 annex E)."""
@@ -135,14 +139,26 @@ def operator_values(reports: Iterable[Dataset]) -> OperatorValues:
     newest: tuple[str, str] | None = None
     for report in reports:
         try:
+            made = made_at(report)
+            if made is None or (newest is not None and made < newest):
+                continue
             with untrusted(Reason.UNREADABLE, "report"):
-                made = _made(report)
-                if not _is_obstetric(report) or (newest is not None and made < newest):
-                    continue
                 found, newest = _read(report), made
         except InstanceRefused:
             continue
     return found
+
+
+def made_at(report: Dataset) -> tuple[str, str] | None:
+    """Content date and time of an obstetric report, as text that sorts; None: it is none. Never raises.
+
+    `report` may end at `LAST_OF_START`.
+    """
+    try:
+        with untrusted(Reason.UNREADABLE, "report"):
+            return _made(report) if _is_obstetric(report) else None
+    except InstanceRefused:
+        return None
 
 
 def same_patient(header: Dataset, report: Dataset) -> bool:

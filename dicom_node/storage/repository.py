@@ -120,7 +120,7 @@ class Repository:
     def reports_of_study(self, study_instance_uid: str, most: int) -> tuple[InstanceRef, ...]:
         """The standing version of each structured report that was received for a study, at most the last ones so many.
 
-        In the order in which they arrived.
+        In the order in which they arrived; without those of this product.
         """
         with self._read() as session:
             return tuple(map(instances.reference, instances.reports_of_study(session, study_instance_uid, most)))
