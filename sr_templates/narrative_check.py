@@ -14,14 +14,15 @@ from inference.domain import Growth, Measurement
 from sr_templates import wording
 from sr_templates.language import Language, Words
 from sr_templates.narrative import equation_short, first_size
-from sr_templates.narrative_claims import Facts, Kind, Reading, sentences, without_coverage, words_of
+from sr_templates.narrative_claims import Facts, Kind, Reading, sentences, subjects_of, without_coverage, words_of
 from sr_templates.narrative_vocabulary import (
     ALLOWED,
-    NAMED,
+    EQUATION,
     NOT_KNOWN,
     ONLY_WITH_A_NUMBER,
     OWN_WORDS,
     PLAIN,
+    STANDARD,
     TRIMESTER,
     TRIMESTERS,
     VOCABULARIES,
@@ -34,6 +35,12 @@ MOST_CHARACTERS = 700
 
 NEEDED = (Subject.HC, Subject.AGE, Subject.HC_RANGE, Subject.AGE_RANGE)
 
+AGES = frozenset({Subject.AGE, Subject.AGE_RANGE})
+RANKS = frozenset({Subject.PERCENTILE, Subject.Z})
+OTHER_SIZES = frozenset({Subject.BPD, Subject.OFD, Subject.INDEX})
+NOT_BY_EQUATION = RANKS | OTHER_SIZES | {Subject.INDEPENDENT}
+NOT_BY_STANDARD = AGES | OTHER_SIZES
+
 
 class Fault(StrEnum):
     """Why a text does not get onto the page."""
@@ -43,6 +50,7 @@ class Fault(StrEnum):
     STRANGE_CHARACTERS = "strange_characters"
     OTHER_LANGUAGE = "other_language"
     UNKNOWN_WORD = "unknown_word"
+    WRONG_SOURCE = "wrong_source"
     WRONG_NUMBER = "wrong_number"
     WRONG_TRIMESTER = "wrong_trimester"
     NOT_MEASURED = "not_measured"
@@ -118,11 +126,14 @@ def _form_fault(text: str, paragraphs: list[str], language: Language) -> Fault |
 def _without_sayings(text: str, measurement: Measurement, facts: Facts, language: Language) -> str:
     """With `_` for names of equation and standard, a true trimester, and what may be said word for word."""
     vocabulary, size, known = VOCABULARIES[language], first_size(measurement), {subject for subject, _ in facts}
-    names = [wording.equation_name(measurement.age, Words(language)), equation_short(measurement)]
+    names = dict.fromkeys(
+        (wording.equation_name(measurement.age, Words(language)), equation_short(measurement)), EQUATION
+    )
     if size is not None:
-        names.append(wording.standard_name(size))
-    for name in names:
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _blank, text)
+        title = wording.standard_name(size)
+        names[title] = "_" if title in names else STANDARD  # one name for both says nothing wrong of either
+    for name, mark in names.items():
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", mark * len(name), text)
     unknown = [said for subject, said in NOT_KNOWN[language].items() if subject not in known]
     for saying in sorted((*vocabulary.sayings, *unknown), key=len, reverse=True):
         text = re.sub(rf"\b{re.escape(saying)}\b", _blank, text, flags=re.IGNORECASE)
@@ -130,7 +141,9 @@ def _without_sayings(text: str, measurement: Measurement, facts: Facts, language
 
 
 def _blank(found: re.Match[str]) -> str:
-    return "_" * len(found.group())
+    """As many of its own mark as it has characters, so that places stay what they are."""
+    mark = next((mark for mark in (EQUATION, STANDARD) if mark in found.group()), "_")
+    return mark * len(found.group())
 
 
 def _words_fault(parts: list[str], facts: Facts, language: Language) -> Fault | None:
@@ -139,9 +152,20 @@ def _words_fault(parts: list[str], facts: Facts, language: Language) -> Fault | 
         numbers = any(character.isdigit() for character in part)
         if not set(words_of(part)) <= (vocabulary.with_numbers if numbers else vocabulary.without_numbers):
             return Fault.UNKNOWN_WORD
+    if any(_is_misattributed(part) for part in parts):
+        return Fault.WRONG_SOURCE
     known = {subject for subject, _ in facts}
-    said = {subject for part in parts for found in NAMED.finditer(part) for subject in Subject if found[subject]}
+    said = set[Subject]().union(*map(subjects_of, parts))
     return Fault.NOT_MEASURED if any(s in said and s not in known for s in ONLY_WITH_A_NUMBER) else None
+
+
+def _is_misattributed(part: str) -> bool:
+    """An equation is for the age by HC, a growth standard for percentile and z-score; one sentence has not both."""
+    subjects, numbers = subjects_of(part), any(character.isdigit() for character in part)
+    ages, ranks = bool(subjects & AGES), bool(subjects & RANKS)
+    by_equation = EQUATION in part and (bool(subjects & NOT_BY_EQUATION) or (numbers and not ages))
+    by_standard = STANDARD in part and (bool(subjects & NOT_BY_STANDARD) or (numbers and not ranks))
+    return by_equation or by_standard
 
 
 def _numbers_fault(parts: list[str], facts: Facts, language: Language) -> Fault | None:

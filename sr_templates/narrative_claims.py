@@ -105,6 +105,11 @@ def words_of(sentence: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(rest)]
 
 
+def subjects_of(sentence: str) -> frozenset[Subject]:
+    """Everything that the sentence names; a percentile also where it is the unit of a number."""
+    return frozenset(_subject(found) for found in NAMED.finditer(sentence))
+
+
 def without_coverage(sentence: str, coverage: float | None, language: Language) -> str | None:
     """The sentence with "95" of "95 % interval" as `~`; None where it is another share."""
     for found in _COVERAGE.finditer(sentence):
@@ -137,6 +142,8 @@ class Reading:
 
     def _names_alone(self, names: list[re.Match[str]]) -> bool:
         """A range without its numbers could say that something lies in it."""
+        if {Subject.AGE, Subject.INDEPENDENT} <= {_subject(found) for found in names}:
+            return False  # one could be said to come from the other
         for found in names:
             subject = _subject(found)
             if subject in (Subject.RANGE, *_RANGES):

@@ -67,6 +67,9 @@ NAMED = re.compile("|".join(rf"(?P<{subject}>(?<!\w)(?:{pattern})(?!\w))" for su
 """In a text whose share of an interval is written as `~`; see `narrative_claims`."""
 
 COVERED = "~"
+EQUATION = "="
+STANDARD = "&"
+"""Each stands for every character of what it names; no text may have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Vocabulary:
     """Between the two numbers of a range."""
 
     source: re.Pattern[str]
-    """Around the name of an equation or standard, which stands there as `_`."""
+    """Around the name of an equation or standard, which stands there as `EQUATION` or `STANDARD`."""
 
     @property
     def with_numbers(self) -> frozenset[str]:
@@ -139,7 +142,7 @@ VOCABULARIES: Mapping[Language, Vocabulary] = {
         ),
         joint=re.compile(r"\s*(?:to|and|–|-)\s*"),
         source=re.compile(
-            r"(?:\b(?:by|using|with|according to) (?:the )?)?(?:\b(?:equation(?: of)?|growth standard) )?_+"
+            r"(?:\b(?:by|using|with|according to) (?:the )?)?(?:\b(?:equation(?: of)?|growth standard) )?[=&_]+"
             r"(?: equation| growth standard| standard)?"
         ),
     ),
@@ -173,7 +176,7 @@ VOCABULARIES: Mapping[Language, Vocabulary] = {
         ),
         joint=re.compile(r"\s*(?:bis|und|–|-)\s*"),
         source=re.compile(
-            r"(?:\b(?:nach|gemäß|laut|mit|aus) (?:der |dem )?)?(?:\b(?:Formel(?: von)?|Wachstumsstandard) )?_+"
+            r"(?:\b(?:nach|gemäß|laut|mit|aus) (?:der |dem )?)?(?:\b(?:Formel(?: von)?|Wachstumsstandard) )?[=&_]+"
             r"(?:-Formel)?"
         ),
     ),

@@ -233,6 +233,33 @@ def test_a_true_number_of_something_else_or_without_its_unit_is_refused(sentence
     assert verdict(f"{BOTH_AGES} {sentence}", DATED) is Fault.WRONG_NUMBER
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The HC is 197.1 mm by INTERGROWTH-21st 2014.",
+        "The gestational age is 21w 6d by INTERGROWTH-21st 2014.",
+        "The gestational age rests on the growth standard INTERGROWTH-21st 2014.",
+        "The percentile of HC is 83.3 by Hadlock 1984.",
+        "The HC is on the 83.3rd percentile by Hadlock 1984.",
+        "The z-score of HC is 0.97 by Hadlock 1984.",
+        "The independent age is 21w 3d by Hadlock 1984.",
+        "The BPD is 55.0 mm by Hadlock 1984.",
+    ],
+)
+def test_a_number_is_not_put_down_to_another_source(sentence: str) -> None:
+    assert verdict(f"{BOTH_AGES} {sentence}", DATED) is Fault.WRONG_SOURCE
+
+
+def test_an_age_is_not_said_to_rest_on_the_other() -> None:
+    sentence = "The gestational age is based on the independent age."
+    assert verdict(f"{BOTH_AGES} {sentence}", DATED) is Fault.WRONG_NUMBER
+
+
+def test_sources_may_be_named_alone() -> None:
+    sentence = "The numbers rest on the equation Hadlock 1984 and the growth standard INTERGROWTH-21st 2014."
+    assert verdict(f"{BOTH_AGES} {sentence}", DATED) is None
+
+
 def test_no_range_is_told_only_where_there_is_none() -> None:
     for said in ("its error is not known.", "its range is not known."):
         assert verdict(f"{narratives.ENGLISH} The HC is 197.1 mm; {said}") is Fault.UNKNOWN_WORD
