@@ -255,7 +255,7 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
     DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}),
     DeliveryState.COMMITTED: frozenset(),
-    DeliveryState.CANCELLED: frozenset(),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING}),  # a version of the study selects the image again
 }
 
 

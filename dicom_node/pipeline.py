@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dicom_node import answers
 from dicom_node.cine import cine_of, examined_frames
 from dicom_node.comparison import same_content
@@ -44,9 +46,10 @@ from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from dicom_node.study import StudyPipeline
 from dicom_node.study_reports import StudyReports
-from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
+from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement, Reason
 from inference.examine import Examiner
 from sr_templates.cine import Cine
+from sr_templates.source import missing_uid
 from sr_templates.uids import UidEntropy
 
 _log = logging.getLogger(__name__)
@@ -183,10 +186,11 @@ class Pipeline:
             with named_read_errors(), watch("decode"):
                 path = self.data_dir / instance.path
                 decoded = read_instance(path, secondary_captures=self.secondary_captures)
+                _check_can_be_named(decoded)
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
-                said = self._said_beside(instance, decoded)
+                said = self._said_beside(instance, decoded.header)
                 examination = look(decoded, self.examiner, self.cine_frames, self.age_sources, said)
             with named_read_errors(), watch("explain"):
                 explanation = self._explain(decoded, examination.finding)
@@ -197,9 +201,9 @@ class Pipeline:
         answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
         return Looked(answer, decoded, examination, explanation, said)
 
-    def _said_beside(self, instance: InstanceRef, decoded: DecodedInstance) -> OperatorValues:
+    def _said_beside(self, instance: InstanceRef, header: Dataset) -> OperatorValues:
         """What the machine's own report says, where one is stored and wanted."""
-        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, decoded.header)
+        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, header)
 
     def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
@@ -260,3 +264,14 @@ class Pipeline:
                 return same_content(self.data_dir / standing.path, self.data_dir / instance.path), None
         except InstanceRefused as refusal:
             return Relation.CONFLICT, refusal
+
+
+def _check_can_be_named(decoded: DecodedInstance) -> None:
+    """Every result refers to its image by class, study, series and instance; without one of them none can be made.
+
+    Raises:
+        InstanceRefused: UNREADABLE.
+    """
+    keyword = missing_uid(decoded.header)
+    if keyword is not None:
+        raise InstanceRefused(Reason.UNREADABLE, f"(no {keyword}, or several: no result could refer to the image)")

@@ -7,7 +7,8 @@ turns out to be no correction, or its job is cancelled, what was held is release
 the later versions, so every event just asks for it to be applied again.
 
 What a version of a study said follows from that: it is held while any of its images is, or has been superseded, and
-cancelled once a later version of the study has its result.
+cancelled once a later version of the study has its result. An overlay that a version asked for is its image's and
+that version's: what both permit is permitted.
 """
 
 from __future__ import annotations
@@ -89,6 +90,14 @@ def permitted(session: Session, subject: Subject) -> DeliveryState:
         return DeliveryState.CANCELLED
     behind = (_permitted_image(session, instance) for instance in instances_behind(session, subject))
     return DeliveryState.PENDING if all(state is DeliveryState.PENDING for state in behind) else DeliveryState.HELD
+
+
+def permitted_delivery(session: Session, delivery: DeliveryRow) -> DeliveryState:
+    """What an unsent delivery must be now, by what its object is about and by the version that asked for it."""
+    states = {permitted(session, subject_of(session, delivery.object_id))}
+    if delivery.study_version_id is not None:
+        states.add(permitted(session, session.get_one(StudyVersionRow, delivery.study_version_id)))
+    return next(s for s in (DeliveryState.CANCELLED, DeliveryState.HELD, DeliveryState.PENDING) if s in states)
 
 
 def _is_followed(session: Session, version: StudyVersionRow) -> bool:
@@ -186,24 +195,22 @@ def _versions_resting_on(session: Session, instance: InstanceRow) -> Sequence[St
 
 def apply(session: Session, subject: Subject, now: datetime) -> None:
     """Bring the waiting deliveries about a subject in line with the rule; those being sent or sent stay as they are."""
-    wanted = permitted(session, subject)
     if isinstance(subject, InstanceRow):
         about = or_(ResultRow.instance_id == subject.id, ObjectRow.instance_id == subject.id)
     else:
-        about = ResultRow.study_version_id == subject.id
+        about = or_(ResultRow.study_version_id == subject.id, DeliveryRow.study_version_id == subject.id)
     waiting = (
         select(DeliveryRow)
         .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
         .outerjoin(ResultRow, ObjectRow.result_id == ResultRow.id)
-        .where(
-            about,
-            DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)),
-            DeliveryRow.state != wanted,
-        )
+        .where(about, DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)))
         .order_by(DeliveryRow.id)
         .with_for_update(of=DeliveryRow)
     )
     for delivery in session.scalars(waiting).all():
+        wanted = permitted_delivery(session, delivery)
+        if delivery.state is wanted:
+            continue
         change(delivery, wanted, now)
         if wanted is DeliveryState.PENDING:  # time spent waiting for a person is not the destination's
             delivery.available_at = delivery.waiting_since = now

@@ -227,7 +227,7 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
         change(row, DeliveryState.PENDING, now)
-        permitted = corrections.permitted(session, corrections.subject_of(session, row.object_id))
+        permitted = corrections.permitted_delivery(session, row)
         if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent
             change(row, permitted, now)
             return False

@@ -21,6 +21,7 @@ from dicom_node.domain import (
 from dicom_node.errors import Refused
 from dicom_node.storage import corrections, outbox, trail
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
+from sr_templates.uids import UID_ROOT
 
 REFUSALS_KEPT = 200
 
@@ -89,6 +90,7 @@ def reports_of_study(session: Session, study_instance_uid: str, most: int) -> Se
         .where(
             InstanceRow.study_instance_uid == study_instance_uid,
             InstanceRow.sop_class_uid.in_(STRUCTURED_REPORTS),
+            InstanceRow.sop_instance_uid.not_like(f"{UID_ROOT}.%"),  # our own, which archives send back by the dozen
             InstanceRow.relation.in_(standing),
         )
         .order_by(InstanceRow.id.desc())

@@ -213,7 +213,7 @@ class Repository:
     def reports_of_study(self, study_instance_uid: str, most: int) -> tuple[InstanceRef, ...]:
         """The standing version of each structured report that was received for a study, at most the last ones so many.
 
-        In the order in which they arrived.
+        In the order in which they arrived; without those of this product.
         """
         with self._read() as session:
             return tuple(map(instances.reference, instances.reports_of_study(session, study_instance_uid, most)))
@@ -377,7 +377,7 @@ class Repository:
             return studies.commit(session, job, result, destinations, now)
 
     def study_predecessor_objects(self, version: StudyVersion) -> tuple[StoredObject, ...]:
-        """The objects of the latest earlier version that has any."""
+        """Of each kind the object of the latest earlier version of which it was sent, or is being sent."""
         with self._read() as session:
             return studies.predecessor_objects(session, version)
 

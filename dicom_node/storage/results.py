@@ -57,7 +57,7 @@ def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
 def objects_of_result(session: Session, result_id: int) -> tuple[StoredObject, ...]:
     """In the order in which they were committed."""
     rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result_id).order_by(ObjectRow.id))
-    return tuple(_object_reference(row) for row in rows)
+    return tuple(object_reference(row) for row in rows)
 
 
 def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[StoredObject, ...]:
@@ -157,7 +157,8 @@ def reference(row: ResultRow) -> StoredResult:
     )
 
 
-def _object_reference(row: ObjectRow) -> StoredObject:
+def object_reference(row: ObjectRow) -> StoredObject:
+    """Of a result's object."""
     assert row.result_id is not None  # noqa: S101  the queries above are about results
     return StoredObject(
         id=row.id,

@@ -33,6 +33,9 @@ from dicom_node.storage import routes
 _WORD = 16
 """Longest word of the enumerations below."""
 
+_NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""Of tables of which rows are deleted: who still holds the id of one must not find another row under it."""
+
 _ONE_SUBJECT = "(instance_id IS NULL) <> (study_version_id IS NULL)"
 
 
@@ -119,7 +122,7 @@ class StudyVersionRow(Row):
     """One state of a study that was worth a report."""
 
     __tablename__ = "study_version"
-    __table_args__ = (UniqueConstraint("study_instance_uid", "version"),)
+    __table_args__ = (UniqueConstraint("study_instance_uid", "version"), _NEVER_AGAIN)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str]
@@ -140,6 +143,7 @@ class JobRow(Row):
         CheckConstraint(_ONE_SUBJECT, name="ck_job_one_subject"),
         Index(None, "state", "priority", "available_at", "id"),
         Index(None, "state", "lease_until"),
+        _NEVER_AGAIN,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -222,7 +226,11 @@ class ObjectRow(Row):
 
 
 class DeliveryRow(Row):
-    """The outbox: one object on its way to one destination."""
+    """The outbox: one object on its way to one destination.
+
+    `study_version_id`: the object is an image's, and that version of its study asked for it; None: the object's own
+    result did.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -230,10 +238,12 @@ class DeliveryRow(Row):
         Index(None, "state", "destination", "available_at", "id"),
         Index(None, "commitment_id"),
         Index(None, "state", "lease_until"),
+        Index(None, "study_version_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     object_id: Mapped[int] = mapped_column(ForeignKey("result_object.id"))
+    study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
     destination: Mapped[str]
     state: Mapped[DeliveryState] = mapped_column(_words(DeliveryState))
     attempts: Mapped[int] = mapped_column(default=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
@@ -26,7 +26,7 @@ from dicom_node.domain import (
     StudySource,
     StudyVersion,
 )
-from dicom_node.errors import Refused
+from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances, jobs, outbox, results
 from dicom_node.storage.rows import (
     DeliveryRow,
@@ -40,13 +40,17 @@ from dicom_node.storage.rows import (
 from inference.domain import SEVERAL_HEADS, Status
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
+LEFT = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.COMMITTED)
 
 
 def to_look_at(session: Session) -> Sequence[str]:
-    """The studies of which something stands, or stands no longer, that nobody has looked at."""
+    """The studies of which something stands, or stands no longer, that nobody has looked at.
+
+    Not those images whose study was not read at the door, for their long header: they are not of one study.
+    """
     found = select(InstanceRow.study_instance_uid).join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-    new = found.where(ResultRow.studied.is_(False)).distinct().order_by(InstanceRow.study_instance_uid)
-    return session.scalars(new).all()
+    new = found.where(ResultRow.studied.is_(False), InstanceRow.study_instance_uid != "").distinct()
+    return session.scalars(new.order_by(InstanceRow.study_instance_uid)).all()
 
 
 def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, now: datetime) -> bool:
@@ -92,7 +96,9 @@ def version_of(session: Session, version_id: int | None) -> StudyVersion:
 
 def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> bool:
     """See Repository.commit_study."""
-    version = session.get_one(StudyVersionRow, job.study_version_id)
+    version = session.get(StudyVersionRow, job.study_version_id)
+    if version is None:
+        raise LeaseLost(f"job {job.id} is gone: another worker found its version of the study overtaken")
     corrections.lock(session, version)
     row = jobs.owned(session, job)
     uid = version.study_instance_uid
@@ -105,7 +111,7 @@ def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequen
     session.flush()
     results.store_objects(session, answer, new.answer.objects, destinations, now)
     if new.selected is not None:
-        _send_overlay(session, new, destinations, now)
+        _send_overlay(session, version, new, destinations, now)
     jobs.change(row, JobState.DONE, now)
     row.error = None
     session.flush()
@@ -115,17 +121,23 @@ def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequen
 
 
 def predecessor_objects(session: Session, version: StudyVersion) -> tuple[StoredObject, ...]:
-    """The objects of the latest earlier version that has any."""
+    """Of each kind the object of the latest earlier version of which it was sent, or is being sent.
+
+    What nobody has received is nobody's predecessor: what it waits with is cancelled when this version is committed.
+    """
+    left = exists().where(DeliveryRow.object_id == ObjectRow.id, DeliveryRow.state.in_(LEFT))
     earlier = (
-        select(ResultRow.id)
+        select(ObjectRow)
+        .join(ResultRow, ObjectRow.result_id == ResultRow.id)
         .join(StudyVersionRow, ResultRow.study_version_id == StudyVersionRow.id)
         .where(
-            StudyVersionRow.study_instance_uid == version.study_instance_uid, StudyVersionRow.version < version.version
+            StudyVersionRow.study_instance_uid == version.study_instance_uid,
+            StudyVersionRow.version < version.version,
+            left,
         )
-        .order_by(StudyVersionRow.version.desc())
+        .order_by(StudyVersionRow.version, ObjectRow.id)
     )
-    found = (results.objects_of_result(session, result_id) for result_id in session.scalars(earlier).all())
-    return next((objects for objects in found if objects), ())
+    return tuple({row.kind: results.object_reference(row) for row in session.scalars(earlier)}.values())
 
 
 def answers(session: Session, study_instance_uid: str) -> tuple[StudyResult, ...]:
@@ -243,8 +255,13 @@ def _drop(session: Session, version: StudyVersionRow, job: JobRow) -> None:
     session.delete(version)
 
 
-def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> None:
-    """The overlay belongs to the image, whichever version of the study selects it: it is stored and sent once."""
+def _send_overlay(
+    session: Session, version: StudyVersionRow, new: NewStudyResult, destinations: Sequence[Destination], now: datetime
+) -> None:
+    """The overlay belongs to the image, whichever version of the study selects it: it is stored and sent once.
+
+    What had not left for an earlier version is this one's now; what another version left behind is no longer wanted.
+    """
     image = session.get_one(ResultRow, new.selected)
     stored = session.scalars(
         select(ObjectRow).where(ObjectRow.result_id == image.id, ObjectRow.kind == ResultKind.OVERLAY)
@@ -253,6 +270,20 @@ def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[
         if new.overlay is None:
             return
         stored = results.store_object(session, image.id, new.overlay)
-    known = set(session.scalars(select(DeliveryRow.destination).where(DeliveryRow.object_id == stored.id)))
-    wanted = (d.name for d in destinations if ResultKind.STUDY_OVERLAY in d.objects and d.name not in known)
-    session.add_all(outbox.new_delivery(stored.id, name, now) for name in wanted)
+    known = {d.destination: d for d in session.scalars(select(DeliveryRow).where(DeliveryRow.object_id == stored.id))}
+    for name in (d.name for d in destinations if ResultKind.STUDY_OVERLAY in d.objects):
+        if name not in known:
+            delivery = outbox.new_delivery(stored.id, name, now)
+            delivery.study_version_id = version.id
+            session.add(delivery)
+        elif known[name].study_version_id is not None:
+            _adopt(known[name], version, now)
+
+
+def _adopt(delivery: DeliveryRow, version: StudyVersionRow, now: datetime) -> None:
+    """Another version asks for it too."""
+    delivery.study_version_id = version.id
+    if delivery.state is DeliveryState.CANCELLED:
+        corrections.change(delivery, DeliveryState.PENDING, now)
+        delivery.attempts = 0
+        delivery.available_at = delivery.waiting_since = now

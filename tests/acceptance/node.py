@@ -288,6 +288,7 @@ def coarse_weights(folder: Path) -> Path:
     for model in manifest["models"]:
         model["grid"] = {"rows": 128, "columns": 192}
         model["look"] = {"flip_average": False, "dropout_passes": 0}
+        model["gate"]["highest_strangeness"] = None  # on a coarse grid the network hesitates more
         (folder / model["file"]).symlink_to(product / model["file"])
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

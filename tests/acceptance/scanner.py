@@ -26,8 +26,8 @@ JOIN_S = 5.0
 SMALL = (216, 320)
 """Rows and columns of images for tests in which speed matters."""
 
-HEADS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 12)
-"""Phantoms that are measured also on the coarse grid; the second one is not, its outline is too unsure there."""
+MEASURED_HEADS = tuple(seed for seed in range(1, 21) if seed not in (8, 14, 18))
+"""Drawn heads that the network that ships is sure of; it hesitates inside the others, and says no number."""
 
 
 @cache
@@ -44,7 +44,7 @@ def head_image(seed: int, shape: tuple[int, int] = SMALL, **attributes: Any) -> 
     return us_image(phantom.luminance, [region], **attributes)
 
 
-def exam(folder: Path, count: int, *, heads: Sequence[int] = HEADS, per_study: int = 20) -> list[Path]:
+def exam(folder: Path, count: int, *, heads: Sequence[int] = MEASURED_HEADS[:10], per_study: int = 20) -> list[Path]:
     """Files of `count` images that show these heads in turn, `per_study` of them in each study."""
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []

@@ -270,6 +270,13 @@ def test_a_capture_is_looked_at_where_the_rule_says_so(room: Room, captures: boo
     assert room.answer() == answer
 
 
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID"])
+def test_an_image_that_no_result_could_refer_to_is_refused_by_name(room: Room, keyword: str) -> None:
+    room.receive(scan(**{keyword: None}))
+    room.settle()
+    assert room.answer() == ("refused", "unreadable")
+
+
 class Asked(NoHead):
     """An examiner that measures the region of every frame, and counts who asks why."""
 

@@ -100,6 +100,17 @@ def test_every_earlier_schema_becomes_the_same(revision: str, empty_url: str) ->
     engine.dispose()
 
 
+@pytest.mark.parametrize("table", ["job", "study_version"])
+def test_sqlite_gives_no_id_of_what_was_deleted_again(tmp_path: Path, table: str) -> None:
+    """A migration that copies such a table has to say so again."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'node.sqlite3'}")
+    schema.migrate(engine)
+    with engine.connect() as connection:
+        made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = :table"), {"table": table})
+    engine.dispose()
+    assert "AUTOINCREMENT" in str(made)
+
+
 def test_migrating_again_changes_nothing(repository: Repository) -> None:
     repository.register(image("1.1"), START)
     repository.migrate()

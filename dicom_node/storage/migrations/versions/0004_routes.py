@@ -5,20 +5,22 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
 _OURS = sa.text("result_id IS NOT NULL")
+_IDS_NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""A copy of the table forgets it."""
 
 
 def upgrade() -> None:
     op.add_column("instance", sa.Column("route", sa.Text))
     op.drop_index("ix_job_state_available_at_id", "job")
-    with op.batch_alter_table("job") as batch:
+    with op.batch_alter_table("job", table_kwargs=_IDS_NEVER_AGAIN) as batch:
         batch.add_column(sa.Column("priority", sa.Integer, nullable=False, server_default="0"))
-    with op.batch_alter_table("job") as batch:
+    with op.batch_alter_table("job", table_kwargs=_IDS_NEVER_AGAIN) as batch:
         batch.alter_column("priority", existing_type=sa.Integer, existing_nullable=False, server_default=None)
     op.create_index(None, "job", ["state", "priority", "available_at", "id"])
     with op.batch_alter_table("result_object") as batch:
@@ -56,7 +58,7 @@ def downgrade() -> None:
         batch.alter_column("result_id", existing_type=sa.Integer, nullable=False)
         batch.create_unique_constraint("uq_result_object_sop_instance_uid", ["sop_instance_uid"])
     op.drop_index("ix_job_state_priority_available_at_id", "job")
-    with op.batch_alter_table("job") as batch:
+    with op.batch_alter_table("job", table_kwargs=_IDS_NEVER_AGAIN) as batch:
         batch.drop_column("priority")
     op.create_index(None, "job", ["state", "available_at", "id"])
     with op.batch_alter_table("instance") as batch:
