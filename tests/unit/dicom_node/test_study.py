@@ -50,6 +50,7 @@ from inference.domain import (
 from sr_templates.report import Further
 from sr_templates.study_page import build_study_pdf
 from sr_templates.uids import equipment
+from tests.attempts import taken
 from tests.machine_report import FETUSES, LMP, biometry, day, hc, machine_report, number
 from tests.reports import SHA256, explanation, measurement, picture
 from tests.ultrasound import save, us_image, us_region
@@ -136,7 +137,7 @@ class Room:
     def deliver(self) -> None:
         """Everything that waits arrives."""
         for delivery in self.repository.claim_deliveries("courier", 60.0, 99, self.now(), PACS.name):
-            self.repository.mark_sent(delivery, 0, None, self.now())
+            self.repository.mark_sent(delivery, taken(), self.now())
 
     def read(self, result: StudyResult, kind: ResultKind) -> Dataset:
         (path,) = (stored.path for stored in result.objects if stored.kind is kind)

@@ -12,6 +12,8 @@ from alembic import command
 from sqlalchemy import text
 
 from dicom_node.domain import (
+    CommitmentOutcome,
+    CommitmentReport,
     DeliveryState,
     Destination,
     IllegalTransition,
@@ -181,11 +183,16 @@ def test_what_was_sent_of_an_earlier_version_stays_sent(repository: Repository) 
     assert states(repository, 1) == {DeliveryState.SENT}
 
 
-def test_the_predecessor_is_what_somebody_has_or_is_being_given(repository: Repository) -> None:
+@pytest.mark.parametrize("commits", [True, False])
+def test_the_predecessor_is_what_somebody_has_or_is_being_given(repository: Repository, commits: bool) -> None:
     answered(repository, "1.1")
     assert said(repository, study_job(repository))
     sent, _ = repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader")
-    repository.mark_sent(sent, 0, None, after(QUIET_S))
+    repository.mark_sent(sent, taken(asked="reader"), after(QUIET_S))
+    if commits:
+        repository.ask_commitment("2.25.1", "reader", 9, after(QUIET_S))
+        told = CommitmentReport("2.25.1", (sent.sop_instance_uid,), ())
+        assert repository.commitment_answered(told, after(QUIET_S)) == CommitmentOutcome("reader", 1, 0, 0)
     first = repository.study_results(STUDY)[0].objects
     for number in (2, 3):
         answered(repository, f"1.{number}")
@@ -199,7 +206,7 @@ def test_what_nobody_received_is_nobodys_predecessor(repository: Repository) -> 
     answered(repository, "1.1")
     assert said(repository, study_job(repository))
     (delivery,) = repository.claim_deliveries("courier", 60, 1, after(QUIET_S), "reader")
-    repository.bury_delivery(delivery, 0xA700, None, after(QUIET_S))
+    repository.bury_delivery(delivery, failed(0xA700), "no room", after(QUIET_S))
     answered(repository, "1.2")
     version = repository.study_version(study_job(repository).study_version_id)
     assert repository.study_predecessor_objects(version) == ()
@@ -402,7 +409,7 @@ def test_an_overlay_on_its_way_when_another_was_selected_is_not_tried_again(
     if expires:
         assert repository.claim_deliveries("another", 60, 9, after(1000), "reader") == ()
     else:
-        repository.postpone_delivery(delivery, None, None, after(100), after(100))
+        repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
     assert [d.state for d in repository.deliveries((), 9) if d.id == delivery.id] == [DeliveryState.CANCELLED]
 
 
