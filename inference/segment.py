@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import contourpy
 import cv2
@@ -165,6 +166,17 @@ def _seed_of(luminance: Luminance) -> int:
 
 
 @contextmanager
+def _hooked(layers: Iterable[nn.Module], hook: Callable[[nn.Module, Any, Tensor], Tensor | None]) -> Iterator[None]:
+    """`hook` is called with what each of the layers gives, and may give something else instead."""
+    hooks = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        yield
+    finally:
+        for each in hooks:
+            each.remove()
+
+
+@contextmanager
 def _watched(network: nn.Module) -> Iterator[dict[nn.Dropout2d, int]]:
     """Fills in the channels of every dropout layer, in the order in which the network comes by them."""
     widths: dict[nn.Dropout2d, int] = {}
@@ -173,12 +185,8 @@ def _watched(network: nn.Module) -> Iterator[dict[nn.Dropout2d, int]]:
         assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
         widths[layer] = features.shape[1]
 
-    hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.Dropout2d)]
-    try:
+    with _hooked((m for m in network.modules() if isinstance(m, nn.Dropout2d)), note):
         yield widths
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _factors(widths: Mapping[nn.Dropout2d, int], passes: int, seed: int) -> dict[nn.Dropout2d, Tensor]:
@@ -203,12 +211,8 @@ def _dropping_out(factors: Mapping[nn.Dropout2d, Tensor]) -> Iterator[None]:
         assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
         return features * factors[layer].to(features)[:, :, None, None]
 
-    hooks = [layer.register_forward_hook(drop) for layer in factors]
-    try:
+    with _hooked(factors, drop):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def largest_component(probability: Probability, level: float) -> NDArray[np.bool_]:
