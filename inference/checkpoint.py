@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inference.architectures.head_network import HeadNetwork
 from inference.architectures.registry import ArchitectureError, build_network
@@ -32,8 +34,31 @@ def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threa
     if threads is not None:
         torch.set_num_threads(threads)
     network.eval()
-    channels_last(network)
+    for_inference(network)
     return network.to(device)
+
+
+def for_inference(network: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution before it, and lay weights out, in place and for good.
+
+    `network` is in evaluation mode and is not trained any more. Pairs stand one after the other in an nn.Sequential, or
+    are named by their module's `NORMALISED`.
+    """
+    for module in list(network.modules()):
+        for convolution, normalisation in _pairs(module):
+            folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, normalisation))
+            setattr(module, convolution, folded)
+            setattr(module, normalisation, nn.Identity())
+    channels_last(network)
+
+
+def _pairs(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    """Names of convolutions and of the normalisations right behind them."""
+    if not isinstance(module, nn.Sequential):
+        return tuple(pair for pair in getattr(module, "NORMALISED", ()) if hasattr(module, pair[0]))
+    named = pairwise(module.named_children())
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    return tuple((a, b) for (a, first), (b, second) in named if (type(first), type(second)) == kinds)
 
 
 def channels_last(network: nn.Module) -> None:
