@@ -23,12 +23,13 @@ def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threa
         ModelError: unknown architecture, missing file, wrong sha256, or parameters that do not fit.
     """
     try:
-        network = build_network(entry.architecture, entry.width)
+        with torch.device("meta"):  # values come from the file alone, and once
+            network = build_network(entry.architecture, entry.width)
     except ArchitectureError as error:
         raise ModelError(f"model {entry.name}: {error}") from error
     entry.verify(weights)
     try:
-        network.load_state_dict(load_file(weights / entry.file))
+        network.load_state_dict(load_file(weights / entry.file), assign=True)
     except RuntimeError as error:
         raise ModelError(f"model {entry.name}: the weights do not fit the architecture") from error
     if threads is not None:
