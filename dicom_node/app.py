@@ -34,11 +34,13 @@ class Role(StrEnum):
     RECEIVER = "receiver"
     WORKER = "worker"
     COURIER = "courier"
+    WEB = "web"
 
 
 def serve(config: Config, config_path: Path | None, supervised: bool = False) -> None:
-    """Receiver, worker and courier as processes of their own, looked after until SIGTERM, SIGINT or, if supervised
-    itself, until standard input ends.
+    """Receiver, worker, courier and console as processes of their own, until SIGTERM, SIGINT or end of input.
+
+    The end of standard input counts only if supervised itself.
 
     Raises:
         NodeError: the database cannot be used, or a process could not start.
@@ -50,7 +52,9 @@ def serve(config: Config, config_path: Path | None, supervised: bool = False) ->
         stop = stop_on_signals()
         if supervised:
             stop_at_end_of_input(stop)
-        Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
+        roles = [role for role in Role if role is not Role.WEB or config.web.enabled]
+        commands = {role.value: command_of(role, config_path) for role in roles}
+        Supervisor(commands, spare=frozenset({Role.WEB.value})).run(stop)
 
 
 def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
@@ -132,10 +136,17 @@ def _deliver(config: Config, _config_path: Path | None, repository: Repository, 
     courier.run(config, repository, stop)
 
 
+def _show(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
+    from dicom_node.web import server  # noqa: PLC0415  the web framework stays out of the other roles
+
+    server.run(config, config_path, repository, stop)
+
+
 _RUN: dict[Role, Callable[[Config, Path | None, Repository, threading.Event], None]] = {
     Role.RECEIVER: _receive,
     Role.WORKER: _work,
     Role.COURIER: _deliver,
+    Role.WEB: _show,
 }
 
 

@@ -32,6 +32,10 @@ class AuditEvent(StrEnum):
     ADMIN_JOB = "admin.job"
     ADMIN_DELIVERY = "admin.delivery"
     ADMIN_CHANGE = "admin.change"
+    ADMIN_USER = "admin.user"
+    ADMIN_SETTING = "admin.setting"
+    USER_SIGNED_IN = "user.signed_in"
+    USER_REFUSED = "user.refused"
     TRAIL_READ = "trail.read"
 
 

@@ -131,7 +131,7 @@ def _common(
 @cli.command()
 @verb
 def serve(config: ConfigFile = None, supervised: Supervised = False) -> None:
-    """Run receiver, worker and courier; one that dies is started again."""
+    """Run receiver, worker, courier and console; one that dies is started again."""
     path = find_config(config)
     app.serve(load_config(path), path, supervised)
 
@@ -155,6 +155,13 @@ def worker(config: ConfigFile = None, supervised: Supervised = False) -> None:
 def courier(config: ConfigFile = None, supervised: Supervised = False) -> None:
     """Run only the courier: sends results to destinations."""
     _run_role(Role.COURIER, config, supervised)
+
+
+@cli.command()
+@verb
+def web(config: ConfigFile = None, supervised: Supervised = False) -> None:
+    """Run only the console: pages and REST interface in a browser."""
+    _run_role(Role.WEB, config, supervised)
 
 
 def _run_role(role: Role, config: Path | None, supervised: bool) -> None:

@@ -380,6 +380,50 @@ class RetentionSection(Section):
     )
 
 
+class WebTlsSection(Section):
+    certificate: Path | None = Field(None, description="PEM file: the console's certificate, followed by its chain")
+    private_key: Path | None = Field(None, description="PEM file: its private key without passphrase, mode 0600")
+
+    @model_validator(mode="after")
+    def _both(self) -> WebTlsSection:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("give `certificate` and `private_key`, or neither: then the console speaks plain http")
+        return self
+
+
+class WebSection(Section):
+    enabled: bool = Field(True, description="whether `serve` runs the console; `dicom-node web` runs it in any case")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; others than this machine's own need tls or a proxy"
+    )
+    port: Port = Field(8080, description="port of the console and of its REST interface")
+    tls: WebTlsSection = Field(WebTlsSection(), description="certificate and key, for https")
+    behind_proxy: bool = Field(
+        False, description="a proxy in front of the console speaks https: cookies are for https only, any host is fine"
+    )
+    session_idle_min: int = Field(
+        60, ge=1, le=1440, description="minutes without a click after which one signs in again"
+    )
+    session_h: int = Field(12, ge=1, le=168, description="hours after which one signs in again in any case")
+    failed_logins: int = Field(
+        10, ge=3, le=100, description="wrong passwords in a row that lock a user; each further one doubles the time"
+    )
+
+    @model_validator(mode="after")
+    def _no_passwords_in_clear(self) -> WebSection:
+        if self.host not in LOOPBACK and not self.secure:
+            raise ValueError(
+                "passwords would cross the network in clear: give `tls.certificate` and `tls.private_key`, or set"
+                " `behind_proxy` where a proxy on the way speaks https"
+            )
+        return self
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers speak https."""
+        return self.tls.certificate is not None or self.behind_proxy
+
+
 class LoggingSection(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is written")
     format: Literal["json", "text"] = Field("json", description="json lines for machines, text for people")
@@ -401,6 +445,7 @@ class Config(Section):
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
     retention: RetentionSection = RetentionSection()
+    web: WebSection = WebSection()
     logging: LoggingSection = LoggingSection()
 
     @model_validator(mode="after")

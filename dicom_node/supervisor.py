@@ -40,7 +40,7 @@ class Patience:
 
 @dataclass(slots=True)
 class Child:
-    """One role and its process, if it runs. `deaths` counts those in a row."""
+    """One role and its process, if it runs. `deaths` counts those in a row; the node does its work without a spare."""
 
     role: str
     command: Sequence[str]
@@ -50,6 +50,7 @@ class Child:
     deaths: int = 0
     start_at: float = 0.0
     started_at: float = 0.0
+    spare: bool = False
 
     def start(self) -> None:
         # not in a `with`: the process outlives this function
@@ -84,8 +85,14 @@ def _listen(process: subprocess.Popen[bytes], ready: threading.Event) -> None:
 class Supervisor:
     """Runs one process per role until told to stop."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], patience: Patience | None = None) -> None:
-        self._children = [Child(role, command) for role, command in commands.items()]
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        patience: Patience | None = None,
+        spare: frozenset[str] = frozenset(),
+    ) -> None:
+        """`spare` roles are kept alive too, but the node is ready, and goes on, without them."""
+        self._children = [Child(role, command, spare=role in spare) for role, command in commands.items()]
         self._patience = patience or Patience()
         self._announced = False
 
@@ -130,13 +137,14 @@ class Supervisor:
         child.start_at = now + delay_s
         fields = {"role": child.role, "exit_status": status, "delay_s": delay_s, "count": child.deaths}
         _log.error("serve.child_died", extra=fields)
-        if status == REFUSED_STATUS and not child.was_ready:
+        if status == REFUSED_STATUS and not child.was_ready and not child.spare:
             raise ChildFailed(f"the {child.role} could not start")
 
     def _announce(self) -> None:
-        if not self._announced and all(child.ready.is_set() for child in self._children):
+        needed = [child for child in self._children if not child.spare]
+        if not self._announced and all(child.ready.is_set() for child in needed):
             self._announced = True
-            _log.info("serve.ready", extra={"count": len(self._children)})
+            _log.info("serve.ready", extra={"count": len(needed)})
 
     def _end_all(self) -> None:
         for child in self._children:

@@ -1,7 +1,9 @@
-"""Make the page's message catalogues: `report.mo` from each `report.po` that a translator wrote: `make catalogue`.
+"""Make the message catalogues of page and console: a `.mo` from each `.po` that a translator wrote: `make catalogue`.
 
-A sentence without a translation, one that nobody says any more, and one whose placeholders differ are errors. With
---check nothing is written, and a `.mo` that differs is an error too.
+The `.po` files of one language in one folder belong together: they say all sentences of that folder's sources. What the
+console says of the page's own sentences stands in the page's catalogue. A sentence without a translation, one that
+nobody says any more, and one whose placeholders differ are errors. With --check nothing is written, and a `.mo` that
+differs is an error too.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ from pathlib import Path
 from inference.domain import REASON_TEXT, REMARK_TEXT
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ROOT / "sr_templates"
-LOCALE = SOURCES / "locale"
+PAGE = ROOT / "sr_templates"
+CONSOLE = ROOT / "dicom_node" / "web"
 
 SAYING = frozenset({"message", "words"})
 """A call of these with a sentence as its first argument is where the sentence comes from."""
+
+IN_TEMPLATE = re.compile(r"""\b_\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+"""`_("sentence"` in a template."""
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 MO_MAGIC = 0x950412DE
@@ -29,8 +34,16 @@ ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE)
 
 def sentences() -> frozenset[str]:
     """Every English sentence that the page may say."""
-    found = {sentence for path in sorted(SOURCES.rglob("*.py")) for sentence in _said_in(path)}
+    found = {sentence for path in sorted(PAGE.rglob("*.py")) for sentence in _said_in(path)}
     return frozenset(found | set(REASON_TEXT.values()) | set(REMARK_TEXT.values()))
+
+
+def console_sentences() -> frozenset[str]:
+    """Every English sentence that only the console may say."""
+    found = {sentence for path in sorted(CONSOLE.rglob("*.py")) for sentence in _said_in(path)}
+    for path in sorted(CONSOLE.rglob("*.html")):
+        found |= {double or single for double, single in IN_TEMPLATE.findall(path.read_text(encoding="utf-8"))}
+    return frozenset(found - sentences())
 
 
 def _said_in(path: Path) -> Iterator[str]:
@@ -67,9 +80,10 @@ def _joined(lines: str) -> str:
     return "".join(ast.literal_eval(line) for line in lines.splitlines())
 
 
-def faults(entries: Mapping[str, str]) -> list[str]:
-    """What keeps a catalogue from being complete; empty for a good one."""
-    said, translated = sentences(), {sentence: text for sentence, text in entries.items() if sentence}
+def faults(entries: Mapping[str, str], said: frozenset[str] | None = None) -> list[str]:
+    """What keeps a catalogue from being complete; empty for a good one. `said` None: what the page says."""
+    said = sentences() if said is None else said
+    translated = {sentence: text for sentence, text in entries.items() if sentence}
     return [
         *(f"not translated: {sentence}" for sentence in sorted(said - translated.keys())),
         *(f"said nowhere: {sentence}" for sentence in sorted(translated.keys() - said)),
@@ -97,18 +111,28 @@ def compiled(entries: Mapping[str, str]) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    status = 0
-    for path in sorted(LOCALE.rglob("*.po")):
-        entries = read_po(path.read_text(encoding="utf-8"))
-        wrong, made, target = faults(entries), compiled(entries), path.with_suffix(".mo")
-        if arguments != ["--check"] and not wrong:
+    wrong: list[str] = []
+    for sources, said in ((PAGE, sentences()), (CONSOLE, console_sentences())):
+        for folder in sorted({path.parent for path in (sources / "locale").rglob("*.po")}):
+            wrong += _folder(folder, said, write=arguments != ["--check"])
+    for fault in wrong:
+        print(fault, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _folder(folder: Path, said: frozenset[str], *, write: bool) -> list[str]:
+    """The catalogues of one language: what is wrong with them; their .mo files are written if nothing is."""
+    read = {path: read_po(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.po"))}
+    told = [sentence for entries in read.values() for sentence in entries if sentence]
+    wrong = [f"in two files: {sentence}" for sentence in sorted({one for one in told if told.count(one) > 1})]
+    wrong += faults({sentence: text for entries in read.values() for sentence, text in entries.items()}, said)
+    for path, entries in read.items():
+        made, target = compiled(entries), path.with_suffix(".mo")
+        if write and not wrong:
             target.write_bytes(made)
         elif not target.is_file() or target.read_bytes() != made:
-            wrong.append("the .mo is not that of this .po")
-        for fault in wrong:
-            print(f"{path.relative_to(ROOT)}: {fault}", file=sys.stderr)
-            status = 1
-    return status
+            wrong.append(f"{target.name} is not that of its .po")
+    return [f"{folder.relative_to(ROOT)}: {fault}" for fault in wrong]
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
         },
         "peers": [{"ae_title": SCANNER_TITLE, "hosts": ["127.0.0.1"]}],
         "results": {"study_quiet_s": _QUIET_S},
+        "web": {"enabled": False},
         "destinations": [{"name": "pacs", "ae_title": PACS_TITLE, "host": "127.0.0.1", "port": pacs_port}],
     }
     rooms.config.write_text(yaml.safe_dump(document, sort_keys=False))

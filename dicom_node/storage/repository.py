@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dicom_node.audit import AuditEntry, AuditRecord, ChainVerdict
+from dicom_node.audit import NODE, AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
     CommitmentOutcome,
@@ -58,6 +58,7 @@ from dicom_node.storage import (
     studies,
     trail,
 )
+from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
@@ -137,6 +138,11 @@ class Repository:
         acting = copy(self)
         acting._actor = actor
         return acting
+
+    @property
+    def accounts(self) -> Accounts:
+        """Users, sessions and tokens of the console."""
+        return Accounts(self._read, self._write, self._actor or NODE)
 
     # Audit trail
 

@@ -29,6 +29,7 @@ from sqlalchemy.types import TypeDecorator
 
 from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route
 from dicom_node.storage import routes
+from dicom_node.users import UserRole
 
 _WORD = 16
 """Longest word of the enumerations below."""
@@ -97,6 +98,7 @@ class InstanceRow(Row):
         UniqueConstraint("sop_instance_uid", "revision"),
         UniqueConstraint("sop_instance_uid", "sha256"),
         Index(None, "study_instance_uid"),
+        Index(None, "received_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -334,7 +336,7 @@ class AuditRow(Row):
     """One act that the audit trail remembers. Triggers refuse to change or delete it."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "at"), Index(None, "study_instance_uid"))
+    __table_args__ = (Index(None, "at"), Index(None, "study_instance_uid"), Index(None, "patient_id"))
 
     id: Mapped[int] = mapped_column(_LONG_ID, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -358,3 +360,69 @@ class AuditSealRow(Row):
     number: Mapped[int] = mapped_column(_LONG_ID, primary_key=True, autoincrement=False)
     audit_id: Mapped[int] = mapped_column(_LONG_ID, unique=True)
     sha256: Mapped[str]
+
+
+class UserRow(Row):
+    """Who may use the console. `password_hash` None: none was set yet; `failures`: wrong passwords in a row."""
+
+    __tablename__ = "console_user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String, unique=True)
+    role: Mapped[UserRole] = mapped_column(_words(UserRole))
+    active: Mapped[bool]
+    password_hash: Mapped[str | None]
+    failures: Mapped[int]
+    locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SessionRow(Row):
+    """A browser in which somebody signed in; its cookie is not stored."""
+
+    __tablename__ = "console_session"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("console_user.id"))
+    secret_sha256: Mapped[str] = mapped_column(String, unique=True)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LinkRow(Row):
+    """A one-time link with which somebody sets a password."""
+
+    __tablename__ = "console_link"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("console_user.id"), unique=True)
+    secret_sha256: Mapped[str] = mapped_column(String, unique=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ApiTokenRow(Row):
+    """What a program signs in with; see users.ApiToken."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("console_user.id"))
+    label: Mapped[str]
+    role: Mapped[UserRole] = mapped_column(_words(UserRole))
+    secret_sha256: Mapped[str] = mapped_column(String, unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AddedEntryRow(Row):
+    """A peer or destination that was added while the node runs: its configuration entry as JSON; see additions.py."""
+
+    __tablename__ = "added_entry"
+    __table_args__ = (UniqueConstraint("kind", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(_WORD))
+    name: Mapped[str]
+    document: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)

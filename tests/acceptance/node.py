@@ -91,6 +91,7 @@ class Node:
             "queue": {"lease_s": 3.0, "poll_s": 0.05, "backoff_first_s": 0.2, "backoff_cap_s": 1.0},
             "delivery": {"connect_timeout_s": 10.0, "response_timeout_s": 20.0},
             "results": EVERY_IMAGE,
+            "web": {"enabled": False},
         }
         merged: dict[str, Any] = {
             name: {**defaults.get(name, {}), **self.sections.get(name, {})} for name in {*defaults, *self.sections}

@@ -22,7 +22,13 @@ OUTSIDE_WORLD = {
     "sqlalchemy", "alembic", "apscheduler", "pynetdicom", "socket", "socketserver", "ssl", "requests", "httpx",
     "urllib", "http", "fastapi",
 }  # fmt: skip
-WITHOUT_TORCH = ("dicom_node.receive.server", "dicom_node.deliver.courier", "dicom_node.app", "dicom_node.cli")
+WITHOUT_TORCH = (
+    "dicom_node.receive.server",
+    "dicom_node.deliver.courier",
+    "dicom_node.web.server",
+    "dicom_node.app",
+    "dicom_node.cli",
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""Who asks, whether they may, and whether it was they who asked: dependencies of the routes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+
+from dicom_node.users import Caller, UserRole, new_secret
+from dicom_node.web.console import console_of
+from dicom_node.web.pages import NotAllowed
+
+CSRF_FIELD = "csrf"
+CSRF_HEADER = "x-csrf-token"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def session_cookie(request: Request) -> str:
+    """Name of the cookie. Over https its prefix keeps others of this domain from setting it (RFC 6265bis, 4.1.3)."""
+    return "__Host-fetalhc" if console_of(request).config.web.secure else "fetalhc"
+
+
+def visit_cookie(request: Request) -> str:
+    """Name of the cookie that ties the forms of somebody who is not signed in to their browser."""
+    return "__Host-fetalhc-visit" if console_of(request).config.web.secure else "fetalhc-visit"
+
+
+def session_secret(request: Request) -> str | None:
+    return request.cookies.get(session_cookie(request))
+
+
+def csrf_token(request: Request) -> str:
+    """Of this browser: computed from its cookie, so nothing is stored, and another session has another one."""
+    secret = session_secret(request) if _caller(request) is not None else visit_secret(request)
+    mac = hmac.digest((secret or "").encode(), b"csrf", hashlib.sha256)
+    return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+
+def visit_secret(request: Request) -> str:
+    """That of the visitor's cookie, or the one it is going to get; see pages.render."""
+    if not hasattr(request.state, "visit"):
+        request.state.visit = request.cookies.get(visit_cookie(request)) or new_secret()
+    return str(request.state.visit)
+
+
+async def check_csrf(request: Request) -> None:
+    """Of all routes: raises NotAllowed where an unsafe request does not carry the token of its browser."""
+    caller = _caller(request)
+    if request.method in SAFE or (caller is not None and caller.token is not None):
+        return
+    given: str | UploadFile | None = request.headers.get(CSRF_HEADER)
+    if given is None and request.headers.get("content-type", "").startswith(_FORMS):
+        given = (await request.form()).get(CSRF_FIELD)
+    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), csrf_token(request).encode()):
+        raise NotAllowed("This form is too old. Load the page again and repeat it.")
+
+
+def _caller(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+def current_user(request: Request) -> Caller:
+    """Who asks; the gate has let nobody else through."""
+    caller = _caller(request)
+    if caller is None:
+        raise NotAllowed("Sign in first.")
+    return caller
+
+
+User = Annotated[Caller, Depends(current_user)]
+
+
+def require(role: UserRole) -> Any:
+    """A dependency that gives the caller; NotAllowed unless their role covers `role`."""
+
+    def check(caller: User) -> Caller:
+        if not caller.role.covers(role):
+            raise NotAllowed("Your role does not allow that.")
+        return caller
+
+    return Depends(check)
+
+
+Operator = Annotated[Caller, require(UserRole.OPERATOR)]
+Admin = Annotated[Caller, require(UserRole.ADMIN)]

@@ -1,0 +1,37 @@
+"""Puts the parts of the console together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.staticfiles import StaticFiles
+
+from dicom_node import __version__
+from dicom_node.web.access import check_csrf
+from dicom_node.web.console import Console
+from dicom_node.web.gate import Gate
+from dicom_node.web.pages import answer_errors
+from dicom_node.web.routers import home, sign_in
+
+STATIC = Path(__file__).parent / "static"
+ROUTERS: tuple[APIRouter, ...] = (sign_in.router, home.router)
+
+
+def build_app(console: Console) -> FastAPI:
+    """The application; every route but static files behind the gate and its check of CSRF tokens."""
+    app = FastAPI(
+        title="Fetal HC Node",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        dependencies=[Depends(check_csrf)],
+    )
+    app.state.console = console
+    app.add_middleware(Gate, console=console)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for router in ROUTERS:
+        app.include_router(router)
+    answer_errors(app)
+    return app

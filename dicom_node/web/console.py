@@ -1,0 +1,48 @@
+"""What all parts of the console share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from fastapi import Request
+
+from dicom_node.config import Config
+from dicom_node.queue import utc_now
+from dicom_node.storage.accounts import Lifetime
+from dicom_node.storage.repository import Repository
+from dicom_node.users import Caller
+from dicom_node.web.throttle import Throttle
+
+
+@dataclass(frozen=True)
+class Console:
+    """`config_path`: where the configuration came from; None: built-in defaults."""
+
+    config: Config
+    repository: Repository
+    config_path: Path | None = None
+    now: Callable[[], datetime] = utc_now
+    throttle: Throttle = field(default_factory=Throttle)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.config.node.data_dir.resolve()
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Of a session."""
+        web = self.config.web
+        return Lifetime(timedelta(minutes=web.session_idle_min), timedelta(hours=web.session_h))
+
+    def acting_as(self, caller: Caller) -> Repository:
+        """The repository for what this person changes."""
+        return self.repository.acting_as(caller.actor)
+
+
+def console_of(request: Request) -> Console:
+    """As a dependency, or from wherever a request is at hand."""
+    console: Console = request.app.state.console
+    return console

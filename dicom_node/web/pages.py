@@ -1,0 +1,155 @@
+"""Templates, and what becomes of errors."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+
+from dicom_node import __version__
+from dicom_node.errors import NodeError, Refused, Transient
+from dicom_node.users import Caller, UserRole
+from dicom_node.web.texts import message, request_words
+from sr_templates.language import Language
+
+_log = logging.getLogger(__name__)
+
+TEMPLATES = Path(__file__).parent / "templates"
+FOR_PROGRAMS = ("/api/", "/dicom-web/", "/fhir/", "/metrics", "/healthz", "/readyz")
+"""What begins so answers in JSON, also where it refuses."""
+
+
+class Missing(Refused):
+    """There is no such page, or what it was about is gone."""
+
+
+class NotAllowed(Refused):
+    """Your role does not allow that."""
+
+
+NAVIGATION: tuple[tuple[str, str, UserRole], ...] = (("/", message("Overview"), UserRole.VIEWER),)
+"""Address, name and who may go there, in the order of the bar."""
+
+LANGUAGE_NAMES = {"en": "English", "de": "Deutsch"}
+"""Each in itself."""
+
+
+def navigation_of(caller: Caller | None) -> list[tuple[str, str]]:
+    return [(address, name) for address, name, role in NAVIGATION if caller is not None and caller.role.covers(role)]
+
+
+_STATUS: tuple[tuple[type[NodeError], int], ...] = (
+    (Missing, 404),
+    (NotAllowed, 403),
+    (Refused, 409),
+    (Transient, 503),
+    (NodeError, 500),
+)
+_HEADINGS = {
+    401: message("Not signed in"),
+    403: message("Not allowed"),
+    404: message("Not found"),
+    409: message("That was refused"),
+    422: message("Something in the form is not right"),
+    429: message("Too many tries"),
+    500: message("Something went wrong"),
+    503: message("Not now"),
+}
+
+_environment = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_templates = Jinja2Templates(env=_environment)
+
+
+def is_for_programs(path: str) -> bool:
+    return path.startswith(FOR_PROGRAMS)
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page, or a part of one, in the language of whoever asks."""
+    from dicom_node.web import access  # noqa: PLC0415  which in turn raises what is defined here
+
+    words = request_words(request)
+    caller: Caller | None = request.state.caller
+    token = access.csrf_token(request)
+    shared = {
+        "_": words,
+        "words": words,
+        "caller": caller,
+        "csrf": token,
+        "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(access.CSRF_FIELD, token),
+        "version": __version__,
+        "node_name": request.app.state.console.config.node.ae_title,
+        "languages": tuple(Language),
+        "language_names": LANGUAGE_NAMES,
+        "navigation": navigation_of(caller),
+        "path": request.url.path,
+    }
+    response = _templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
+    if caller is None:
+        secure = request.app.state.console.config.web.secure
+        name, secret = access.visit_cookie(request), access.visit_secret(request)
+        response.set_cookie(name, secret, httponly=True, secure=secure, samesite="strict", path="/")
+    return response
+
+
+def go(request: Request, address: str) -> Response:
+    """To another page after something was done; the same for htmx, which does not follow a redirect by itself."""
+    if request.headers.get("hx-request"):
+        return Response(status_code=204, headers={"HX-Redirect": address})
+    return RedirectResponse(address, status_code=303)
+
+
+def sign_in_address(request: Request) -> str:
+    """Where to sign in, and where to go from there: to the page that was asked for, never to a form that was sent."""
+    if request.method != "GET" or request.headers.get("hx-request") or request.url.path == "/":
+        return "/sign-in"
+    return f"/sign-in?next={quote(request.url.path, safe='/')}"
+
+
+def fail(request: Request, status: int, text: str, error: str) -> Response:
+    """The answer to what cannot be done; `text` in English, `error` one word."""
+    if is_for_programs(request.url.path):
+        return JSONResponse({"error": error, "text": text}, status)
+    words = request_words(request)
+    heading = _HEADINGS.get(status, _HEADINGS[500])
+    if request.headers.get("hx-request"):
+        headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
+        part = render(request, "notice.html", status, heading=words(heading), text=words(text))
+        part.headers.update(headers)
+        return part
+    return render(request, "error.html", status, heading=words(heading), text=words(text))
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Every error becomes a page or, for programs, JSON; none shows more than its own message."""
+
+    @app.exception_handler(NodeError)
+    def node_error(request: Request, error: NodeError) -> Response:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        return fail(request, status, str(error), type(error).__name__)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        text = Missing.__doc__ if error.status_code == 404 else str(error.detail)
+        return fail(request, error.status_code, text or "", "Refused")
+
+    @app.exception_handler(RequestValidationError)
+    def not_valid(request: Request, error: RequestValidationError) -> Response:
+        places = ", ".join(".".join(map(str, found["loc"][1:])) for found in error.errors())
+        return fail(request, 422, places, "Invalid")
+
+    @app.exception_handler(Exception)
+    def unforeseen(request: Request, error: Exception) -> Response:
+        _log.error("web.failed", exc_info=error)
+        return fail(request, 500, message("The log says where. Nothing was changed."), "Unexpected")

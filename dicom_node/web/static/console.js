@@ -1,0 +1,2 @@
+// What the pages need beyond htmx.
+"use strict";
