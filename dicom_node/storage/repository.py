@@ -59,6 +59,7 @@ from dicom_node.storage import (
     trail,
 )
 from dicom_node.storage.accounts import Accounts
+from dicom_node.storage.browsing import Browsing
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
@@ -143,6 +144,11 @@ class Repository:
     def accounts(self) -> Accounts:
         """Users, sessions and tokens of the console."""
         return Accounts(self._read, self._write, self._actor or NODE)
+
+    @property
+    def browsing(self) -> Browsing:
+        """What the node holds, page by page."""
+        return Browsing(self._read)
 
     # Audit trail
 
