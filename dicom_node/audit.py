@@ -25,6 +25,7 @@ class AuditEvent(StrEnum):
     OBJECT_REFUSED = "object.refused"
     OBJECT_RECONCILED = "object.reconciled"
     RESULT_MADE = "result.made"
+    OBJECT_READ = "object.read"
     OBJECT_SENT = "object.sent"
     OBJECT_COMMITTED = "object.committed"
     OBJECT_GIVEN_UP = "object.given_up"

@@ -405,6 +405,10 @@ class WebSection(Section):
         60, ge=1, le=1440, description="minutes without a click after which one signs in again"
     )
     session_h: int = Field(12, ge=1, le=168, description="hours after which one signs in again in any case")
+    upload_mb: int = Field(256, ge=1, le=4096, description="largest file that may be tried out, by page or by program")
+    look_s: float = Field(
+        120.0, gt=0, le=3600, description="after this long a file that is tried out is given up, with its process"
+    )
     failed_logins: int = Field(
         10, ge=3, le=100, description="wrong passwords in a row that lock a user; each further one doubles the time"
     )

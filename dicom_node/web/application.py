@@ -9,13 +9,19 @@ from starlette.staticfiles import StaticFiles
 
 from dicom_node import __version__
 from dicom_node.web.access import check_csrf
+from dicom_node.web.api import measure, node, studies, work
 from dicom_node.web.console import Console
 from dicom_node.web.gate import Gate
+from dicom_node.web.limits import BodyLimit
 from dicom_node.web.pages import answer_errors
-from dicom_node.web.routers import home, sign_in
+from dicom_node.web.routers import home, monitoring, sign_in
 
 STATIC = Path(__file__).parent / "static"
-ROUTERS: tuple[APIRouter, ...] = (sign_in.router, home.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    *(sign_in.router, home.router, monitoring.router),
+    *(studies.router, work.router, node.router, measure.router),
+)
+_MEGABYTE = 1024 * 1024
 
 
 def build_app(console: Console) -> FastAPI:
@@ -29,6 +35,7 @@ def build_app(console: Console) -> FastAPI:
         dependencies=[Depends(check_csrf)],
     )
     app.state.console = console
+    app.add_middleware(BodyLimit, upload_bytes=console.config.web.upload_mb * _MEGABYTE)
     app.add_middleware(Gate, console=console)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in ROUTERS:

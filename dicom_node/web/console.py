@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from fastapi import Request
@@ -13,6 +14,8 @@ from dicom_node.config import Config
 from dicom_node.queue import utc_now
 from dicom_node.storage.accounts import Lifetime
 from dicom_node.storage.repository import Repository
+from dicom_node.trial.desk import Desk
+from dicom_node.trial.shelf import Shelf
 from dicom_node.users import Caller
 from dicom_node.web.throttle import Throttle
 
@@ -36,6 +39,16 @@ class Console:
         """Of a session."""
         web = self.config.web
         return Lifetime(timedelta(minutes=web.session_idle_min), timedelta(hours=web.session_h))
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Where files that nobody received are looked at."""
+        return Desk(self.config, self.config.web.look_s)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Where what was tried out lies for a while; made once, and then empty."""
+        return Shelf(self.data_dir)
 
     def acting_as(self, caller: Caller) -> Repository:
         """The repository for what this person changes."""

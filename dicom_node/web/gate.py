@@ -17,8 +17,8 @@ from dicom_node.web.access import SAFE, session_secret
 from dicom_node.web.console import Console
 from dicom_node.web.pages import fail, go, is_for_programs, sign_in_address
 
-PUBLIC = ("/static/", "/sign-in", "/welcome/", "/language/", "/healthz", "/readyz")
-"""What is answered without knowing who asks."""
+PUBLIC = ("/static/", "/sign-in", "/welcome/", "/language/", "/healthz", "/readyz", "/metrics")
+"""What is answered without knowing who asks; the last one looks for itself where the question comes from."""
 
 POLICY = "; ".join(
     (

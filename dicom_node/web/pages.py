@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -120,7 +121,7 @@ def sign_in_address(request: Request) -> str:
 def fail(request: Request, status: int, text: str, error: str) -> Response:
     """The answer to what cannot be done; `text` in English, `error` one word."""
     if is_for_programs(request.url.path):
-        return JSONResponse({"error": error, "text": text}, status)
+        return problem(status, text, error)
     words = request_words(request)
     heading = _HEADINGS.get(status, _HEADINGS[500])
     if request.headers.get("hx-request"):
@@ -129,6 +130,13 @@ def fail(request: Request, status: int, text: str, error: str) -> Response:
         part.headers.update(headers)
         return part
     return render(request, "error.html", status, heading=words(heading), text=words(text))
+
+
+def problem(status: int, text: str, error: str) -> Response:
+    """RFC 9457; `error` is our own word for it."""
+    title = HTTPStatus(status).phrase
+    document = {"type": "about:blank", "title": title, "status": status, "detail": text, "error": error}
+    return JSONResponse(document, status, media_type="application/problem+json")
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -142,12 +150,17 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
         text = Missing.__doc__ if error.status_code == 404 else str(error.detail)
-        return fail(request, error.status_code, text or "", "Refused")
+        answer = fail(request, error.status_code, text or "", "Refused")
+        answer.headers.update(error.headers or {})  # as Allow of 405
+        return answer
 
     @app.exception_handler(RequestValidationError)
     def not_valid(request: Request, error: RequestValidationError) -> Response:
-        places = ", ".join(".".join(map(str, found["loc"][1:])) for found in error.errors())
-        return fail(request, 422, places, "Invalid")
+        """Which fields, and to programs also what is expected of them; never what was sent."""
+        wrong = [(".".join(map(str, found["loc"][1:])), str(found["msg"])) for found in error.errors()]
+        if is_for_programs(request.url.path):
+            return problem(422, "; ".join(f"{place or 'body'}: {text}" for place, text in wrong), "Invalid")
+        return fail(request, 422, ", ".join(place for place, _ in wrong), "Invalid")
 
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
