@@ -37,6 +37,7 @@ class AuditEvent(StrEnum):
     ADMIN_SETTING = "admin.setting"
     USER_SIGNED_IN = "user.signed_in"
     USER_REFUSED = "user.refused"
+    STUDY_VIEWED = "study.viewed"
     TRAIL_READ = "trail.read"
 
 

@@ -34,11 +34,13 @@ from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.engine import masked
 from dicom_node.storage.files import FILE_MODE
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
+from dicom_node.users import NAME, UserRole, new_secret
 from inference.domain import ModelError, PixelSpacingMm
 
 PROGRAM = "dicom-node"
@@ -55,10 +57,12 @@ cli = typer.Typer(
 jobs_cli = typer.Typer(invoke_without_command=True, help="List the work of the node; retry, cancel or confirm it.")
 rules_cli = typer.Typer(invoke_without_command=True, help="The rules of routing; what they decide about a file.")
 audit_cli = typer.Typer(invoke_without_command=True, help="Who did what: list, export or verify the audit trail.")
+user_cli = typer.Typer(invoke_without_command=True, help="Who may use the console: list, add, change, new links.")
 db_cli = typer.Typer(no_args_is_help=True, help="The node's database.")
 cli.add_typer(jobs_cli, name="jobs")
 cli.add_typer(rules_cli, name="rules")
 cli.add_typer(db_cli, name="db")
+cli.add_typer(user_cli, name="user")
 cli.add_typer(audit_cli, name="audit")
 
 ConfigFile = Annotated[
@@ -710,6 +714,75 @@ def _told_detail(detail: dict[str, Any]) -> str:
 def _tell_reading(repository: Repository, how: str, count: int) -> None:
     entry = AuditEntry(AuditEvent.TRAIL_READ, person(), outcome=how, detail={"count": count})
     repository.record(entry, utc_now())
+
+
+# --- users of the console ------------------------------------------------------------------------------------------
+
+UserName = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits, dots, hyphens, underscores")]
+WantedRole = Annotated[UserRole, typer.Option("--role", help="what they may do")]
+
+
+@user_cli.callback()
+@verb
+def user(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """List the users of the console; or add one, change one, make a one-time link."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with existing_repository(_config(config)) as repository:
+        rows = [asdict(one) for one in repository.accounts.users()]
+    show(rows, ("name", "role", "active", "has_password", "locked_until"), as_json, empty="no user")
+
+
+@user_cli.command("add")
+@verb
+def add_user(
+    context: typer.Context, name: UserName, role: WantedRole = UserRole.VIEWER, config: ConfigFile = None
+) -> None:
+    """Add a user and print the link with which they set a password; it works once, for 24 hours."""
+    if not re.fullmatch(NAME, name):
+        raise typer.BadParameter("a name has 1 to 64 letters, digits, dots, hyphens or underscores")
+
+    def add(accounts: Accounts) -> None:
+        accounts.add_user(name, role, utc_now())
+
+    _print_link(config or context.obj, name, add)
+
+
+@user_cli.command("link")
+@verb
+def link_user(context: typer.Context, name: UserName, config: ConfigFile = None) -> None:
+    """Print a new one-time link, for somebody who has no password or forgot it."""
+    _print_link(config or context.obj, name, lambda _accounts: None)
+
+
+def _print_link(config: Path | None, name: str, before: Callable[[Accounts], None]) -> None:
+    from dicom_node.web.first_admin import LINK_LASTS, link_address  # noqa: PLC0415  brings the web framework
+
+    loaded, secret, now = _config(config), new_secret(), utc_now()
+    with existing_repository(loaded) as repository:
+        accounts = repository.acting_as(person()).accounts
+        before(accounts)
+        accounts.add_link(name, secret, now + LINK_LASTS, now)
+    print(link_address(loaded, secret))
+
+
+@user_cli.command("change")
+@verb
+def change_user(
+    context: typer.Context,
+    name: UserName,
+    role: Annotated[UserRole | None, typer.Option(help="another role")] = None,
+    active: Annotated[bool, typer.Option("--active/--inactive", help="whether they may sign in")] = True,
+    config: ConfigFile = None,
+) -> None:
+    """Give a user another role, or end their access; their sessions end in either case."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        accounts = repository.acting_as(person()).accounts
+        found = accounts.credentials(name)
+        if found is None:
+            raise Refused(f"There is no user {name}.")
+        accounts.change_user(name, role or found.user.role, active, utc_now())
 
 
 def person() -> str:

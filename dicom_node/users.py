@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+NAME = r"[A-Za-z0-9._-]{1,64}"
+"""What a user may be called: it stands in addresses and in the audit trail."""
+
 TOKEN_PREFIX = "fhc_"  # noqa: S105  what a token of a program begins with, so that scanners of code find lost ones
 
 _LOCK_FIRST = timedelta(minutes=1)

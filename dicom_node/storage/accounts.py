@@ -206,7 +206,7 @@ class Accounts:
         """Newest first."""
         with self._read() as session:
             found = session.execute(select(ApiTokenRow, UserRow.name).join(UserRow).order_by(ApiTokenRow.id.desc()))
-            return tuple(_token(row, name) for row, name in found.tuples())
+            return tuple(_token(row, name) for row, name in found)
 
     def remove_token(self, token_id: int, owner: str | None, now: datetime) -> None:
         """Of `owner`, or None: of anybody. Raises Refused: there is none."""

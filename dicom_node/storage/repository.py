@@ -61,6 +61,7 @@ from dicom_node.storage import (
 from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.browsing import Browsing
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
+from dicom_node.storage.history import History
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
 from dicom_node.storage.trail import ACTOR, Wanted
@@ -149,6 +150,11 @@ class Repository:
     def browsing(self) -> Browsing:
         """What the node holds, page by page."""
         return Browsing(self._read)
+
+    @property
+    def history(self) -> History:
+        """What happened, for people who look."""
+        return History(self._read)
 
     # Audit trail
 

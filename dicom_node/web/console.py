@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +18,13 @@ from dicom_node.storage.repository import Repository
 from dicom_node.trial.desk import Desk
 from dicom_node.trial.shelf import Shelf
 from dicom_node.users import Caller
+from dicom_node.web.frames import FrameShelf
+from dicom_node.web.overview import Overview, look
+from dicom_node.web.remembered import Remembered
 from dicom_node.web.throttle import Throttle
+
+REMEMBER_S = 1.0
+"""However many pages are open, the node is looked at so often and no more."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,21 @@ class Console:
     config_path: Path | None = None
     now: Callable[[], datetime] = utc_now
     throttle: Throttle = field(default_factory=Throttle)
+    stop: threading.Event = field(default_factory=threading.Event)
+    frames: FrameShelf = field(default_factory=FrameShelf)
+
+    @cached_property
+    def pulse(self) -> Remembered[tuple[int, int]]:
+        """Whether something happened."""
+        return Remembered(self.repository.history.pulse, REMEMBER_S)
+
+    @cached_property
+    def overview(self) -> Remembered[Overview]:
+        """What the first page shows."""
+        return Remembered(self._look, REMEMBER_S)
+
+    def _look(self) -> Overview:
+        return look(self.config, self.repository, self.now())
 
     @property
     def data_dir(self) -> Path:

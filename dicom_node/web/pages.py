@@ -37,11 +37,45 @@ class NotAllowed(Refused):
     """Your role does not allow that."""
 
 
-NAVIGATION: tuple[tuple[str, str, UserRole], ...] = (("/", message("Overview"), UserRole.VIEWER),)
+NAVIGATION: tuple[tuple[str, str, UserRole], ...] = (
+    ("/", message("Overview"), UserRole.VIEWER),
+    ("/studies", message("Studies"), UserRole.VIEWER),
+    ("/work", message("Queue"), UserRole.VIEWER),
+    ("/users", message("Users"), UserRole.ADMIN),
+)
 """Address, name and who may go there, in the order of the bar."""
 
 LANGUAGE_NAMES = {"en": "English", "de": "Deutsch"}
 """Each in itself."""
+
+
+STATE_NAMES = {
+    "queued": message("waiting"),
+    "running": message("being measured"),
+    "done": message("done"),
+    "dead": message("given up"),
+    "held": message("held"),
+    "cancelled": message("cancelled"),
+    "pending": message("on its way"),
+    "sending": message("being sent"),
+    "sent": message("delivered"),
+    "committed": message("committed"),
+}
+"""Of jobs and deliveries."""
+
+MOODS = {"done": "good", "dead": "bad", "held": "wait", "sent": "good", "committed": "good", "queued": "wait"} | {
+    "running": "wait",
+    "pending": "wait",
+    "sending": "wait",
+    "cancelled": "calm",
+}
+
+ROLE_NAMES = {
+    UserRole.VIEWER: message("viewer"),
+    UserRole.OPERATOR: message("operator"),
+    UserRole.ADMIN: message("admin"),
+}
+"""As they stand in lists; the templates say them by their value."""
 
 
 def navigation_of(caller: Caller | None) -> list[tuple[str, str]]:
@@ -94,6 +128,11 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "languages": tuple(Language),
         "language_names": LANGUAGE_NAMES,
         "navigation": navigation_of(caller),
+        "dicom_port": request.app.state.console.config.node.port,
+        "may_operate": caller is not None and caller.role.covers(UserRole.OPERATOR),
+        "may_administer": caller is not None and caller.role.covers(UserRole.ADMIN),
+        "state_names": STATE_NAMES,
+        "moods": MOODS,
         "path": request.url.path,
     }
     response = _templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)

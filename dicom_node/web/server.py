@@ -31,7 +31,7 @@ def run(config: Config, config_path: Path | None, repository: Repository, stop: 
         ConfigError: the address cannot be listened on, or certificate and key are not what they should be.
         StorageUnavailable: the server ended by itself.
     """
-    console = Console(config, repository, config_path)
+    console = Console(config, repository, config_path, stop=stop)
     with closing(_listen(config)) as listening:
         server = uvicorn.Server(_settings(console))
         thread = threading.Thread(target=server.run, args=([listening],), name="web", daemon=True)

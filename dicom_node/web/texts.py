@@ -35,6 +35,12 @@ class ConsoleWords:
         """`176.4` or `176,4`; a dash for None."""
         return "–" if value is None else f"{value:.{decimals}f}".replace(".", DECIMAL_MARK[self.language])
 
+    def date(self, da: str) -> str:
+        """`2026-11-21` or `21.11.2026` for 20261121 (VR DA, PS3.5 6.2); what is none, as it is; a dash for nothing."""
+        if len(da) != 8 or not da.isdigit():
+            return da or "–"
+        return DATE[self.language].format(da[:4], da[4:6], da[6:])
+
     def time(self, at: datetime | None) -> str:
         """Date and time of this machine's time zone, to the minute."""
         if at is None:
