@@ -16,6 +16,7 @@ COPY sr_templates/ sr_templates/
 COPY dicom_node/ dicom_node/
 RUN TORCH_INDEX_URL="${TORCH_INDEX_URL}" tools/bootstrap runtime
 COPY weights/ weights/
+COPY docs/evaluation/ docs/evaluation/
 COPY config.yaml /config.yaml
 
 # The account has a fixed number, so that a mounted folder can be given to it: chown 10001:10001 folder.

@@ -41,6 +41,8 @@ NAVIGATION: tuple[tuple[str, str, UserRole], ...] = (
     ("/", message("Overview"), UserRole.VIEWER),
     ("/studies", message("Studies"), UserRole.VIEWER),
     ("/work", message("Queue"), UserRole.VIEWER),
+    ("/try", message("Try it"), UserRole.VIEWER),
+    ("/models", message("Models"), UserRole.VIEWER),
     ("/users", message("Users"), UserRole.ADMIN),
 )
 """Address, name and who may go there, in the order of the bar."""
@@ -94,6 +96,7 @@ _HEADINGS = {
     403: message("Not allowed"),
     404: message("Not found"),
     409: message("That was refused"),
+    413: message("Too large"),
     422: message("Something in the form is not right"),
     429: message("Too many tries"),
     500: message("Something went wrong"),
