@@ -70,6 +70,23 @@ class StoredPixels:
             raise InstanceRefused(Reason.UNSUPPORTED_PHOTOMETRIC, "(in this transfer syntax)")
         return stored_values(samples, what.bits_stored, what.high_bit, overlay_bits(self.file.header))
 
+    def coded(self, number: int) -> bytes:
+        """Frame `number` (1-based) as it is stored, not decoded: what WADO-RS sends (PS3.18 10.4.1.1.5).
+
+        Raises:
+            InstanceRefused: TRUNCATED or PIXELS_UNDECODABLE.
+            ValueError: there is no such frame.
+        """
+        what = self.description
+        if not 1 <= number <= what.frames:
+            raise ValueError(f"frame {number} of {what.frames}")
+        size = what.rows * what.columns * 3 if self._is_unsubsampled else what.frame_bytes
+        with untrusted(Reason.PIXELS_UNDECODABLE, "pixel data"), self.file.open() as stream:
+            if self.element.length is None:
+                return read_frame(stream, self._frames[number - 1], 2 * size + 65536)
+            stream.seek(self.element.offset + (number - 1) * size)
+            return stream.read(size)
+
     def _native(self, number: int) -> tuple[Samples, str]:
         """Samples as stored and their colours after decoding."""
         with self.file.open() as stream:
