@@ -621,6 +621,26 @@ def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
     print("done")
 
 
+@cli.command("fhir")
+@verb
+def fhir(result: RowId, config: ConfigFile = None) -> None:
+    """Print the answer about an image, by the id of its result, as FHIR R4: DiagnosticReport and Observations."""
+    loaded = _config(config)
+    from dicom_node.fhir import exported  # noqa: PLC0415  brings the classes of FHIR
+
+    with existing_repository(loaded) as repository:
+        instance, bundle = exported(repository, loaded.node.data_dir.resolve(), result)
+        read = AuditEntry(
+            AuditEvent.OBJECT_READ,
+            person(),
+            outcome="fhir",
+            sop_instance_uid=instance.sop_instance_uid,
+            study_instance_uid=instance.study_instance_uid,
+        )
+        repository.record(read, utc_now())
+    print(json.dumps(bundle, indent=1))
+
+
 # --- the audit trail ------------------------------------------------------------------------------------------------
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 
 from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.errors import StorageUnavailable
+from dicom_node.fhir import exported
 from dicom_node.storage.browsing import Page, StudiesWanted
 from dicom_node.users import Caller
 from dicom_node.web.access import User
@@ -34,6 +35,7 @@ from inference.domain import Status
 router = APIRouter(prefix="/api/v1", tags=["studies"], responses=refusals())
 
 DICOM = "application/dicom"
+FHIR = "application/fhir+json"
 _FILE = {200: {"content": {DICOM: {}}, "description": "The object as a DICOM file"}, **refusals(404)}
 
 
@@ -126,6 +128,20 @@ def results(_caller: User, console: Shared, page: Paged, status: Status | None =
 def result(_caller: User, console: Shared, result_id: RowId) -> Result:
     with or_missing():
         return Result.of(console.repository.browsing.result(result_id))
+
+
+@router.get(
+    "/results/{result_id}/fhir",
+    summary="The answer as FHIR R4: a Bundle of DiagnosticReport and Observations",
+    response_class=Response,
+    responses={200: {"content": {FHIR: {}}, "description": "The Bundle"}, **refusals(404, 409)},
+)
+def result_as_fhir(request: Request, caller: User, console: Shared, result_id: RowId) -> Response:
+    with or_missing():
+        console.repository.browsing.result(result_id)
+    instance, bundle = exported(console.repository, console.data_dir, result_id)
+    _note(request, caller, console, instance.sop_instance_uid, instance.study_instance_uid)
+    return JSONResponse(bundle, media_type=FHIR)
 
 
 @router.get("/objects/{object_id}", summary="One result object", responses=refusals(404))

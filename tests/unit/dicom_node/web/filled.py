@@ -57,7 +57,7 @@ def measured(console: Console, uid: str = "1.2.3.1", study: str = STUDY) -> int:
     repository.register(replace(image(uid, study=study), path=written(console, us_phantom(1))), now)
     said = answer(uid, (ResultKind.TID1500, ResultKind.OVERLAY))
     objects = tuple(replace(made, path=written(console, us_phantom(2))) for made in said.objects)
-    document = json.dumps({"hc_mm": 170.0, "status": "measured"})
+    document = json.dumps({"hc_mm": 170.0, "status": "measured", "model": "net", "model_sha256": "ab" * 32})
     job = claimed(repository, now)
     repository.commit_result(job, replace(said, objects=objects, document=document), (PACS,), now)
     assert job.instance_id is not None

@@ -129,6 +129,16 @@ def test_objects_are_downloaded_and_the_trail_tells_by_whom(console: Console, vi
     ]
 
 
+def test_an_answer_is_told_in_fhir(console: Console, viewing: Program) -> None:
+    measured(console)
+    answer = viewing.get("/api/v1/results/1/fhir")
+    assert answer.headers["content-type"] == "application/fhir+json"
+    report, observation = (entry["resource"] for entry in answer.json()["entry"])
+    assert report["resourceType"] == "DiagnosticReport"
+    assert observation["valueQuantity"]["value"] == 170.0
+    assert viewing.get("/api/v1/results/9/fhir").status_code == 404
+
+
 def test_a_file_that_is_away_is_named_trouble(console: Console, viewing: Program) -> None:
     (made, *_) = console.repository.objects_of(measured(console))
     (console.data_dir / made.path).unlink()
