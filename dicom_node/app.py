@@ -123,17 +123,17 @@ def _receive(config: Config, config_path: Path | None, repository: Repository, s
     tick = StudyTick(repository, config.results.study_quiet_s)
     others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
     with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
-        server.run(config, repository, stop, config_path)
+        server.run(config, repository, stop, config_path, repository.additions)
 
 
 def _work(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node import worker  # noqa: PLC0415  torch stays out of the other roles
 
-    worker.run(config, repository, stop)
+    worker.run(config, repository, stop, repository.additions)
 
 
 def _deliver(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
-    courier.run(config, repository, stop)
+    courier.run(config, repository, stop, repository.additions)
 
 
 def _show(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:

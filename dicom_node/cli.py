@@ -23,6 +23,7 @@ import typer
 from sqlalchemy import make_url
 
 from dicom_node import __version__, app, logs
+from dicom_node.additions import standing
 from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
@@ -243,7 +244,7 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Send DICOM files to a peer by C-STORE (or STOW-RS, where the destination has a url), as they are."""
-    loaded = _config(config)
+    loaded = _with_added(_config(config))
     way = resolve_way(to, loaded)
     readable, rows = _readable(paths)
     for item, outcome in way.send(readable):
@@ -282,7 +283,7 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
 @verb
 def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Ask a peer by C-ECHO whether it is there and knows us; a DICOMweb service by a question about nobody."""
-    loaded = _config(config)
+    loaded = _with_added(_config(config))
     way = resolve_way(peer, loaded)
     answer, address, where = _asked(way)
     if as_json:
@@ -291,6 +292,15 @@ def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None
         print(f"{where} answered in {answer.seconds * 1000:.0f} ms")
     if not answer.answered:
         _fail(f"{where}: {answer.text}" + ("" if answer.cause is None else f" [{answer.cause.value}]"))
+
+
+def _with_added(loaded: Config) -> Config:
+    """With the destinations that were added in the console; without a database there are none."""
+    try:
+        with existing_repository(loaded) as repository:
+            return standing(loaded, repository.additions())
+    except NodeError:
+        return loaded
 
 
 def _asked(way: DicomWay | StowWay) -> tuple[EchoAnswer, dict[str, Any], str]:
@@ -340,8 +350,8 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
 def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Who may talk to this node, and who was refused lately, why, and what would let it in (200 are kept)."""
     loaded = _config(config)
-    allowed = [_told_peer(entry) for entry in loaded.peers]
     with existing_repository(loaded) as repository:
+        allowed = [_told_peer(entry) for entry in standing(loaded, repository.additions()).peers]
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
@@ -373,6 +383,7 @@ def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Where results go, and how many are in which state there."""
     loaded = _config(config)
     with existing_repository(loaded) as repository:
+        loaded = standing(loaded, repository.additions())
         counts, states = repository.delivery_counts(), repository.destination_states()
     rows: list[dict[str, Any]] = [
         {

@@ -6,10 +6,12 @@ import logging
 import os
 import socket
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from threading import Event
 
 from dicom_node import __version__
+from dicom_node.additions import Added, AddedEntry, look, nothing_added, standing
 from dicom_node.config import Config, NarrativeSection
 from dicom_node.domain import Job
 from dicom_node.errors import InstanceRefused, LeaseLost, NodeError
@@ -30,20 +32,30 @@ from sr_templates.uids import equipment
 _log = logging.getLogger(__name__)
 
 
-def run(config: Config, repository: Repository, stop: Event) -> None:
-    """Work until `stop` is set.
+def run(config: Config, repository: Repository, stop: Event, added: Added = nothing_added) -> None:
+    """Work until `stop` is set; a job is done for the destinations that are there, or `added`, when it begins.
 
     Raises:
         ModelRefused: the configured model is missing or altered.
     """
-    pipeline = build_pipeline(config, repository)
+    usual, entries = build_pipeline(config, repository), tuple[AddedEntry, ...]()
+    pipeline = usual
     queue = JobQueue(repository, QueuePolicy.of(config.queue))
     name = f"{socket.gethostname()}/{os.getpid()}"
     _log.info("worker.ready", extra={"model": config.inference.model})
     with closing(repository.patience(Work.JOB)) as patience:
         while not stop.is_set():
+            now = look(added, entries)
+            if now != entries:
+                pipeline, entries = for_destinations(usual, standing(config, now)), now
             if not work_once(queue, pipeline, name, config.queue.lease_s):
                 patience.wait(stop, config.queue.poll_s)
+
+
+def for_destinations(pipeline: Pipeline, config: Config) -> Pipeline:
+    """The pipeline with the destinations of another configuration, and with what they want to get."""
+    reporter = replace(pipeline.reporter, kinds=config.wanted_objects())
+    return replace(pipeline, reporter=reporter, destinations=config.destination_list())
 
 
 def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) -> bool:

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from dicom_node.additions import Added, AddedEntry, look, nothing_added, standing
 from dicom_node.config import Config
 from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
 from dicom_node.deliver.committer import Committer, Requests
@@ -102,22 +103,47 @@ class Target:
     breaker: Breaker
 
 
-def run(config: Config, repository: Outbox, stop: threading.Event) -> None:
-    """Deliver until `stop` is set; returns when the object under way is settled."""
-    lanes = lanes_of(config, repository)
+def run(config: Config, repository: Outbox, stop: threading.Event, added: Added = nothing_added) -> None:
+    """Deliver until `stop` is set; returns when the object under way is settled.
+
+    Destinations that are `added`, changed or taken away meanwhile are heeded within a second or two: all lanes end,
+    each behind the object under way, and begin again.
+    """
+    entries, ready = look(added, ()), False
+    while not stop.is_set():
+        entries = _deliver(standing(config, entries), repository, stop, _Watch(added, entries, ready))
+        ready = True
+    _log.info("courier.stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What the lanes were made for; `ready`: the courier has said so before."""
+
+    added: Added
+    entries: tuple[AddedEntry, ...]
+    ready: bool
+
+
+def _deliver(config: Config, repository: Outbox, stop: threading.Event, watch: _Watch) -> tuple[AddedEntry, ...]:
+    """Until `stop` is set or something else is added; gives what is added then."""
+    lanes, ending = lanes_of(config, repository), threading.Event()
     threads = [
-        threading.Thread(target=lane.run, args=(stop,), name=f"lane-{lane.destination}", daemon=True) for lane in lanes
+        threading.Thread(target=lane.run, args=(ending,), name=f"lane-{lane.destination}", daemon=True)
+        for lane in lanes
     ]
     for thread in threads:
         thread.start()
     if not threads:
         _log.warning("courier.no_destinations")
-    _log.info("courier.ready", extra={"count": len(threads)})
-    while not stop.wait(_LOOK_UP_S):  # a wait without an end may hold a lock against the one who would end it
-        pass
+    _log.info("courier.destinations_taken_up" if watch.ready else "courier.ready", extra={"count": len(threads)})
+    entries = watch.entries
+    while entries == watch.entries and not stop.wait(_LOOK_UP_S):  # an endless wait may hold a lock against its end
+        entries = look(watch.added, entries)
+    ending.set()
     for thread in threads:
         thread.join()
-    _log.info("courier.stopped")
+    return entries
 
 
 def lanes_of(config: Config, outbox: Outbox) -> list[Lane]:

@@ -1,4 +1,4 @@
-"""What of the configuration the receiver takes up while it runs: who may talk to us, and the files of TLS."""
+"""What the receiver takes up while it runs: who may talk to us, by file and by database, and the files of TLS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dicom_node.additions import Added, AddedEntry, look, nothing_added, standing
 from dicom_node.config import Config, load_config
 from dicom_node.errors import ConfigError
 from dicom_node.file_watch import FileWatch
@@ -35,8 +36,16 @@ def policy_of(config: Config) -> Policy:
 class Reloading:
     """Keeps policy and TLS context what the files say. A file with a mistake in it changes nothing."""
 
-    def __init__(self, config: Config, config_path: Path | None, use_policy: UsePolicy, use_tls: UseTls) -> None:
+    def __init__(
+        self,
+        config: Config,
+        config_path: Path | None,
+        use_policy: UsePolicy,
+        use_tls: UseTls,
+        added: Added = nothing_added,
+    ) -> None:
         self._config, self._path = config, config_path
+        self._added, self._entries = added, tuple[AddedEntry, ...]()
         self._use_policy, self._use_tls = use_policy, use_tls
         self._config_watch = FileWatch([config_path])
         self._tls_watch = self._watch_tls()
@@ -45,8 +54,12 @@ class Reloading:
     def look(self, now: datetime) -> None:
         """Take up what was changed since the last look; never raises for a mistake in a file."""
         tls_before = self._config.node.tls
+        entries = look(self._added, self._entries)
+        changed, self._entries = entries != self._entries, entries
         if self._config_watch.changed():
             self._read_again()
+        elif changed:
+            self._take_up()
         tls = self._config.node.tls
         if tls != tls_before:
             self._tls_watch = self._watch_tls()
@@ -67,8 +80,13 @@ class Reloading:
         port = self._config.node.tls.port
         tls = config.node.tls.model_copy(update={"port": port})
         self._config = config.model_copy(update={"node": config.node.model_copy(update={"tls": tls})})
-        self._use_policy(policy_of(self._config))
-        _log.info("receiver.config_taken_up", extra={"count": len(config.peers)})
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Those of the file, and those that were added."""
+        whole = standing(self._config, self._entries)
+        self._use_policy(policy_of(whole))
+        _log.info("receiver.config_taken_up", extra={"count": len(whole.peers)})
 
     def _renew_tls(self) -> None:
         tls = self._config.node.tls

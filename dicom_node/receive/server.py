@@ -16,6 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_node.additions import Added, nothing_added
 from dicom_node.commitment import Ledger, refuse_request, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
@@ -99,10 +100,17 @@ class NodeServer(ThreadedAssociationServer):
         super().finish_request(request, client_address)
 
 
-def run(config: Config, repository: Inbox, stop: threading.Event, config_path: Path | None = None) -> None:
+def run(
+    config: Config,
+    repository: Inbox,
+    stop: threading.Event,
+    config_path: Path | None = None,
+    added: Added = nothing_added,
+) -> None:
     """Serve C-STORE and C-ECHO until `stop` is set; returns when no association is left.
 
-    With `config_path` the peers and the files of TLS are taken up from there when they change.
+    With `config_path` the peers and the files of TLS are taken up from there when they change, and further peers from
+    what was `added`.
 
     Raises:
         ConfigError: the address cannot be listened on, or a file of TLS is not what it should be.
@@ -117,7 +125,9 @@ def run(config: Config, repository: Inbox, stop: threading.Event, config_path: P
         servers = _listen_everywhere(config, _handlers(config, repository, gate), gate)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
-        _serve(servers, Reloading(config, config_path, _policy_setter(gate), _tls_setter(servers)), stop)
+        reloading = Reloading(config, config_path, _policy_setter(gate), _tls_setter(servers), added)
+        reloading.look(datetime.now(UTC))  # before the first caller is judged
+        _serve(servers, reloading, stop)
 
 
 def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.Event) -> None:

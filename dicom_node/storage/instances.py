@@ -118,8 +118,19 @@ def record_refusal(session: Session, refusal: RefusalRow) -> None:
 
 
 def refusals(session: Session, limit: int) -> tuple[RefusalRecord, ...]:
-    rows = session.scalars(select(RefusalRow).order_by(RefusalRow.id.desc()).limit(limit))
-    return tuple(RefusalRecord(r.id, r.calling_ae, r.called_ae, r.host, r.reason, r.advice, r.refused_at) for r in rows)
+    return tuple(map(_refusal, session.scalars(select(RefusalRow).order_by(RefusalRow.id.desc()).limit(limit))))
+
+
+def refusal(session: Session, refusal_id: int) -> RefusalRecord:
+    """Raises Refused where there is none any more."""
+    row = session.get(RefusalRow, refusal_id)
+    if row is None:
+        raise Refused("This refusal is not listed any more.")
+    return _refusal(row)
+
+
+def _refusal(row: RefusalRow) -> RefusalRecord:
+    return RefusalRecord(row.id, row.calling_ae, row.called_ae, row.host, row.reason, row.advice, row.refused_at)
 
 
 def any_stored(session: Session) -> bool:

@@ -59,6 +59,7 @@ from dicom_node.storage import (
     trail,
 )
 from dicom_node.storage.accounts import Accounts
+from dicom_node.storage.added_entries import AddedEntries
 from dicom_node.storage.browsing import Browsing
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.history import History
@@ -145,6 +146,11 @@ class Repository:
     def accounts(self) -> Accounts:
         """Users, sessions and tokens of the console."""
         return Accounts(self._read, self._write, self._actor or NODE)
+
+    @property
+    def additions(self) -> AddedEntries:
+        """Peers and destinations that were added while the node runs."""
+        return AddedEntries(self._read, self._write, self._actor or NODE)
 
     @property
     def browsing(self) -> Browsing:
@@ -254,6 +260,11 @@ class Repository:
         """Newest first."""
         with self._read() as session:
             return instances.refusals(session, limit)
+
+    def refusal(self, refusal_id: int) -> RefusalRecord:
+        """Raises Refused where it is not listed any more."""
+        with self._read() as session:
+            return instances.refusal(session, refusal_id)
 
     # Jobs, for workers
 

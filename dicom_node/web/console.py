@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastapi import Request
 
+from dicom_node.additions import standing
 from dicom_node.config import Config
 from dicom_node.queue import utc_now
 from dicom_node.storage.accounts import Lifetime
@@ -49,8 +50,13 @@ class Console:
         """What the first page shows."""
         return Remembered(self._look, REMEMBER_S)
 
+    @property
+    def standing(self) -> Config:
+        """The configuration with the peers and destinations that were added since."""
+        return standing(self.config, self.repository.additions())
+
     def _look(self) -> Overview:
-        return look(self.config, self.repository, self.now())
+        return look(self.standing, self.repository, self.now())
 
     @property
     def data_dir(self) -> Path:

@@ -43,6 +43,7 @@ NAVIGATION: tuple[tuple[str, str, UserRole], ...] = (
     ("/work", message("Queue"), UserRole.VIEWER),
     ("/try", message("Try it"), UserRole.VIEWER),
     ("/models", message("Models"), UserRole.VIEWER),
+    ("/setup", message("Set-up"), UserRole.ADMIN),
     ("/users", message("Users"), UserRole.ADMIN),
 )
 """Address, name and who may go there, in the order of the bar."""

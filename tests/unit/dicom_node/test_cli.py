@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from dicom_node.additions import EntryKind, entry_of
 from dicom_node.cli import cli, parse_spacing, person, resolve_peer, told_age
 from dicom_node.config import Config
 from dicom_node.deliver.scu import PeerAddress
@@ -422,3 +423,31 @@ def test_verify_says_that_the_chain_holds_and_fails_where_it_does_not(config: Pa
     code, _, said = run("audit", "verify", config=config)
     assert code == 1
     assert "broken at number 1" in said
+
+
+def test_users_of_the_console_are_added_linked_and_changed(config: Path, repository: Repository) -> None:
+    status, link, _ = run("user", "add", "nina", "--role", "operator", config=config)
+    assert status == 0
+    secret = link.strip().rpartition("/welcome/")[2]
+    owner = repository.accounts.link_owner(secret, utc_now())
+    assert owner is not None
+    assert (owner.name, owner.role) == ("nina", "operator")
+
+    assert run("user", "link", "nina", config=config)[0] == 0
+    assert repository.accounts.link_owner(secret, utc_now()) is None
+    assert run("user", "change", "nina", "--role", "viewer", "--inactive", config=config)[0] == 0
+    (told,) = json.loads(run("user", "--json", config=config)[1])
+    assert (told["name"], told["role"], told["active"]) == ("nina", "viewer", False)
+    assert run("user", "add", "nina", config=config)[0] == 1
+    assert run("user", "add", "not a name", config=config)[0] == 2
+    assert run("user", "link", "nobody", config=config)[0] == 1
+
+
+def test_what_was_added_in_the_console_is_listed(config: Path, repository: Repository) -> None:
+    repository.additions.put(entry_of(EntryKind.PEER, {"ae_title": "ADDED"}), utc_now())
+    repository.additions.put(
+        entry_of(EntryKind.DESTINATION, {"name": "second", "ae_title": "B", "host": "127.0.0.1", "port": 1}), utc_now()
+    )
+    assert "ADDED" in run("peers", config=config)[1]
+    assert "second" in run("destinations", config=config)[1]
+    assert "connection_refused" in run("echo", "second", config=config)[2]

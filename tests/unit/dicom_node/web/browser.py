@@ -69,3 +69,6 @@ class Browser:
             accounts.set_password(name, password_hash(), self.console.now())
         assert self.post("/sign-in", name=name, password=PASSWORD).status_code == 303
         return self
+
+    def sign_in_admin(self) -> Browser:
+        return self.sign_in(UserRole.ADMIN)
