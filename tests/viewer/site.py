@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.client
 import mimetypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-from tests.integration.orthanc import Orthanc
 
 ARCHIVE = "/dicom-web/"
 OWN_CONFIG = Path(__file__).parent / "app-config.js"
@@ -22,18 +21,27 @@ mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("application/wasm", ".wasm")
 
 
+@dataclass(frozen=True)
+class Archive:
+    """Who answers below `/dicom-web/`; `headers` are added to every question."""
+
+    host: str
+    http_port: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Handler(BaseHTTPRequestHandler):
-    """`/dicom-web/` is Orthanc's; `/app-config.js` is ours; what is no file is the viewer's own route."""
+    """`/dicom-web/` is the archive's; `/app-config.js` is ours; what is no file is the viewer's own route."""
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, dist: Path, orthanc: Orthanc, *arguments: object) -> None:
-        self.dist, self.orthanc = dist, orthanc
+    def __init__(self, dist: Path, archive: Archive, *arguments: object) -> None:
+        self.dist, self.archive = dist, archive
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
         if self.path.startswith(ARCHIVE):
-            self._ask_orthanc()
+            self._ask_archive()
         else:
             self._send_file(self._file())
 
@@ -48,12 +56,12 @@ class Handler(BaseHTTPRequestHandler):
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         self._answer(200, {"Content-Type": kind}, path.read_bytes())
 
-    def _ask_orthanc(self) -> None:
+    def _ask_archive(self) -> None:
         """Pass on as it is: without its Content-Encoding, compressed metadata reads as "study not available"."""
-        there = http.client.HTTPConnection(self.orthanc.host, self.orthanc.http_port, timeout=30)
+        there = http.client.HTTPConnection(self.archive.host, self.archive.http_port, timeout=30)
         try:
-            # Host as the browser named us: Orthanc writes it into the addresses of bulk data
-            there.request("GET", self.path, headers=dict(self.headers.items()))
+            # Host as the browser named us: the archive writes it into the addresses of bulk data
+            there.request("GET", self.path, headers={**dict(self.headers.items()), **self.archive.headers})
             answer = there.getresponse()
             kept = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
             self._answer(answer.status, kept, answer.read())
@@ -74,9 +82,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_site(dist: Path, orthanc: Orthanc) -> Iterator[str]:
+def running_site(dist: Path, archive: Archive) -> Iterator[str]:
     """The address of the viewer, without a slash at its end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, dist.resolve(), orthanc))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, dist.resolve(), archive))
     thread = threading.Thread(target=server.serve_forever, name="viewer site")
     thread.start()
     try:

@@ -19,7 +19,7 @@ from sr_templates.drawing import OUTLINE_COLOR
 from tests.integration.orthanc import Orthanc, running_orthanc
 from tests.viewer.browser import CORNER, PANE, PDF, Browser, running_browser, wait_for
 from tests.viewer.exams import MEASURED_FRAME, SHAPE, SOURCE_SERIES, Exam, cine, single_frame
-from tests.viewer.site import running_site
+from tests.viewer.site import Archive, running_site
 
 ROOT = Path(__file__).parents[2]
 DIST = Path(__file__).parent / "node_modules" / "@ohif" / "app" / "dist"
@@ -51,7 +51,7 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
     need(PLUGIN, "Orthanc's DICOMweb plug-in", "sudo apt-get install orthanc-dicomweb")
     with (
         running_orthanc(tmp_path_factory.mktemp("viewer") / "orthanc", [PLUGIN]) as orthanc,
-        running_site(DIST, orthanc) as url,
+        running_site(DIST, Archive(orthanc.host, orthanc.http_port)) as url,
         running_browser(ROOT / "build" / "viewer") as browser,
     ):
         yield Viewer(browser, orthanc, url)
