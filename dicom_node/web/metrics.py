@@ -62,7 +62,7 @@ class NodeCollector(Collector):
     def _deliveries(self) -> Iterator[Metric]:
         """A destination that gets nothing yet is told with zeros: an alert on what is absent would never fire."""
         counts, states = self._console.repository.delivery_counts(), self._console.repository.destination_states()
-        names = sorted({*counts, *(destination.name for destination in self._console.config.destination_list())})
+        names = sorted({*counts, *(destination.name for destination in self._console.standing.destination_list())})
         family = GaugeMetricFamily(
             "dicom_node_deliveries", "Deliveries by destination and state.", labels=["destination", "state"]
         )

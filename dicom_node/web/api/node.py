@@ -24,14 +24,24 @@ router = APIRouter(prefix="/api/v1", tags=["node"], responses=refusals())
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 
+MANAGED = "written in the configuration file; else it was added in the console"
+
+
+class PeerDocument(PeerEntry):
+    """Who may talk to the node."""
+
+    managed: bool = Field(description=MANAGED)
+
+
 class Peers(BaseModel):
-    items: list[PeerEntry]
+    items: list[PeerDocument]
 
 
 class DestinationDocument(BaseModel):
     """Where results go and, as far as the courier knows, whether anybody answers there; no secret and no key."""
 
     name: str
+    managed: bool = Field(description=MANAGED)
     ae_title: str
     host: str
     port: int
@@ -90,19 +100,23 @@ class Models(BaseModel):
 
 @router.get("/peers", summary="Who may talk to this node")
 def peers(_caller: User, console: Shared) -> Peers:
-    return Peers(items=[*console.config.peers])
+    managed = {peer.ae_title for peer in console.config.peers}
+    found = console.standing.peers
+    return Peers(items=[PeerDocument(**peer.model_dump(), managed=peer.ae_title in managed) for peer in found])
 
 
 @router.get("/destinations", summary="Where results go, and whether anybody answers there")
 def destinations(_caller: User, console: Shared) -> Destinations:
     states = console.repository.destination_states()
+    managed = {destination.name for destination in console.config.destinations}
     items = []
-    for destination in console.config.destination_list():
+    for destination in console.standing.destination_list():
         state = states.get(destination.name)
         known = {name: getattr(destination, name) for name in ("name", "ae_title", "host", "port", "url")}
         items.append(
             DestinationDocument(
                 **known,
+                managed=destination.name in managed,
                 tls=destination.tls is not None or (destination.url or "").startswith("https:"),
                 objects=[*destination.objects],
                 alternate=destination.alternate,

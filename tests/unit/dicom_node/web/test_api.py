@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
+from dicom_node.additions import EntryKind, entry_of
 from dicom_node.audit import AuditEvent
 from dicom_node.config import Config, NodeSection, WebSection
 from dicom_node.domain import Attempt, AttemptOutcome, DeliveryState
@@ -202,6 +203,19 @@ def test_reading_the_trail_is_an_act(console: Console) -> None:
     admin.get("/api/v1/audit")
     (record,) = admin.get("/api/v1/audit?event=trail.read").json()["items"]
     assert record["actor"] == "ada (tests)"
+
+
+def test_what_was_added_in_the_console_stands_beside_what_the_file_says(console: Console, viewing: Program) -> None:
+    entries = (
+        entry_of(EntryKind.PEER, {"ae_title": "SCANNER"}),
+        entry_of(EntryKind.DESTINATION, {"name": "pacs", "ae_title": "PACS", "host": "192.0.2.1", "port": 104}),
+    )
+    for entry in entries:
+        console.repository.additions.put(entry, console.now())
+    peers = viewing.get("/api/v1/peers").json()["items"]
+    assert [(peer["ae_title"], peer["managed"]) for peer in peers] == [("SCANNER", False)]
+    (destination,) = viewing.get("/api/v1/destinations").json()["items"]
+    assert (destination["name"], destination["managed"], destination["answers"]) == ("pacs", False, None)
 
 
 def test_models_and_the_one_in_use(viewing: Program) -> None:
