@@ -55,6 +55,9 @@ class Shelf:
         self._folder, self._clock_s = data_dir / FOLDER, clock_s
         self._trials: dict[str, Trial] = {}
         self._lock = threading.Lock()
+
+    def clear(self) -> None:
+        """What an earlier process left behind; before anything is put here."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def open(self) -> Path:

@@ -75,7 +75,7 @@ class Console:
 
     @cached_property
     def shelf(self) -> Shelf:
-        """Where what was tried out lies for a while; made once, and then empty."""
+        """Where what was tried out lies for a while."""
         return Shelf(self.data_dir)
 
     def acting_as(self, caller: Caller) -> Repository:

@@ -33,6 +33,7 @@ def run(config: Config, config_path: Path | None, repository: Repository, stop: 
     """
     console = Console(config, repository, config_path, stop=stop)
     with closing(_listen(config)) as listening:
+        console.shelf.clear()  # now nobody else is serving from here
         server = uvicorn.Server(_settings(console))
         thread = threading.Thread(target=server.run, args=([listening],), name="web", daemon=True)
         thread.start()

