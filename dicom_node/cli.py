@@ -804,16 +804,16 @@ def change_user(
     context: typer.Context,
     name: UserName,
     role: Annotated[UserRole | None, typer.Option(help="another role")] = None,
-    active: Annotated[bool, typer.Option("--active/--inactive", help="whether they may sign in")] = True,
+    inactive: Annotated[bool, typer.Option("--inactive", help="they may not sign in any more")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Give a user another role, or end their access; their sessions end in either case."""
+    """Give a user another role, end their access, or without --inactive give it back; their sessions end."""
     with existing_repository(_config(config or context.obj)) as repository:
         accounts = repository.acting_as(person()).accounts
         found = accounts.credentials(name)
         if found is None:
             raise Refused(f"There is no user {name}.")
-        accounts.change_user(name, role or found.user.role, active, utc_now())
+        accounts.change_user(name, role or found.user.role, not inactive, utc_now())
 
 
 def person() -> str:

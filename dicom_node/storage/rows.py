@@ -177,6 +177,7 @@ class ResultRow(Row):
         UniqueConstraint("study_version_id"),
         CheckConstraint(_ONE_SUBJECT, name="ck_result_one_subject"),
         Index(None, "studied", "instance_id"),
+        Index(None, "status", "instance_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

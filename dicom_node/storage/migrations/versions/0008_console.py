@@ -63,9 +63,11 @@ def upgrade() -> None:
     )
     op.create_index(None, "audit", ["patient_id"])
     op.create_index(None, "instance", ["received_at"])
+    op.create_index(None, "result", ["status", "instance_id"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_result_status_instance_id", "result")
     op.drop_index("ix_instance_received_at", "instance")
     op.drop_index("ix_audit_patient_id", "audit")
     for table in ("added_entry", "api_token", "console_link", "console_session", "console_user"):
