@@ -190,6 +190,6 @@ def configure(level: str = "INFO", form: Format = "json", stream: TextIO | None 
     root.addHandler(handler)
     root.setLevel(min(logging.INFO, handler.level))
     logging.captureWarnings(capture=True)
-    for chatty in ("pynetdicom", "pydicom", "apscheduler", "alembic", "sqlalchemy", "PIL"):
+    for chatty in ("pynetdicom", "pydicom", "apscheduler", "alembic", "sqlalchemy", "PIL", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return handler
