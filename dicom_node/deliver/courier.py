@@ -136,7 +136,10 @@ def _deliver(config: Config, repository: Outbox, stop: threading.Event, watch: _
         thread.start()
     if not threads:
         _log.warning("courier.no_destinations")
-    _log.info("courier.destinations_taken_up" if watch.ready else "courier.ready", extra={"count": len(threads)})
+    if watch.ready:
+        _log.info("courier.destinations_taken_up", extra={"count": len(threads)})
+    else:
+        _log.info("courier.ready", extra={"count": len(threads)})
     entries = watch.entries
     while entries == watch.entries and not stop.wait(_LOOK_UP_S):  # an endless wait may hold a lock against its end
         entries = look(watch.added, entries)
