@@ -143,9 +143,7 @@ def commit(session: Session, transaction_uid: str, delivery_ids: Sequence[int], 
 
 def send_again(session: Session, delivery_id: int, reason: int, now: datetime) -> DeliveryState | None:
     """What a delivery becomes whose destination has not got, or does not commit, what it took; None: no longer SENT."""
-    object_id = session.scalars(select(DeliveryRow.object_id).where(DeliveryRow.id == delivery_id)).one()
-    subject = corrections.subject_of(session, object_id)
-    corrections.lock(session, subject)
+    corrections.lock_delivery(session, delivery_id)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
     if row.state is not DeliveryState.SENT:
         return None
@@ -160,7 +158,7 @@ def send_again(session: Session, delivery_id: int, reason: int, now: datetime) -
     if after is DeliveryState.PENDING:
         row.waiting_since, row.available_at = now, now + RESEND_AFTER
         session.flush()
-        corrections.apply(session, subject, now)
+        corrections.apply(session, corrections.subject_of(session, row.object_id), now)
     return after
 
 
