@@ -61,11 +61,15 @@ from dicom_node.storage import (
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
+from dicom_node.storage.together import Together
 from dicom_node.storage.trail import ACTOR, Wanted
 from dicom_node.storage.wakeup import Patience, Work, Writing
 
 if TYPE_CHECKING:
     from dicom_node.storage.bell import Bell
+
+Arrival = tuple[NewInstance, datetime]
+"""An object and when it came."""
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
@@ -80,6 +84,7 @@ class Repository:
         self._writer = engine.execution_options(**WRITES)
         self._bell = _bell_of(engine)
         self._actor: str | None = None
+        self._arrivals = Together(self._register_all)
         self._has_one_writer = engine.dialect.name == "sqlite"
 
     @classmethod
@@ -181,7 +186,7 @@ class Repository:
     # Received objects
 
     def register(self, new: NewInstance, now: datetime) -> Registered:
-        """Commit instance and job in one; after this returns, Success may be said.
+        """Commit instance and job in one; after this returns, Success may be said. Threads share transactions.
 
         NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE, and
         waiting deliveries of earlier revisions are HELD until it is reconciled.
@@ -189,11 +194,17 @@ class Repository:
         """
         for _ in range(_REGISTER_TRIES):
             try:
-                with self._write() as session:
-                    return instances.register(session, new, now)
+                return self._arrivals.commit((new, now))
             except IntegrityError:  # a twin was quicker: look again
                 continue
         raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
+
+    def _register_all(self, arrivals: Sequence[Arrival]) -> Sequence[Registered]:
+        """In the order of their UIDs, so that two receivers that were sent the same do not wait for each other."""
+        in_order = sorted(range(len(arrivals)), key=lambda place: arrivals[place][0].sop_instance_uid)
+        with self._write() as session:
+            registered = {place: instances.register(session, *arrivals[place]) for place in in_order}
+        return [registered[place] for place in range(len(arrivals))]
 
     def instance(self, instance_id: int | None) -> InstanceRef:
         with self._read() as session:
