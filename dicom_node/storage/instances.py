@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from pydicom.uid import BasicTextSRStorage, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import Row, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
@@ -20,7 +21,7 @@ from dicom_node.domain import (
 )
 from dicom_node.errors import Refused
 from dicom_node.storage import corrections, outbox, trail, wakeup
-from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
+from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow, table_of
 from dicom_node.storage.wakeup import Work
 from sr_templates.uids import UID_ROOT
 
@@ -41,9 +42,9 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     connection = session.connection()
     stored = connection.execute(_INSERT_INSTANCE, _values(new, 0, now))
     if new.measurable:
-        (instance_id,) = stored.inserted_primary_key
-        job = {**_job(JobKind.MEASURE, JobState.QUEUED, now), "instance_id": instance_id}
-        connection.execute(_INSERT_JOB, {**job, "priority": new.route.priority.rank})
+        subject = {"instance_id": cast(Row[Any], stored.inserted_primary_key)[0]}
+        job = _job(JobKind.MEASURE, JobState.QUEUED, now)
+        connection.execute(_INSERT_JOB, {**job, **subject, "priority": new.route.priority.rank})
         wakeup.note(session, Work.JOB)
     trail.write(session, trail.received(new, str(Registered.NEW), 0), now)
     return Registered.NEW
@@ -190,5 +191,5 @@ _KNOWN = (
     .order_by(InstanceRow.id)
     .with_for_update()
 )
-_INSERT_INSTANCE = insert(InstanceRow.__table__)
-_INSERT_JOB = insert(JobRow.__table__)
+_INSERT_INSTANCE = insert(table_of(InstanceRow))
+_INSERT_JOB = insert(table_of(JobRow))

@@ -31,6 +31,7 @@ from dicom_node.storage.rows import (
     RefusalRow,
     ResultRow,
     StudyVersionRow,
+    table_of,
 )
 from dicom_node.storage.wakeup import Writing
 
@@ -81,7 +82,7 @@ def _values(entry: AuditEntry, now: datetime) -> dict[str, object]:
     }
 
 
-_INSERT = insert(AuditRow.__table__)
+_INSERT = insert(table_of(AuditRow))
 
 
 def received(new: NewInstance, outcome: str, revision: int | None) -> AuditEntry:
