@@ -72,6 +72,7 @@ class ChainVerdict:
     """What checking the chain found.
 
     `broken_at`: the first number whose record is missing or altered; None: all `sealed` ones are as they were written.
+    `slipped_in`: records that have no seal and lie so far behind sealed ones that the node cannot have written them.
     `head`: hash of the last one, to be kept elsewhere: whoever cuts off the end cannot produce it.
     """
 
@@ -80,3 +81,4 @@ class ChainVerdict:
     head: str | None
     broken_at: int | None
     why: str | None = None
+    slipped_in: int = 0

@@ -677,6 +677,8 @@ def verify_audit(context: typer.Context, config: ConfigFile = None, as_json: AsJ
         print(f"hash of the last one: {found.head or '-'}")
     if found.broken_at is not None:
         _fail(f"the chain is broken at number {found.broken_at}: {found.why}")
+    if found.slipped_in:
+        _fail(f"{found.slipped_in} records were put in past the chain: they have no seal, and later ones have")
 
 
 def _wanted(events: Sequence[str] | None, since: datetime | None, until: datetime | None, study: str | None) -> Wanted:

@@ -169,12 +169,21 @@ class DestinationTls(Section):
     )
     certificate: Path | None = Field(None, description="PEM file of our certificate, where the destination wants one")
     private_key: Path | None = Field(None, description="PEM file of its key, without passphrase")
-    check_host_name: bool = Field(True, description="whether the certificate must be about `host`")
+    check_host_name: bool = Field(
+        True, description="whether the certificate must be about `host`; false needs authorities"
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> DestinationTls:
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_in_particular(self) -> DestinationTls:
+        """Any certificate of any public authority would do otherwise."""
+        if not self.check_host_name and self.authorities is None:
+            raise ValueError("check_host_name: false needs authorities, or anybody could be the destination")
         return self
 
 

@@ -117,7 +117,11 @@ def run(config: Config, repository: Inbox, stop: threading.Event, config_path: P
         servers = _listen_everywhere(config, _handlers(config, repository, gate), gate)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
-        _serve(servers, Reloading(config, config_path, _policy_setter(gate), _tls_setter(servers)), stop)
+        _serve(
+            servers,
+            Reloading(config, config_path, _policy_setter(gate, Witness(repository)), _tls_setter(servers)),
+            stop,
+        )
 
 
 def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.Event) -> None:
@@ -204,9 +208,10 @@ def _leaver(waiting: WaitingRoom) -> Callable[[evt.Event], None]:
     return leave
 
 
-def _policy_setter(gate: Gate) -> Callable[[Policy], None]:
+def _policy_setter(gate: Gate, witness: Witness) -> Callable[[Policy], None]:
     def use(policy: Policy) -> None:
         gate.policy = policy
+        witness.policy_taken_up([peer.ae_title for peer in policy.peers])
 
     return use
 

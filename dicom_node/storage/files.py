@@ -22,6 +22,8 @@ FOLDER_MODE = 0o700
 SPOOL = "spool"
 OBJECTS = "objects"
 RESULTS = "results"
+ROOTS = (SPOOL, OBJECTS, RESULTS)
+"""Of the data folder: made when a role of the node starts, and only then."""
 
 PART_SUFFIX = ".part"
 OBJECT_SUFFIX = ".dcm"
@@ -87,17 +89,22 @@ def make_folder(folder: Path) -> None:
 def open_part(folder: Path) -> tuple[int, Path]:
     """Open a new `.part` file (0600) in `folder` for writing; the caller owns the descriptor.
 
+    `folder` is created if it is missing, what it lies in is not: a share that went away would be written to beneath its
+    mount point, and hide what was acknowledged when it comes back.
+
     Raises:
         DiskFull, StorageUnavailable: it cannot be created.
     """
     with named_disk_errors():
-        _make_folder(folder)
+        _make_last_folder(folder)
         part = folder / f"{uuid.uuid4().hex}{PART_SUFFIX}"
         return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), part
 
 
 def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Path:
     """Write `data` under a random name below `folder`; when this returns, a power cut cannot take it away.
+
+    `folder` is there already, see `open_part`.
 
     Raises:
         DiskFull, StorageUnavailable: nothing was written, and no half file is left.
@@ -118,14 +125,14 @@ def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Pat
 def durable_rename(part: Path, final: Path) -> None:
     """Move a written file to its place: fsync the file, rename it, fsync the directory that now names it.
 
-    Missing folders of `final` are created (0700) and synced. Nothing is ever overwritten.
+    The folder of `final` is created (0700) and synced if it is missing, see `open_part`. Nothing is ever overwritten.
 
     Raises:
         DiskFull, StorageUnavailable: the file may lie under either name; without a row it is an orphan.
     """
     with named_disk_errors():
         sync(part)
-        _make_folder(final.parent)
+        _make_last_folder(final.parent)
         _sync_name_once(final.parent)
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -162,7 +169,7 @@ def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths)
 
 
 def _files(data_dir: Path) -> Iterator[Path]:
-    for name in (SPOOL, OBJECTS, RESULTS):
+    for name in ROOTS:
         for folder, _, files in os.walk(data_dir / name):
             yield from (Path(folder) / file for file in sorted(files))
 
@@ -179,6 +186,12 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
+    _make_last_folder(folder)
+
+
+def _make_last_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
     try:
         folder.mkdir(mode=FOLDER_MODE)
     except FileExistsError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.errors import DatabaseRefused, NodeRunning
-from dicom_node.storage.files import FILE_MODE, OBJECTS, make_folder, named_disk_errors, sync
+from dicom_node.storage.files import FILE_MODE, OBJECTS, ROOTS, make_folder, named_disk_errors, sync
 
 MARK = "installation"
 
@@ -72,7 +72,7 @@ def _locked(mark: Path, kind: int) -> Iterator[None]:
 
 
 def pair(data_dir: Path, installation: Installation) -> None:
-    """Check the mark, or leave it at the first use.
+    """Check the mark, or leave it at the first use; then see that the folders of objects are there.
 
     Raises:
         DatabaseRefused: they do not belong together.
@@ -90,6 +90,8 @@ def pair(data_dir: Path, installation: Installation) -> None:
         raise DatabaseRefused(
             f"{data_dir} belongs to another installation than the database: is database.url right, and node.data_dir?"
         )
+    for name in ROOTS:
+        make_folder(data_dir / name)
 
 
 def take_over(data_dir: Path, database: Fresh) -> None:

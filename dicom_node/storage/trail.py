@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import Exists, Select, func, insert, select
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session, UOWTransaction
 from sqlalchemy.orm.attributes import get_history
@@ -150,13 +150,24 @@ def seal(session: Session) -> int:
 
 
 def _unsealed(session: Session) -> Select[AuditRow]:
-    back_to = (session.scalar(select(func.max(AuditSealRow.audit_id))) or 0) - _LATECOMERS
-    sealed = select(AuditSealRow.audit_id).where(AuditSealRow.audit_id == AuditRow.id)
-    return select(AuditRow).where(AuditRow.id > back_to, ~sealed.exists()).order_by(AuditRow.id)
+    return select(AuditRow).where(AuditRow.id > _back_to(session), ~_sealed()).order_by(AuditRow.id)
+
+
+def _back_to(session: Session) -> int:
+    return (session.scalar(select(func.max(AuditSealRow.audit_id))) or 0) - _LATECOMERS
+
+
+def _sealed() -> Exists:
+    return select(AuditSealRow.audit_id).where(AuditSealRow.audit_id == AuditRow.id).exists()
 
 
 def verify(session: Session) -> ChainVerdict:
-    """Compute the whole chain again."""
+    """Compute the whole chain again, and look for records that came in behind its back."""
+    behind = select(func.count()).select_from(AuditRow).where(AuditRow.id <= _back_to(session), ~_sealed())
+    return replace(_recomputed(session), slipped_in=session.scalar(behind) or 0)
+
+
+def _recomputed(session: Session) -> ChainVerdict:
     unsealed = (session.scalar(select(func.count()).select_from(AuditRow)) or 0) - (
         session.scalar(select(func.count()).select_from(AuditSealRow)) or 0
     )

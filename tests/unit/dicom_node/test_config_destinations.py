@@ -55,6 +55,7 @@ def test_a_service_has_an_address(url: str, host: str, port: int) -> None:
         ({"url": "https://pacs/?token=secret"}, "not an http or https address"),
         ({"url": "http://pacs/dicom-web", "authorization_file": "token"}, "needs https"),
         ({**PACS, "tls": {"certificate": "node.pem"}}, "go together"),
+        ({**PACS, "tls": {"check_host_name": False}}, "needs authorities"),
         ({"url": "https://pacs/dicom-web", "commitment": True}, "no service of DICOMweb"),
         ({**PACS, "alternate": "other"}, "alternate of pacs"),
         ({**PACS, "alternate": "pacs"}, "alternate of pacs"),

@@ -34,7 +34,7 @@ def test_the_first_use_leaves_a_mark_that_only_this_installation_passes(tmp_path
     assert stat.S_IMODE((tmp_path / "data" / MARK).stat().st_mode) == 0o600
     with pytest.raises(DatabaseRefused, match="another installation"):
         pair(tmp_path / "data", Installation("two", False))
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [MARK]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [MARK, "objects", "results", "spool"]
 
 
 def test_a_node_of_before_gets_its_mark(tmp_path: Path) -> None:
