@@ -35,7 +35,7 @@ from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
 from dicom_node.storage.engine import masked
-from dicom_node.storage.files import FILE_MODE
+from dicom_node.storage.files import FILE_MODE, UNKNOWN
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
@@ -814,9 +814,12 @@ def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @verb
 def db_adopt(config: ConfigFile = None) -> None:
     """Register objects of the data folder that the database does not know; after pg_restore, while the node is down."""
+    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
+
     loaded = _config(config)
-    with app.undisturbed(loaded), open_repository(loaded) as repository:
-        _adopt(loaded, repository)
+    with app.undisturbed(loaded):
+        begin_adoption(loaded.node.data_dir.resolve())
+        _adopt(loaded)
 
 
 @cli.command()
@@ -841,25 +844,28 @@ def restore(
 ) -> None:
     """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
     from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
+    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
 
     loaded = _config(config)
     with app.undisturbed(loaded):
-        put_back(loaded.database_url, source)
-        with open_repository(loaded) as repository:
-            _adopt(loaded, repository)
+        data_dir = loaded.node.data_dir.resolve()
+        put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
+        _adopt(loaded)
 
 
-def _adopt(loaded: Config, repository: Repository) -> None:
+def _adopt(loaded: Config) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
-    from dicom_node.storage.pairing import pair, take_over  # noqa: PLC0415
+    from dicom_node.storage.pairing import end_adoption, pair, take_over  # noqa: PLC0415
 
     data_dir = loaded.node.data_dir.resolve()
-    take_over(data_dir, repository)
-    found = adopt(loaded, repository)
-    pair(data_dir, repository)
+    with open_repository(loaded) as repository:
+        take_over(data_dir, repository)
+        found = adopt(loaded, repository)
+        end_adoption(data_dir)
+        pair(data_dir, repository)
     print(f"{found.registered} objects registered")
     if found.unreadable:
-        _fail(f"{found.unreadable} files below objects/ cannot be read and have no row; the node would delete them")
+        _fail(f"{found.unreadable} objects cannot be read and were set aside in {data_dir / UNKNOWN}")
 
 
 @cli.command()

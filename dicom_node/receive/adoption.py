@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from dicom_node.domain import NewInstance, Registered
 from dicom_node.queue import utc_now
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, read_header, read_values
 from dicom_node.receive.store import OWN_ROUTE, Register, is_measured
-from dicom_node.storage.files import OBJECTS, named_read_errors, orphans
+from dicom_node.storage.files import OBJECT_SUFFIX, OBJECTS, bring_back, clear_away, named_read_errors, orphans
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,9 @@ class Adopted:
 
 
 def adopt(config: Config, repository: Register) -> Adopted:
-    """Register every object of the data folder that has no row; one that cannot be read stays where it is.
+    """Register every object of the data folder that has no row, also what the sweep set aside.
+
+    What cannot be read is set aside.
 
     Nobody else may work on the data folder meanwhile, see pairing.alone: what is just being received has no row yet.
 
@@ -50,13 +53,13 @@ def adopt(config: Config, repository: Register) -> Adopted:
     """
     data_dir = config.node.data_dir.resolve()
     counts = dict.fromkeys(("registered", "known", "unreadable"), 0)
-    for path in orphans(data_dir, repository.known_paths, utc_now() + _AHEAD):
-        if not path.is_relative_to(data_dir / OBJECTS):
-            continue
+    bring_back(data_dir)
+    for path in _objects(data_dir, repository):
         try:
             new = _described(config, data_dir, path)
         except (HeaderUnreadable, InvalidDicomError, ValueError, KeyError, AttributeError) as error:
             _log.warning("adopt.unreadable", extra={"error": type(error).__name__})
+            clear_away(data_dir, path)
             counts["unreadable"] += 1
             continue
         if repository.register(new, utc_now()) is Registered.SAME:
@@ -65,6 +68,13 @@ def adopt(config: Config, repository: Register) -> Adopted:
         else:
             counts["registered"] += 1
     return Adopted(**counts)
+
+
+def _objects(data_dir: Path, repository: Register) -> Iterator[Path]:
+    """Whole objects without a row."""
+    for path in orphans(data_dir, repository.known_paths, utc_now() + _AHEAD):
+        if path.is_relative_to(data_dir / OBJECTS) and path.suffix == OBJECT_SUFFIX:
+            yield path
 
 
 def _described(config: Config, data_dir: Path, path: Path) -> NewInstance:

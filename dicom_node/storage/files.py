@@ -24,6 +24,9 @@ OBJECTS = "objects"
 RESULTS = "results"
 ROOTS = (SPOOL, OBJECTS, RESULTS)
 """Of the data folder: made when a role of the node starts, and only then."""
+UNKNOWN = "unknown"
+"""Objects without a row, out of the way: a database that went back (restored, or a standby of a moment ago) knows
+nothing of what was acknowledged since, so no node deletes them."""
 
 PART_SUFFIX = ".part"
 OBJECT_SUFFIX = ".dcm"
@@ -154,11 +157,44 @@ def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tu
 
 
 def sweep_orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> int:
-    """Delete the orphans; returns how many there were."""
+    """Clear the orphans away; returns how many there were."""
     found = orphans(data_dir, known_paths, older_than)
     for path in found:
-        path.unlink(missing_ok=True)
+        clear_away(data_dir, path)
     return len(found)
+
+
+def clear_away(data_dir: Path, orphan: Path) -> bool:
+    """Delete an orphan, or set it aside in unknown/ if it is a whole object; True where it was set aside.
+
+    Raises:
+        DiskFull, StorageUnavailable: it stays where it is.
+    """
+    if orphan.suffix == PART_SUFFIX or not orphan.is_relative_to(data_dir / OBJECTS):
+        with named_disk_errors():
+            orphan.unlink(missing_ok=True)
+        return False
+    _move(orphan, data_dir / UNKNOWN / orphan.relative_to(data_dir / OBJECTS))
+    return True
+
+
+def bring_back(data_dir: Path) -> int:
+    """Move what was set aside to where it had been; how many files.
+
+    Raises:
+        DiskFull, StorageUnavailable: some may lie in either place.
+    """
+    aside = [path for path in _files_below(data_dir / UNKNOWN) if path.suffix == OBJECT_SUFFIX]
+    for path in aside:
+        _move(path, data_dir / OBJECTS / path.relative_to(data_dir / UNKNOWN))
+    return len(aside)
+
+
+def _move(path: Path, final: Path) -> None:
+    make_folder(final.parent)
+    with named_disk_errors():
+        path.rename(final)
+        sync(final.parent)
 
 
 def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths) -> Iterator[Path]:
@@ -170,8 +206,12 @@ def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths)
 
 def _files(data_dir: Path) -> Iterator[Path]:
     for name in ROOTS:
-        for folder, _, files in os.walk(data_dir / name):
-            yield from (Path(folder) / file for file in sorted(files))
+        yield from _files_below(data_dir / name)
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    for folder, _, files in os.walk(root):
+        yield from (Path(folder) / file for file in sorted(files))
 
 
 def _written_at(path: Path) -> float:
