@@ -864,8 +864,9 @@ def _adopt(loaded: Config) -> None:
         end_adoption(data_dir)
         pair(data_dir, repository)
     print(f"{found.registered} objects registered")
-    if found.unreadable:
-        _fail(f"{found.unreadable} objects cannot be read and were set aside in {data_dir / UNKNOWN}")
+    if found.unreadable or found.overtaken:
+        why = f"{found.unreadable} objects cannot be read, {found.overtaken} are older than what the database knows"
+        _fail(f"{why}: they were set aside in {data_dir / UNKNOWN}")
 
 
 @cli.command()

@@ -184,7 +184,7 @@ class InstanceRef:
 class NewInstance:
     """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit.
 
-    `patient_id` is for the audit trail alone.
+    `patient_id` is for the audit trail alone. `arrived_at`: when it came, where that is not when it is registered.
     """
 
     sop_instance_uid: str
@@ -201,6 +201,7 @@ class NewInstance:
     measurable: bool
     route: Route = USUAL_ROUTE
     patient_id: str = field(default="", repr=False)
+    arrived_at: datetime | None = None
 
 
 class Registered(StrEnum):

@@ -3,6 +3,7 @@
 All of it is process-wide, one reason why the receiver is a process of its own:
 
 * incoming data sets go through `Spool.open_part` in place of a temporary file elsewhere on the machine;
+* the file meta information says who sent an object, for the day when the database is lost;
 * AE titles are decoded leniently; by default a NUL, a blank or a non-ASCII title aborts the association where a
   rejection with its reason would tell the administrator what to do;
 * UIDs longer than 64 characters reach the handler, which refuses them by name; the default aborts the association;
@@ -27,16 +28,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pydicom.config
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
 from pynetdicom import _config, dimse_messages, dul, evt, transport
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dsutils import create_file_meta
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 
-from dicom_node.receive.authorisation import decode_ae_title
+from dicom_node.receive.authorisation import canonical_host, decode_ae_title
 from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = logging.getLogger(__name__)
@@ -188,6 +192,22 @@ def _negotiate_or_reject(acse: ACSE) -> None:
         acse.assoc.kill()
 
 
+def _meta_with_sender(**identity: UID) -> FileMetaDataset:
+    """File meta information (PS3.10 7.1) with the AE titles of the association and the address it came from.
+
+    Called by the thread that reads from the network, as `open_part` is; must not raise.
+    """
+    meta = create_file_meta(**identity)
+    association = getattr(threading.current_thread(), "assoc", None)
+    if association is not None:
+        request = association.requestor.primitive
+        meta.SourceApplicationEntityTitle = request.calling_ae_title
+        meta.ReceivingApplicationEntityTitle = request.called_ae_title
+        host = canonical_host(association.requestor.address_info.address)
+        meta.SourcePresentationAddress = f"dicom://[{host}]" if ":" in host else f"dicom://{host}"
+    return meta
+
+
 class _Excess(Exception):
     """More than this node keeps in memory for one peer."""
 
@@ -246,6 +266,7 @@ def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator
         change(_config, "LOG_HANDLER_LEVEL", "none")
         change(_config, "VALIDATORS", {**_config.VALIDATORS, "UI": _any_uid})
         change(dimse_messages, "NamedTemporaryFile", open_part)
+        change(dimse_messages, "create_file_meta", _meta_with_sender)
         change(DIMSEMessage, "decode_msg", _decode_or_refuse)
         change(DIMSEServiceProvider, "receive_primitive", _receive_or_refuse)
         change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})

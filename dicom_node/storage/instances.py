@@ -173,7 +173,7 @@ def _values(new: NewInstance, revision: int, now: datetime) -> dict[str, object]
         "calling_ae": new.calling_ae,
         "called_ae": new.called_ae,
         "peer_host": new.peer_host,
-        "received_at": now,
+        "received_at": new.arrived_at or now,
         "route": new.route,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from dicom_node.storage.engine import open_engine
 from dicom_node.storage.files import sweep_orphans
 from dicom_node.storage.pairing import MARK, alone, begin_adoption, pair, paired, take_over
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.trail import Wanted
 from tests.postgresql import BOTH_ENGINES, Server, database_of
 from tests.receiving import SCANNER, free_port, receiver_thread, send
 from tests.ultrasound import save, us_image
@@ -231,10 +233,72 @@ def test_what_was_set_aside_is_adopted_and_what_cannot_be_read_is_set_aside(tmp_
     for registered in (1, 0):
         done = cli(tmp_path, "db", "adopt")
         assert (done.returncode, done.stdout) == (1, f"{registered} objects registered\n"), done.stderr
-        assert "1 objects cannot be read and were set aside" in done.stderr
+        assert "1 objects cannot be read, 0 are older" in done.stderr
         assert (swept.exists(), broken.exists()) == (True, False)
     with closing(Repository.open(config.database_url)) as repository:
         pair(config.node.data_dir, repository)
+
+
+@pytest.mark.parametrize("names", [("zz", "aa"), ("aa", "zz")])
+def test_what_came_first_is_adopted_first(names: tuple[str, str], tmp_path: Path) -> None:
+    """Else the wrong patient of the first version would stand as the correction of the right one."""
+    config = Config.model_validate(given(tmp_path, f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}"))
+    dataset = us_image(np.zeros((8, 8), np.uint8))
+    first, second = (stored_object(config, name) for name in names)
+    now = utc_now().timestamp()
+    for path, patient_id, age_s in ((first, "WRONG", 7200), (second, "RIGHT", 3600)):
+        dataset.PatientID = patient_id
+        save(dataset, path)
+        os.utime(path, (now - age_s, now - age_s))
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        assert adopt(config, repository) == Adopted(registered=2)
+        versions = repository.versions(str(dataset.SOPInstanceUID))
+        assert [(config.node.data_dir / version.path) for version in versions] == [first, second]
+        assert versions[1].received_at - versions[0].received_at == pytest.approx(
+            timedelta(hours=1), abs=timedelta(seconds=1)
+        )
+
+        dataset.PatientID = "NEVER ACKNOWLEDGED"
+        save(dataset, path := stored_object(config, "left"))
+        os.utime(path, (now - 5400, now - 5400))
+        for _ in range(2):
+            assert adopt(config, repository) == Adopted(overtaken=1)
+        assert len(repository.versions(str(dataset.SOPInstanceUID))) == 2
+
+
+@pytest.mark.peer("storescu")
+def test_who_sent_an_object_is_known_after_the_database_is_lost(tmp_path: Path) -> None:
+    """Rules about senders hold, and nobody gets back what is their own."""
+    config = Config.model_validate(
+        {
+            **given(tmp_path, f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}"),
+            "destinations": [
+                {"name": "room", "ae_title": SCANNER, "host": "127.0.0.1", "port": 1, "objects": ["original"]},
+                {"name": "vna", "ae_title": "VNA", "host": "127.0.0.1", "port": 1, "objects": ["original"]},
+            ],
+            "rules": [
+                {"name": "phantom", "when": {"calling_ae": SCANNER, "host": "127.0.0.1"}, "action": "ignore"},
+                {"name": "called", "when": {"called_ae": "FETALHC"}},
+            ],
+            "routing": {"match": "all"},
+        }
+    )
+    image_file = save(us_image(np.zeros((8, 8), np.uint8)), tmp_path / "1.dcm")
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        with receiver_thread(config, repository):
+            assert send("storescu", config.node.port or 0, image_file)[0] == 0
+    for path in (tmp_path / "data").glob("node.sqlite3*"):
+        path.unlink()
+
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        assert adopt(config, repository) == Adopted(registered=1)
+        assert repository.jobs((), 9) == ()
+        assert [delivery.destination for delivery in repository.deliveries((), 9)] == ["vna"]
+        (came,) = (record.entry for record in repository.audit_trail(Wanted(), 9))
+        assert (came.actor, came.host, came.detail["rules"]) == (SCANNER, "127.0.0.1", "phantom called")
 
 
 @pytest.mark.peer("storescu")
