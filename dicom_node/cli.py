@@ -34,6 +34,7 @@ from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.routing import is_address
 from dicom_node.storage.engine import masked
 from dicom_node.storage.files import FILE_MODE, UNKNOWN
 from dicom_node.storage.repository import Repository
@@ -432,6 +433,8 @@ def explain_rules(  # noqa: PLR0913, PLR0917  the options of the verb
 ) -> None:
     """Explain what would become of files: which rules hold and why, what is measured, what goes where."""
     loaded = _config(config or context.obj)
+    if host is not None and not is_address(host):
+        _fail(f"--host {host} is not an IP address: rules see where a call comes from, not its name")
     from dicom_node.explaining import Sender, explain  # noqa: PLC0415
 
     sender = Sender(calling_ae, called_ae or loaded.node.ae_title, host)

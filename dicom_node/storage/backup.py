@@ -207,8 +207,7 @@ def _run(program: str, *arguments: str, url: URL | None = None, **streams: IO[by
     command = [program, *arguments]
     environment: Mapping[str, str] = os.environ
     if url is not None:
-        without = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-        command[1:1] = ["--no-password", f"--dbname={without}"]
+        command[1:1] = ["--no-password", f"--dbname={_without_password(url)}"]
         environment = _environment(url)
     given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **streams}
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=False, **given)  # type: ignore[call-overload]  # noqa: S603
@@ -225,5 +224,13 @@ def _reason(stderr: str) -> str:
     return re.sub(r"\"[^\"]*\"", '"..."', told)[:_LONGEST_REASON]
 
 
+def _without_password(url: URL) -> str:
+    """Made anew: `URL.set` takes None for "as it was"."""
+    query = {name: value for name, value in url.query.items() if name != "password"}
+    made = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
+    return made.render_as_string(hide_password=False)
+
+
 def _environment(url: URL) -> Mapping[str, str]:
-    return dict(os.environ) if url.password is None else {**os.environ, "PGPASSWORD": str(url.password)}
+    password = url.query.get("password") if url.password is None else str(url.password)
+    return dict(os.environ) if password is None else {**os.environ, "PGPASSWORD": str(password)}

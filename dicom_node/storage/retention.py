@@ -72,6 +72,8 @@ def remove(session: Session, study_instance_uid: str, cutoffs: Cutoffs) -> tuple
     images = session.execute(
         select(InstanceRow.id, InstanceRow.sop_instance_uid).where(InstanceRow.study_instance_uid == study_instance_uid)
     ).all()
+    if not images:  # another receiver was quicker
+        return None
     corrections.lock_versions(session, *(image.sop_instance_uid for image in images))
     instances = [image.id for image in images]
     if not _is_due(session, study_instance_uid, instances, cutoffs):

@@ -372,6 +372,8 @@ def test_rules_test_explains_a_file_and_says_what_cannot_be_read(tmp_path: Path)
     assert code == 1
     assert json.loads(told)["rules"] == ["rest"]
     assert "rules.yaml: The file is not a DICOM object." in said
+    code, _, said = run("rules", "test", str(tmp_path / "image.dcm"), "--host", "room1.example.org", config=config)
+    assert (code, "is not an IP address" in said) == (1, True)
 
 
 # --- the audit trail -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Registered, ResultKind
+from dicom_node.storage import retention
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import AuditRow, InstallationRow, Row
@@ -216,3 +217,12 @@ def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository:
     came, gone = (found.entry for found in repository.whole_audit_trail(Wanted()))
     assert (came.event, came.sop_instance_uid) == ("object.received", "1.1")
     assert (gone.event, gone.study_instance_uid, gone.detail) == ("study.deleted", "1.2.3", {"files": 1})
+
+
+def test_a_study_that_is_gone_is_not_deleted_again(repository: Repository) -> None:
+    """Two receivers look at the same time."""
+    repository.register(image("1.1", measurable=False), START)
+    with repository._write() as session:
+        assert retention.remove(session, "1.2.3", ALL) is not None
+    with repository._write() as session:
+        assert retention.remove(session, "1.2.3", ALL) is None
