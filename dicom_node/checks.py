@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import func, make_url, select
 
 from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
-from dicom_node.domain import CallerTls
+from dicom_node.domain import CallerTls, Destination
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.queue import utc_now
 from dicom_node.routing import SENDER
@@ -68,6 +68,7 @@ def check(config: Config) -> Iterator[Check]:
     for destination in config.destination_list():
         if destination.tls is not None:
             yield _check_way(destination.name, destination.tls)
+    yield from _check_alternates(config.destination_list())
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -211,6 +212,17 @@ def _check_rules(config: Config) -> Iterator[Check]:
         for title in sorted({peer.ae_title for peer in config.peers} - known):
             text = f"no destination has the AE title {title}: a rule that sends to the sender sends nothing there"
             yield Check("rules", Verdict.WARNING, text)
+
+
+def _check_alternates(destinations: Sequence[Destination]) -> Iterator[Check]:
+    """Retention waits for a commitment that an alternate is never asked for."""
+    committing = {destination.name for destination in destinations if destination.commitment}
+    for one in destinations:
+        if one.commitment and one.alternate is not None and one.alternate not in committing:
+            text = (
+                f"its alternate {one.alternate} has no `commitment: true`: what that took is never deleted for its age"
+            )
+            yield Check(f"destination {one.name}", Verdict.WARNING, text)
 
 
 def _check_way(name: str, tls: CallerTls) -> Check:

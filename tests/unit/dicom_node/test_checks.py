@@ -151,6 +151,15 @@ def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path
     assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)
 
 
+@pytest.mark.parametrize("commits", [True, False])
+def test_an_alternate_that_is_not_asked_for_commitment_is_warned_of(commits: bool, tmp_path: Path) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104, "commitment": True, "alternate": "spare"}
+    spare = {"name": "spare", "ae_title": "SPARE", "host": "spare", "port": 104, "commitment": commits}
+    config = Config.model_validate({"node": {"data_dir": tmp_path}, "destinations": [pacs, spare]})
+    found = [one for one in checks.check(config) if one.name == "destination pacs"]
+    assert [one.verdict for one in found] == ([] if commits else [checks.Verdict.WARNING])
+
+
 @pytest.mark.peer("postgres")
 @pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
 def test_a_clock_that_is_far_from_the_databases_is_found(

@@ -202,13 +202,28 @@ def test_where_commitment_is_asked_for_sent_is_not_the_end(repository: Repositor
     assert len(list(repository.forget_old_studies(asking, LATER))) == 1
 
 
-def test_what_an_alternate_took_is_the_alternates_to_commit(repository: Repository) -> None:
+def test_what_an_alternate_took_is_kept_until_it_commits_that(repository: Repository) -> None:
+    """Whoever asked for commitment, of the destination or of its alternate, has not got it yet."""
     measured(repository, "1.1")
     for delivery in repository.claim_deliveries("courier", LEASE_S, 100, after(61), "pacs"):
         repository.mark_sent(delivery, taken(asked="spare"), after(61))
     looked_at(repository)
-    assert list(repository.forget_old_studies(replace(ALL, committing=("spare",)), LATER)) == []
-    assert len(list(repository.forget_old_studies(replace(ALL, committing=("pacs",)), LATER))) == 1
+    for asked in ("spare", "pacs"):
+        assert list(repository.forget_old_studies(replace(ALL, committing=(asked,)), LATER)) == []
+    request = repository.ask_commitment("2.25.1", "spare", 100, after(62))
+    assert request is not None
+    uids = tuple(uid for _class, uid in request.objects)
+    repository.commitment_answered(CommitmentReport("2.25.1", uids, ()), after(63))
+    assert len(list(repository.forget_old_studies(replace(ALL, committing=("spare", "pacs")), LATER))) == 1
+
+
+def test_what_comes_again_as_it_was_makes_its_study_young(repository: Repository) -> None:
+    """A person sends an old exam again because the archive lost it, and is told Success."""
+    settled(repository)
+    assert repository.register(image("1.1"), LATER) is Registered.SAME
+    assert list(repository.forget_old_studies(ALL, LATER)) == []
+    later = LATER + timedelta(seconds=1)
+    assert len(list(repository.forget_old_studies(Cutoffs(later, later), later))) == 1
 
 
 def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository: Repository) -> None:
