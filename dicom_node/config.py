@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dicom_node import yaml_text
 from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, CallerTls, Destination, Peer, PeerLimits, ResultKind, Right
 from dicom_node.errors import ConfigError
 from dicom_node.routing import SENDER, Router
@@ -507,7 +508,9 @@ def load_config(path: Path | None) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8") from error
     try:
-        raw: Any = yaml.safe_load(text)
+        raw = yaml_text.parse(text)
+    except yaml_text.TooMuch as error:
+        raise ConfigError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""

@@ -25,6 +25,7 @@ from sqlalchemy import make_url
 
 DEBIAN_USER = "postgres"
 SUPERUSER = "fetalhc"
+PORT = 5432
 MAINTENANCE = "postgres"
 """The database that every cluster has."""
 
@@ -45,16 +46,25 @@ def database_of(url: str) -> str:
 
 @dataclass
 class Server:
-    """A cluster below `folder` and the server over it; `start` and `kill` as often as a test likes."""
+    """A cluster below `folder` and the server over it; `start` and `kill` as often as a test likes.
+
+    `prefix` is put before its command line, and then has to change the user too.
+    """
 
     folder: Path
     settings: Sequence[str] = FAST
+    prefix: Sequence[str] = ()
+    port: int = PORT
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
     _names: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={self.folder}"
+        return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={self.folder}&port={self.port}"
+
+    def url_over_tcp(self, database: str, host: str) -> str:
+        """The same, where it listens on an address too."""
+        return f"postgresql+psycopg://{SUPERUSER}@{host}:{self.port}/{database}"
 
     def create_database(self) -> str:
         """A database of its own, empty; its URL."""
@@ -75,12 +85,24 @@ class Server:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = [
-            *("listen_addresses=", f"unix_socket_directories={self.folder}", "unix_socket_permissions=0777"),
+            *(
+                "listen_addresses=",
+                f"port={self.port}",
+                f"unix_socket_directories={self.folder}",
+                "unix_socket_permissions=0777",
+            ),
             *(f"max_connections={MOST_CONNECTIONS}", "logging_collector=off", *self.settings),
         ]
-        command = ["postgres", "-D", str(self.folder / "cluster"), *(word for o in options for word in ("-c", o))]
+        command = [
+            *self.prefix,
+            "postgres",
+            "-D",
+            str(self.folder / "cluster"),
+            *(word for o in options for word in ("-c", o)),
+        ]
+        user = None if self.prefix else _user()
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=_user())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=user)
         deadline = time.monotonic() + START_S
         while not self.is_up():
             assert self.process.poll() is None, (self.folder / "server.log").read_text(encoding="utf-8")
@@ -112,17 +134,22 @@ class Server:
 
 
 @contextmanager
-def running_server(settings: Sequence[str] = FAST) -> Iterator[Server]:
-    """A fresh server that is gone with all it held when the block ends.
+def running_server(
+    settings: Sequence[str] = FAST, *, prefix: Sequence[str] = (), port: int = PORT, clients: str | None = None
+) -> Iterator[Server]:
+    """A fresh server that is gone with all it held when the block ends. `clients`: a network that may connect.
 
     Not in pytest's folder, into which no other user may look, and whose name would be too long for a socket.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = Server(folder, settings)
+    server = Server(folder, settings, prefix, port)
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)
         _make_cluster(folder)
+        if clients is not None:
+            with (folder / "cluster" / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                rules.write(f"host all all {clients} trust\n")
         server.start()
         yield server
     finally:

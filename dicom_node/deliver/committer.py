@@ -25,7 +25,7 @@ from dicom_node.commitment import (
     report_taker,
     request_dataset,
 )
-from dicom_node.deliver.scu import Cause, Failure, Link, associate
+from dicom_node.deliver.scu import Cause, Failure, Link, associate, leave
 from dicom_node.domain import CommitmentRequest
 from dicom_node.queue import utc_now
 from dicom_node.retry import RetryPolicy, longest_wait_s
@@ -125,8 +125,7 @@ def ask(request: CommitmentRequest, link: Link, ledger: Ledger, now: Callable[[]
     except (RuntimeError, ValueError):
         word = None
     finally:
-        if association.is_established:
-            association.release()
+        leave(association)
     if word is None:
         return Failure(Cause.NO_ANSWER, "the request for storage commitment was not answered")
     if word != 0x0000:

@@ -379,6 +379,16 @@ def associate(
     return failure
 
 
+def leave(association: Association) -> None:
+    """Release what is established, and close the socket: where the connection broke pynetdicom does not."""
+    if association.is_established:
+        association.release()
+    association.join(_GRACE_S)
+    entity = association.ae
+    if isinstance(entity, _Entity) and entity.raw is not None and not association.dul.is_alive():
+        entity.raw.close()
+
+
 def _bound_tls_waits(event: evt.Event) -> None:
     """On a TLS socket the system's own time-outs only make OpenSSL ask again, so Python has to count."""
     channel = event.assoc.dul.socket
@@ -434,8 +444,7 @@ def send(objects: Sequence[Outgoing], link: Link) -> Generator[Step, None, None]
         try:
             silent = yield from _send_over(association, waiting, link)
         finally:
-            if association.is_established:
-                association.release()
+            leave(association)
         if silent:
             yield from ((item, _SILENT.outcome()) for item in waiting)
             return
@@ -539,8 +548,7 @@ def echo(link: Link) -> EchoAnswer:
     except (RuntimeError, ValueError):
         status = Dataset()
     finally:
-        if association.is_established:
-            association.release()
+        leave(association)
     seconds = time.monotonic() - started
     if "Status" not in status:
         return EchoAnswer(Cause.NO_ANSWER, "the association was made, but the echo was not answered", None, seconds)

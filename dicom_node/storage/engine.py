@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError, OutcomeUnknown
+from dicom_node.storage import vanishing
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
 from dicom_node.storage.mounts import network_filesystem
 
@@ -94,14 +95,21 @@ def _parse(url: str) -> URL:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, **vanishing.OURS},
         pool_pre_ping=True,
         pool_size=_POOL,
         max_overflow=_OVERFLOW,
     )
+    event.listen(engine, "connect", _ask_server_to_notice)
+    return engine
+
+
+def _ask_server_to_notice(connection: Any, _record: Any) -> None:
+    connection.execute(vanishing.THEIRS)
+    connection.commit()
 
 
 def refuse_network(file: Path) -> None:

@@ -61,6 +61,20 @@ def test_answer(status: int, content: bytes, kind: type[Outcome], word: int | No
     assert outcome.status_word == word
 
 
+BOMBS = {
+    "lists in lists": b"[" * 500_000,
+    "objects in objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "a number without end": b'{"Value": ' + b"9" * 500_000 + b"}",
+    "an infinite reason": listing(STORED).replace(b'"]}}]', b'"]}, "00081196": {"Value": [1e999]}}]'),
+    "a reason in words": listing(STORED).replace(b'"]}}]', b'"]}, "00081196": {"Value": ["much"]}}]'),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_an_answer_that_cannot_be_read_settles_nothing_and_breaks_nothing(name: str) -> None:
+    assert type(classify_answer(200, BOMBS[name], UID)) is Unknown
+
+
 @pytest.mark.parametrize(
     ("status", "cause"),
     [
