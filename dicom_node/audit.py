@@ -28,6 +28,8 @@ class AuditEvent(StrEnum):
     OBJECT_SENT = "object.sent"
     OBJECT_COMMITTED = "object.committed"
     OBJECT_GIVEN_UP = "object.given_up"
+    COMMITMENT_ASKED = "commitment.asked"
+    OBJECT_ANSWERED_FOR = "object.answered_for"
     STUDY_DELETED = "study.deleted"
     ADMIN_JOB = "admin.job"
     ADMIN_DELIVERY = "admin.delivery"

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
+from dicom_node.deliver.peers import address_of, state_name
 from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
 from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
@@ -68,7 +69,11 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of a table")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")]
 Peer = Annotated[
-    str, typer.Argument(metavar="NAME|AET@HOST:PORT", help="a destination of the configuration, or a peer")
+    str | None,
+    typer.Argument(
+        metavar="[NAME|AET@HOST:PORT]",
+        help="a destination, the AE title of a peer that `listens`, or an address; none: all of the configuration",
+    ),
 ]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
@@ -270,9 +275,12 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
 
 @cli.command()
 @verb
-def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Ask a peer by C-ECHO whether it is there and knows us; a DICOMweb service by a question about nobody."""
+def echo(peer: Peer = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Ask by C-ECHO who is there and knows us; a DICOMweb service by a question about nobody."""
     loaded = _config(config)
+    if peer is None:
+        _echo_all(loaded, as_json)
+        return
     way = resolve_way(peer, loaded)
     answer, address, where = _asked(way)
     if as_json:
@@ -281,6 +289,20 @@ def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None
         print(f"{where} answered in {answer.seconds * 1000:.0f} ms")
     if not answer.answered:
         _fail(f"{where}: {answer.text}" + ("" if answer.cause is None else f" [{answer.cause.value}]"))
+
+
+def _echo_all(config: Config, as_json: bool) -> None:
+    """All destinations, and all peers that can be called, one after the other."""
+    rows = []
+    for name in (*(d.name for d in config.destinations), *(p.ae_title for p in config.peers if p.listens is not None)):
+        answer, _, where = _asked(resolve_way(name, config))
+        cause = None if answer.cause is None else answer.cause.value
+        row = {"name": name, "address": where, "answered": answer.answered, "cause": cause, "remark": answer.text}
+        rows.append({**row, "seconds": round(answer.seconds, 3)})
+    show(rows, ("name", "address", "answered", "cause", "remark"), as_json, "nobody is listed who could be called")
+    silent = [str(row["name"]) for row in rows if not row["answered"]]
+    if silent:
+        _fail(f"no answer from {', '.join(silent)}")
 
 
 def _asked(way: DicomWay | StowWay) -> tuple[EchoAnswer, dict[str, Any], str]:
@@ -298,10 +320,18 @@ _ADDRESS = re.compile(r"(?P<ae_title>.+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s\[\]
 
 
 def resolve_way(text: str, config: Config) -> DicomWay | StowWay:
-    """The way to a destination by its name, or to AET@HOST:PORT. Raises typer.BadParameter: neither."""
+    """The way to a destination by its name, to a peer by its AE title, or to AET@HOST:PORT.
+
+    Raises:
+        typer.BadParameter: none of them.
+    """
     for destination in config.destination_list():
         if destination.name == text:
             return way_to(config, destination)
+    for peer in config.peer_list():
+        address = address_of(peer)
+        if address is not None and peer.listens is not None and peer.ae_title == text:
+            return DicomWay(link_to(config, address, peer.listens.tls))
     return DicomWay(link_to(config, resolve_peer(text, config)))
 
 
@@ -314,7 +344,9 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         names = ", ".join(d.name for d in config.destinations) or "none"
-        raise typer.BadParameter(f"{text!r} is neither a destination ({names}) nor AET@HOST:PORT")
+        raise typer.BadParameter(
+            f"{text!r} is neither a destination ({names}), nor a peer that listens, nor AET@HOST:PORT"
+        )
     try:
         ae_title = checked_ae_title(match["ae_title"])
     except ValueError as error:
@@ -330,15 +362,16 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
 def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Who may talk to this node, and who was refused lately, why, and what would let it in (200 are kept)."""
     loaded = _config(config)
-    allowed = [_told_peer(entry) for entry in loaded.peers]
     with existing_repository(loaded) as repository:
+        states = repository.destination_states()
+        allowed = [{**_told_peer(entry), **_state_of(entry, states)} for entry in loaded.peers]
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
         return
     print("May talk to us:")
     shown = [{**row, "hosts": row["hosts"] or "any", "limits": _told_limits(row)} for row in allowed]
-    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits"), False, "nobody")
+    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits", "answers", "remark"), False, "nobody")
     print("\nRefused lately:")
     columns = ("refused_at", "calling_ae", "called_ae", "host", "reason", "advice")
     show(refused, columns, as_json=False, empty="nobody")
@@ -346,6 +379,12 @@ def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False)
 
 def _told_peer(entry: PeerEntry) -> dict[str, Any]:
     return {**entry.model_dump(mode="json"), "tls": "required" if entry.secure else "allowed"}
+
+
+def _state_of(entry: PeerEntry, states: Mapping[str, DestinationState]) -> dict[str, Any]:
+    """Whether a peer answered when the courier last asked."""
+    address = address_of(entry.peer())
+    return _told_state(None if address is None else states.get(state_name(address)))
 
 
 def _told_limits(row: dict[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,7 +18,18 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from dicom_node import yaml_text
-from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, CallerTls, Destination, Peer, PeerLimits, ResultKind, Right
+from dicom_node.domain import (
+    USUAL_OBJECTS,
+    USUAL_RIGHTS,
+    CallerTls,
+    CommitmentTerms,
+    Destination,
+    Listener,
+    Peer,
+    PeerLimits,
+    ResultKind,
+    Right,
+)
 from dicom_node.errors import ConfigError
 from dicom_node.routing import SENDER, Router
 from dicom_node.rules import RuleEntry
@@ -135,35 +147,6 @@ def checked_host(value: str) -> str:
     return value
 
 
-class PeerEntry(Section):
-    ae_title: str = Field(description="AE title of a scanner")
-    hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
-    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment")
-    tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
-    certificate_name: str | None = Field(
-        None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
-    )
-    maximum_associations: int | None = Field(None, ge=1, description="at the same time; null: no limit of its own")
-    objects_per_minute: int | None = Field(None, ge=1, description="faster senders are slowed; null: no limit")
-    maximum_object_mb: int | None = Field(None, ge=1, description="larger objects are refused; null: no limit")
-
-    _check_ae = field_validator("ae_title")(checked_ae_title)
-
-    @field_validator("hosts")
-    @classmethod
-    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(checked_host, hosts))
-
-    @property
-    def secure(self) -> bool:
-        return self.tls == "required" or self.certificate_name is not None
-
-    def peer(self) -> Peer:
-        largest = None if self.maximum_object_mb is None else self.maximum_object_mb * 1024 * 1024
-        limits = PeerLimits(self.maximum_associations, self.objects_per_minute, largest)
-        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits)
-
-
 class DestinationTls(Section):
     authorities: Path | None = Field(
         None, description="PEM file of who vouches for the destination; null: the authorities of this system"
@@ -186,6 +169,51 @@ class DestinationTls(Section):
         if not self.check_host_name and self.authorities is None:
             raise ValueError("check_host_name: false needs authorities, or anybody could be the destination")
         return self
+
+    def caller(self) -> CallerTls:
+        return CallerTls(**dict(self))
+
+
+class ListenerEntry(Section):
+    host: str = Field(min_length=1, description="host name or address of the scanner")
+    port: Port = Field(description="its DICOM port")
+    tls: DestinationTls | None = Field(None, description="as of a destination; null: no TLS")
+
+    def listener(self) -> Listener:
+        return Listener(self.host, self.port, None if self.tls is None else self.tls.caller())
+
+
+class PeerEntry(Section):
+    ae_title: str = Field(description="AE title of a scanner")
+    hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
+    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment")
+    tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
+    certificate_name: str | None = Field(
+        None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
+    )
+    maximum_associations: int | None = Field(None, ge=1, description="at the same time; null: no limit of its own")
+    objects_per_minute: int | None = Field(None, ge=1, description="faster senders are slowed; null: no limit")
+    maximum_object_mb: int | None = Field(None, ge=1, description="larger objects are refused; null: no limit")
+    listens: ListenerEntry | None = Field(
+        None, description="host, port and tls where it is called, for C-ECHO and reports of storage commitment"
+    )
+
+    _check_ae = field_validator("ae_title")(checked_ae_title)
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_host, hosts))
+
+    @property
+    def secure(self) -> bool:
+        return self.tls == "required" or self.certificate_name is not None
+
+    def peer(self) -> Peer:
+        largest = None if self.maximum_object_mb is None else self.maximum_object_mb * 1024 * 1024
+        limits = PeerLimits(self.maximum_associations, self.objects_per_minute, largest)
+        listens = None if self.listens is None else self.listens.listener()
+        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits, listens)
 
 
 class DestinationEntry(Section):
@@ -229,7 +257,7 @@ class DestinationEntry(Section):
             host=self.host or parts.hostname or "",
             port=self.port or parts.port or (443 if parts.scheme == "https" else 80),
             objects=usual if self.objects is None else self.objects,
-            tls=None if self.tls is None else CallerTls(**dict(self.tls)),
+            tls=None if self.tls is None else self.tls.caller(),
             url=self.url,
             authorization_file=self.authorization_file,
             alternate=self.alternate,
@@ -379,6 +407,19 @@ class DeliverySection(Section):
     health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
 
 
+class StorageCommitmentSection(Section):
+    offer: bool = Field(
+        False, description="peers with `may: [commitment]` may ask this node for storage commitment of what they sent"
+    )
+    wait_h: float = Field(
+        24.0, gt=0, description="what no destination with `commitment` has committed by then is reported as failed"
+    )
+
+    @property
+    def wait(self) -> timedelta:
+        return timedelta(hours=self.wait_h)
+
+
 class RetentionSection(Section):
     delivered_days: float | None = Field(
         None,
@@ -410,6 +451,7 @@ class Config(Section):
     narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
+    storage_commitment: StorageCommitmentSection = StorageCommitmentSection()
     retention: RetentionSection = RetentionSection()
     logging: LoggingSection = LoggingSection()
 
@@ -436,6 +478,13 @@ class Config(Section):
             unknown = sorted(set(rule.send or ()) - known - {SENDER})
             if unknown:
                 raise ValueError(f"rule {rule.name} sends to {', '.join(unknown)}, which is no destination")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_commits(self) -> Config:
+        """Our word is an archive's: without one that commits, every answer would be no."""
+        if self.storage_commitment.offer and not any(entry.commitment for entry in self.destinations):
+            raise ValueError("storage_commitment.offer needs a destination with commitment: true")
         return self
 
     @model_validator(mode="after")
@@ -473,6 +522,11 @@ class Config(Section):
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects
         return tuple(entry.destination(usual) for entry in self.destinations)
+
+    def commitment_terms(self) -> CommitmentTerms | None:
+        """When peers that ask are told that an object is committed; None: they may not ask."""
+        committing = tuple(entry.name for entry in self.destinations if entry.commitment)
+        return CommitmentTerms(committing, self.storage_commitment.wait) if self.storage_commitment.offer else None
 
     def router(self) -> Router:
         """The rules, ready to decide."""

@@ -25,6 +25,7 @@ from dicom_node.config import Config
 from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
 from dicom_node.deliver.committer import Committer, Requests
 from dicom_node.deliver.committer import Patience as CommitmentPatience
+from dicom_node.deliver.peers import Book, peer_lanes
 from dicom_node.deliver.scu import (
     Cause,
     Failure,
@@ -63,7 +64,7 @@ _FOR_A_PERSON = frozenset(
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
-class Outbox(Requests, Protocol):
+class Outbox(Requests, Book, Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
     def patience(self, work: Work) -> Patience: ...
@@ -104,15 +105,14 @@ class Target:
 
 def run(config: Config, repository: Outbox, stop: threading.Event) -> None:
     """Deliver until `stop` is set; returns when the object under way is settled."""
-    lanes = lanes_of(config, repository)
-    threads = [
-        threading.Thread(target=lane.run, args=(stop,), name=f"lane-{lane.destination}", daemon=True) for lane in lanes
-    ]
+    lanes, peers = lanes_of(config, repository), peer_lanes(config, repository)
+    named = [*((lane.destination, lane.run) for lane in lanes), *((peer.name, peer.run) for peer in peers)]
+    threads = [threading.Thread(target=run, args=(stop,), name=f"lane-{name}", daemon=True) for name, run in named]
     for thread in threads:
         thread.start()
-    if not threads:
+    if not lanes:
         _log.warning("courier.no_destinations")
-    _log.info("courier.ready", extra={"count": len(threads)})
+    _log.info("courier.ready", extra={"count": len(lanes)})
     while not stop.wait(_LOOK_UP_S):  # a wait without an end may hold a lock against the one who would end it
         pass
     for thread in threads:

@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.commitment import Ledger, refuse_request, report_taker
+from dicom_node.commitment import Ledger, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
@@ -25,6 +25,7 @@ from dicom_node.receive.auditing import Witness
 from dicom_node.receive.authorisation import Policy, canonical_host
 from dicom_node.receive.contexts import verification_context
 from dicom_node.receive.handshake import NoHandshake, shake_hands
+from dicom_node.receive.questions import Desk, Questions
 from dicom_node.receive.refusals import RefusalBook, RefusalLog
 from dicom_node.receive.reloading import Reloading, policy_of
 from dicom_node.receive.spool import Spool, own_folder
@@ -52,7 +53,7 @@ _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
 
 
-class Inbox(Register, RefusalLog, Ledger, Protocol):
+class Inbox(Register, RefusalLog, Ledger, Questions, Protocol):
     """The end of the repository that the receiver uses."""
 
 
@@ -114,14 +115,13 @@ def run(config: Config, repository: Inbox, stop: threading.Event, config_path: P
         own_folder(data_dir / SPOOL) as folder,
         adapted(Spool(folder, config.node.minimum_free_mb * _MEGABYTE), gate.largest_object),
     ):
-        servers = _listen_everywhere(config, _handlers(config, repository, gate), gate)
+        desk = Desk(repository, config.commitment_terms(), gate.peer_of, lambda: datetime.now(UTC))
+        servers = _listen_everywhere(config, _handlers(config, repository, gate, desk), gate)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
-        _serve(
-            servers,
-            Reloading(config, config_path, _policy_setter(gate, Witness(repository)), _tls_setter(servers)),
-            stop,
-        )
+        reloading = Reloading(config, config_path, _policy_setter(gate, Witness(repository)), _tls_setter(servers))
+        with desk.open_until(stop):
+            _serve(servers, reloading, stop)
 
 
 def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.Event) -> None:
@@ -184,7 +184,7 @@ def _application_entity(config: Config) -> AE:
     return entity
 
 
-def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHandlerType]:
+def _handlers(config: Config, repository: Inbox, gate: Gate, desk: Desk) -> list[evt.EventHandlerType]:
     captures = config.inference.secondary_captures == "measure"
     shelf = Shelf(config.node.data_dir.resolve(), repository, gate, captures, config.router())
     return [
@@ -193,8 +193,8 @@ def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHa
         (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
-        (evt.EVT_N_ACTION, refuse_request),
         (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC))),
+        *desk.handlers(),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]

@@ -24,8 +24,11 @@ from dicom_node.audit import AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
     CommitmentOutcome,
+    CommitmentQuestion,
+    CommitmentReply,
     CommitmentReport,
     CommitmentRequest,
+    CommitmentTerms,
     Delivery,
     DeliveryState,
     Destination,
@@ -52,6 +55,7 @@ from dicom_node.storage import (
     deliveries,
     instances,
     jobs,
+    questions,
     results,
     retention,
     schema,
@@ -496,6 +500,31 @@ class Repository:
             committed = commitments.commit(session, report.transaction_uid, held, now)
         resent, given_up = (became.count(state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
         return CommitmentOutcome(destination, committed, resent, given_up)
+
+    def ask_for_commitment(self, question: CommitmentQuestion, now: datetime) -> bool:
+        """Keep what a peer asks; False where it used that transaction UID for other objects before."""
+        for _ in range(_REGISTER_TRIES):
+            with suppress(IntegrityError), self._write() as session:  # the same question on another association
+                return questions.ask(session, question, now)
+        raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to ask collide.")
+
+    def commitment_answer(self, peer: str, terms: CommitmentTerms, now: datetime) -> CommitmentReply | None:
+        """What a peer can be told now, leased to the caller; None: nothing yet."""
+        with self._read() as session:
+            if not questions.any_due(session, peer, now):
+                return None
+        with self._write() as session:
+            return questions.answer(session, peer, terms, now)
+
+    def commitment_told(self, question_id: int, now: datetime, comment: str | None = None) -> None:
+        """The peer has heard the answer or, for the reason in `comment`, never will."""
+        with self._write() as session:
+            questions.told(session, question_id, _remark(comment), now)
+
+    def postpone_commitment_answer(self, question_id: int, comment: str, available_at: datetime) -> None:
+        """The peer could not be told; again at `available_at`."""
+        with self._write() as session:
+            questions.postpone(session, question_id, comment[:_REMARK_CHARACTERS], available_at)
 
     def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
         """Newest first; no states means all."""

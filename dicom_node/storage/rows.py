@@ -280,6 +280,45 @@ class CommitmentRow(Row):
     comment: Mapped[str | None] = mapped_column(Text)
 
 
+class QuestionRow(Row):
+    """A peer asked us for storage commitment.
+
+    `decided_at` None: it is not known of every object yet; `told_at` None: the peer does not know the answer yet.
+    `comment`: why it could not be told, so far.
+    """
+
+    __tablename__ = "commitment_question"
+    __table_args__ = (
+        UniqueConstraint("peer", "transaction_uid"),
+        Index(None, "peer", "told_at", "available_at"),
+        _NEVER_AGAIN,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    peer: Mapped[str]
+    transaction_uid: Mapped[str]
+    called_ae: Mapped[str]
+    host: Mapped[str]
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    comment: Mapped[str | None] = mapped_column(Text)
+
+
+class QuestionObjectRow(Row):
+    """An object that a peer asked about; `reason` None: undecided, 0: committed, else why not (PS3.3 C.14.1.1)."""
+
+    __tablename__ = "commitment_question_object"
+
+    question_id: Mapped[int] = mapped_column(ForeignKey("commitment_question.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(primary_key=True)
+    sop_class_uid: Mapped[str]
+    reason: Mapped[int | None]
+    why: Mapped[str | None]
+
+
 class AttemptRow(Row):
     """One attempt of a delivery; never changed."""
 
