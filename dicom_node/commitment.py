@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -36,6 +36,8 @@ class Malformed(Exception):
 
 class Ledger(Protocol):
     """The end of the repository that reports go into; may raise DatabaseUnavailable."""
+
+    def commitment_asked_of(self, transaction_uid: str) -> str | None: ...
 
     def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None: ...
 
@@ -73,8 +75,17 @@ def report_of(information: Dataset) -> CommitmentReport:
         raise Malformed from error
 
 
-def report_taker(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[evt.Event], tuple[int, None]]:
-    """EVT_N_EVENT_REPORT: Success is said after the commit, so that a destination tells again what we did not keep."""
+SpeaksFor = Callable[[evt.Event], Collection[str]]
+"""The destinations by name that whoever sent this may report for."""
+
+
+def report_taker(
+    ledger: Ledger, now: Callable[[], datetime], speaks_for: SpeaksFor
+) -> Callable[[evt.Event], tuple[int, None]]:
+    """EVT_N_EVENT_REPORT: Success is said after the commit, so that a destination tells again what we did not keep.
+
+    A report about what another destination was asked is one about nothing: transaction UIDs are no secrets.
+    """
 
     def take(event: evt.Event) -> tuple[int, None]:
         if event.event_type not in (ALL_COMMITTED, SOME_FAILED):
@@ -85,7 +96,8 @@ def report_taker(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[evt.E
             _log.warning("commitment.malformed")
             return INVALID_ARGUMENT, None
         try:
-            outcome = ledger.commitment_answered(report, now())
+            asked = ledger.commitment_asked_of(report.transaction_uid)
+            outcome = ledger.commitment_answered(report, now()) if asked in speaks_for(event) else None
         except NodeError as error:
             _log.warning("commitment.not_kept", extra={"error": type(error).__name__})
             return PROCESSING_FAILURE, None

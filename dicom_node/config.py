@@ -517,7 +517,15 @@ class Config(Section):
             replace(peer, may=(*dict.fromkeys((*peer.may, Right.COMMITMENT)),)) if peer.ae_title in titles else peer
             for peer in self.peer_list()
         )
-        return (*listed, *(Peer(r.ae_title, (r.host,), (Right.ECHO, Right.COMMITMENT)) for r in reporters))
+        return (*listed, *(self._reporter(destination) for destination in reporters))
+
+    def _reporter(self, destination: Destination) -> Peer:
+        """Who calls from where we send to; it proves itself as it must where it is listed as a peer."""
+        rights = (Right.ECHO, Right.COMMITMENT)
+        listed = [peer for peer in self.peer_list() if peer.ae_title == destination.ae_title and peer.secure]
+        if not listed:
+            return Peer(destination.ae_title, (destination.host,), rights)
+        return replace(listed[0], hosts=(destination.host,), may=rights)
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects

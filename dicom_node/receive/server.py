@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.commitment import Ledger, report_taker
+from dicom_node.commitment import Ledger, SpeaksFor, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
@@ -193,11 +193,22 @@ def _handlers(config: Config, repository: Inbox, gate: Gate, desk: Desk) -> list
         (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
-        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC))),
+        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC), _reporters(config))),
         *desk.handlers(),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]
+
+
+def _reporters(config: Config) -> SpeaksFor:
+    """A destination reports under its AE title, or from its address: some archives have another title for this."""
+    committing = [destination for destination in config.destination_list() if destination.commitment]
+
+    def speaks_for(event: evt.Event) -> Collection[str]:
+        caller = admission.caller_of(event.assoc)
+        return {d.name for d in committing if d.ae_title == caller.calling_ae or d.host == caller.host}
+
+    return speaks_for
 
 
 def _leaver(waiting: WaitingRoom) -> Callable[[evt.Event], None]:

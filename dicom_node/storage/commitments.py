@@ -96,15 +96,16 @@ def expire(session: Session, destination: str, asked_before: datetime, now: date
     return len(ids)
 
 
-def destination_of(session: Session, transaction_uid: str) -> str | None:
-    """Whom that was asked of; None where nobody asked with that transaction UID."""
-    return session.scalar(select(CommitmentRow.destination).where(CommitmentRow.transaction_uid == transaction_uid))
+def request_of(session: Session, transaction_uid: str) -> CommitmentRow | None:
+    """None where nobody asked with that transaction UID."""
+    return session.scalar(select(CommitmentRow).where(CommitmentRow.transaction_uid == transaction_uid))
 
 
-def sent_to(session: Session, destination: str, sop_instance_uids: Sequence[str]) -> tuple[int, ...]:
-    """Ids of the deliveries of these objects that a destination has said Success to, and no more since.
+def meant_by(session: Session, request: CommitmentRow, sop_instance_uids: Sequence[str]) -> tuple[int, ...]:
+    """Ids of the deliveries of these objects that a report on the request speaks about.
 
-    A report may come twice, or after another request about the same objects: what it says of them holds in every case.
+    They were sent to the destination before it was asked, and no more since: a report may come twice, or long after
+    another request about the same objects. What was sent again after it is for the next report to tell.
     """
     ids: list[int] = []
     for start in range(0, len(sop_instance_uids), _AT_ONCE):
@@ -114,7 +115,8 @@ def sent_to(session: Session, destination: str, sop_instance_uids: Sequence[str]
             .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
             .where(
                 DeliveryRow.state == DeliveryState.SENT,
-                _taken_by(destination),
+                _taken_by(request.destination),
+                or_(DeliveryRow.commitment_id == request.id, DeliveryRow.updated_at <= request.asked_at),
                 ObjectRow.sop_instance_uid.in_(some),
             )
         )

@@ -479,6 +479,12 @@ class Repository:
         with self._write() as session:
             return commitments.expire(session, destination, asked_before, now)
 
+    def commitment_asked_of(self, transaction_uid: str) -> str | None:
+        """The destination that was asked; None where nobody was, or too long ago."""
+        with self._read() as session:
+            request = commitments.request_of(session, transaction_uid)
+            return None if request is None else request.destination
+
     def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None:
         """What was committed is COMMITTED, what was not is sent again, or DEAD; None for an unknown transaction.
 
@@ -486,11 +492,12 @@ class Repository:
         """
         reasons = dict(report.failed)
         with self._read() as session:
-            destination = commitments.destination_of(session, report.transaction_uid)
-            if destination is None:
+            request = commitments.request_of(session, report.transaction_uid)
+            if request is None:
                 return None
-            missing = {uid: commitments.sent_to(session, destination, [uid]) for uid in reasons}
-            held = commitments.sent_to(session, destination, report.committed)
+            destination = request.destination
+            missing = {uid: commitments.meant_by(session, request, [uid]) for uid in reasons}
+            held = commitments.meant_by(session, request, report.committed)
         became = []
         for uid, delivery_ids in missing.items():
             for delivery_id in delivery_ids:

@@ -68,6 +68,9 @@ class Ledger:
         self.answer = answer
         self.reports: list[CommitmentReport] = []
 
+    def commitment_asked_of(self, _transaction_uid: str) -> str | None:
+        return "pacs" if self.answer is not None else None
+
     def commitment_answered(self, report: CommitmentReport, _now: object) -> CommitmentOutcome | None:
         self.reports.append(report)
         if isinstance(self.answer, Exception):
@@ -75,9 +78,9 @@ class Ledger:
         return self.answer
 
 
-def said(ledger: Ledger, dataset: Dataset, event_type: int = 1) -> int:
+def said(ledger: Ledger, dataset: Dataset, event_type: int = 1, speaks_for: tuple[str, ...] = ("pacs",)) -> int:
     event: Any = SimpleNamespace(event_type=event_type, event_information=dataset)
-    status, reply = report_taker(ledger, lambda: START)(event)
+    status, reply = report_taker(ledger, lambda: START, lambda _: speaks_for)(event)
     assert reply is None
     return status
 
@@ -86,6 +89,12 @@ def test_success_is_said_for_what_was_kept() -> None:
     ledger = Ledger(CommitmentOutcome("pacs", 1, 0, 0))
     assert said(ledger, information(("2.25.7",))) == 0x0000
     assert [report.committed for report in ledger.reports] == [("2.25.7",)]
+
+
+def test_nobody_reports_for_another_destination() -> None:
+    ledger = Ledger(CommitmentOutcome("pacs", 1, 0, 0))
+    assert said(ledger, information(("2.25.7",)), speaks_for=("archive",)) == 0x0115
+    assert ledger.reports == []
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_who_is_asked_for_commitment_may_report() -> None:
     assert reporter == Peer("PACS", ("pacs",), (Right.ECHO, Right.COMMITMENT))
 
 
+def test_who_must_prove_itself_must_do_so_to_report() -> None:
+    tls = {"port": 2762, "certificate": "c", "private_key": "k", "authorities": "a"}
+    peer = {"ae_title": "PACS", "hosts": ["192.0.2.1"], "certificate_name": "pacs.example.org"}
+    given = {"node": {"tls": tls}, "peers": [peer], "destinations": [{**PACS, "commitment": True}]}
+    reporter = Config.model_validate(given).caller_list()[-1]
+    assert (reporter.hosts, reporter.secure, reporter.certificate_name) == (("pacs",), True, "pacs.example.org")
+
+
 def test_who_is_not_asked_may_not() -> None:
     assert Config.model_validate({"destinations": [PACS]}).caller_list() == ()
 
