@@ -147,13 +147,17 @@ def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tu
     """Files that no row knows and that were last written before `older_than` (aware): what a crash left behind.
 
     A `.part` file never has a row; any other file below objects/ and results/ is asked for in `known_paths`, after it
-    was seen, so that a commit in between is noticed.
+    was seen, so that a commit in between is noticed. One folder at a time: all names together can be more than memory.
     """
     limit = older_than.timestamp()
-    old = [path for path in _files(data_dir) if _written_at(path) < limit]
-    parts = [path for path in old if path.suffix == PART_SUFFIX]
-    whole = [path for path in old if path.suffix == OBJECT_SUFFIX]
-    return (*parts, *_without_row(data_dir, whole, known_paths))
+    found: list[Path] = []
+    for name in ROOTS:
+        for folder in _folders(data_dir / name):
+            old = [path for path in folder if _written_at(path) < limit]
+            found += (path for path in old if path.suffix == PART_SUFFIX)
+            whole = [path for path in old if path.suffix == OBJECT_SUFFIX]
+            found += _without_row(data_dir, whole, known_paths)
+    return tuple(found)
 
 
 def sweep_orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> int:
@@ -184,7 +188,7 @@ def bring_back(data_dir: Path) -> int:
     Raises:
         DiskFull, StorageUnavailable: some may lie in either place.
     """
-    aside = [path for path in _files_below(data_dir / UNKNOWN) if path.suffix == OBJECT_SUFFIX]
+    aside = [path for folder in _folders(data_dir / UNKNOWN) for path in folder if path.suffix == OBJECT_SUFFIX]
     for path in aside:
         _move(path, data_dir / OBJECTS / path.relative_to(data_dir / UNKNOWN))
     return len(aside)
@@ -204,14 +208,10 @@ def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths)
         yield from (path for name, path in names.items() if name not in known)
 
 
-def _files(data_dir: Path) -> Iterator[Path]:
-    for name in ROOTS:
-        yield from _files_below(data_dir / name)
-
-
-def _files_below(root: Path) -> Iterator[Path]:
+def _folders(root: Path) -> Iterator[list[Path]]:
+    """The files of each folder below `root`."""
     for folder, _, files in os.walk(root):
-        yield from (Path(folder) / file for file in sorted(files))
+        yield [Path(folder) / file for file in sorted(files)]
 
 
 def _written_at(path: Path) -> float:

@@ -194,3 +194,19 @@ def test_orphans_are_old_files_without_a_row(tmp_path: Path) -> None:
 
 def test_orphans_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert files.orphans(tmp_path / "nothing", lambda paths: set(), datetime.now(UTC)) == ()
+
+
+def test_the_names_of_one_folder_are_held_at_a_time(tmp_path: Path) -> None:
+    """An installation has millions of files, and every receiver looks for orphans."""
+    (tmp_path / files.OBJECTS).mkdir()
+    stored = [files.durable_write(tmp_path / files.OBJECTS, b"object") for _ in range(40)]
+    folders = {path.parent.name for path in stored}
+    asked: list[set[str]] = []
+
+    def known_paths(paths: Sequence[str]) -> set[str]:
+        asked.append({Path(path).parent.name for path in paths})
+        return set(paths)
+
+    assert files.orphans(tmp_path, known_paths, datetime.now(UTC) + timedelta(hours=1)) == ()
+    assert all(len(some) == 1 for some in asked)
+    assert set().union(*asked) == folders
