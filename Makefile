@@ -34,11 +34,13 @@ format: dev ## let ruff put things right
 types: dev ## mypy, strict
 	@$(RUN) -m mypy
 
-bench: dev ## every benchmark; writes benchmarks/results.json
+bench: dev ## every benchmark; writes benchmarks/results.json and docs/reliability.md
 	@$(RUN) -m benchmarks $(ARGS)
+	@$(RUN) tools/write_reliability.py
 
 soak: dev ## the long fault tests; adds to soak.json, writes fuzz.json and bad_peers.json in benchmarks
 	@SOAK_JSON=$(CURDIR)/benchmarks/soak.json $(RUN) -m pytest --run-slow -m slow -s --timeout=0 $(ARGS)
+	@$(RUN) tools/write_reliability.py
 
 config: runtime ## write config.yaml again from dicom_node/config.py
 	@$(RUN) tools/write_config.py
