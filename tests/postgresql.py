@@ -46,14 +46,10 @@ def database_of(url: str) -> str:
 
 @dataclass
 class Server:
-    """A cluster below `folder` and the server over it; `start` and `kill` as often as a test likes.
-
-    `prefix` is put before its command line, and then has to change the user too.
-    """
+    """A cluster below `folder` and the server over it; `start` and `kill` as often as a test likes."""
 
     folder: Path
     settings: Sequence[str] = FAST
-    prefix: Sequence[str] = ()
     port: int = PORT
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
@@ -85,24 +81,13 @@ class Server:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = [
-            *(
-                "listen_addresses=",
-                f"port={self.port}",
-                f"unix_socket_directories={self.folder}",
-                "unix_socket_permissions=0777",
-            ),
+            *("listen_addresses=", f"port={self.port}"),
+            *(f"unix_socket_directories={self.folder}", "unix_socket_permissions=0777"),
             *(f"max_connections={MOST_CONNECTIONS}", "logging_collector=off", *self.settings),
         ]
-        command = [
-            *self.prefix,
-            "postgres",
-            "-D",
-            str(self.folder / "cluster"),
-            *(word for o in options for word in ("-c", o)),
-        ]
-        user = None if self.prefix else _user()
+        command = ["postgres", "-D", str(self.folder / "cluster"), *(word for o in options for word in ("-c", o))]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=user)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=_user())
         deadline = time.monotonic() + START_S
         while not self.is_up():
             assert self.process.poll() is None, (self.folder / "server.log").read_text(encoding="utf-8")
@@ -134,22 +119,17 @@ class Server:
 
 
 @contextmanager
-def running_server(
-    settings: Sequence[str] = FAST, *, prefix: Sequence[str] = (), port: int = PORT, clients: str | None = None
-) -> Iterator[Server]:
-    """A fresh server that is gone with all it held when the block ends. `clients`: a network that may connect.
+def running_server(settings: Sequence[str] = FAST, *, port: int = PORT) -> Iterator[Server]:
+    """A fresh server that is gone with all it held when the block ends.
 
     Not in pytest's folder, into which no other user may look, and whose name would be too long for a socket.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = Server(folder, settings, prefix, port)
+    server = Server(folder, settings, port)
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)
         _make_cluster(folder)
-        if clients is not None:
-            with (folder / "cluster" / "pg_hba.conf").open("a", encoding="ascii") as rules:
-                rules.write(f"host all all {clients} trust\n")
         server.start()
         yield server
     finally:

@@ -17,7 +17,7 @@ from pynetdicom import build_context, build_role
 
 from dicom_node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, SUCCESS, reply_dataset
 from dicom_node.config import Config
-from dicom_node.deliver.scu import Cause, Failure, Link, PeerAddress, associate
+from dicom_node.deliver.scu import Cause, Failure, Link, PeerAddress, associate, leave
 from dicom_node.deliver.ways import DicomWay, link_to
 from dicom_node.domain import CommitmentReply, CommitmentTerms, DestinationState, Peer, Right
 from dicom_node.errors import NodeError
@@ -146,8 +146,7 @@ def report(reply: CommitmentReply, link: Link) -> int | Failure:
     except RuntimeError:
         word = None
     finally:
-        if association.is_established:
-            association.release()
+        leave(association)
     return Failure(Cause.NO_ANSWER, "the report was not answered") if word is None else word
 
 
