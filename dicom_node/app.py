@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -120,6 +121,9 @@ def _receive(config: Config, config_path: Path | None, repository: Repository, s
     bound_arenas()
     tick = StudyTick(repository, config.results.study_quiet_s)
     others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
+    gc.collect()
+    gc.freeze()  # what is here now stays: associations come and go, and looking for their remains must be cheap
+    gc.collect()
     with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
         server.run(config, repository, stop, config_path)
 

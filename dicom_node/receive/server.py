@@ -48,6 +48,7 @@ WAITING_PLACES = 64
 """Connections that have not asked for an association yet."""
 
 STOP_GRACE_S = 5.0
+ABORT_GRACE_S = 1.0
 STOP_POLL_S = 0.5
 _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
@@ -85,6 +86,9 @@ class NodeServer(ThreadedAssociationServer):
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self.waiting.enter(connection)
         return connection, address
+
+    def service_actions(self) -> None:
+        """Not the library's collection of garbage, which stops all threads for a while, every so many connections."""
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Runs in a thread of its own; the association has two further ones and outlives it."""
@@ -244,7 +248,10 @@ def _end_associations(server: NodeServer) -> None:
     while _established(server) and time.monotonic() < deadline:
         time.sleep(0.05)
     for association in _established(server):
-        association.abort()
+        association.abort(block=False)  # its thread may be waiting for a database
+    deadline = time.monotonic() + ABORT_GRACE_S
+    while any(association.is_alive() for association in server.active_associations) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for association in server.active_associations:
         channel = association.dul.socket
         if isinstance(channel, BoundedSocket):

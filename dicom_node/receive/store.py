@@ -135,7 +135,7 @@ class Shelf:
                 part.discard()
         uids = {"sop_class_uid": new.sop_class_uid, "sop_instance_uid": new.sop_instance_uid}
         _log.info("receive.stored", extra={**log_fields(caller), **uids, "size_bytes": new.size_bytes})
-        return _answer(SUCCESS)
+        return _STORED
 
     def _refuse(self, fault: Fault, event: Event, caller: Caller) -> Dataset:
         facts = {**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
@@ -309,3 +309,6 @@ def _answer(status: int, comment: str = "") -> Dataset:
     if comment:
         answer.ErrorComment = comment[:_COMMENT_LENGTH]
     return answer
+
+
+_STORED = _answer(SUCCESS)
