@@ -259,8 +259,7 @@ class Repository:
         if self._has_one_writer and not self._is_job_claimable(now):
             return None
         with self._write() as session:
-            row = jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
-            return None if row is None else jobs.reference(row)
+            return jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
 
     def _is_job_claimable(self, now: datetime) -> bool:
         with self._read() as session:

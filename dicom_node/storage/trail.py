@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Exists, Select, func, insert, select
+from sqlalchemy import Exists, Row, Select, func, insert, select
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session, UOWTransaction
 from sqlalchemy.orm.attributes import get_history
 
 from dicom_node.audit import NODE, THIS_HOST, AuditEntry, AuditEvent, AuditRecord, ChainVerdict
-from dicom_node.domain import DeliveryState, NewInstance
+from dicom_node.domain import DeliveryState, NewInstance, NewResult, Relation
 from dicom_node.storage.rows import (
     AuditRow,
     AuditSealRow,
@@ -110,6 +110,27 @@ def reconciled(row: InstanceRow) -> AuditEntry:
         sop_class_uid=row.sop_class_uid,
         study_instance_uid=row.study_instance_uid,
         detail={"revision": row.revision},
+    )
+
+
+Image = Row[int, int, Relation, str, str]
+"""Id, revision, relation, and UIDs of object and study."""
+
+
+def image_result(instance: Image, result: NewResult) -> AuditEntry:
+    """About an image."""
+    return AuditEntry(
+        event=AuditEvent.RESULT_MADE,
+        actor=NODE,
+        outcome=result.status,
+        sop_instance_uid=instance.sop_instance_uid,
+        study_instance_uid=instance.study_instance_uid,
+        detail={
+            "reason": result.reason,
+            "fingerprint": result.fingerprint,
+            "revision": instance.revision,
+            "study_version": None,
+        },
     )
 
 
