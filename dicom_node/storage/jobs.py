@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, bindparam, func, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, ScalarSelect, Select, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -66,13 +66,10 @@ def count_claimable(session: Session, now: datetime) -> int:
 
 
 def claim(session: Session, worker: str, lease_until: datetime, now: datetime) -> Job | None:
-    """One statement each, since every image costs a claim: an expired job becomes QUEUED and RUNNING again in one."""
+    """One statement, since every image costs a claim: an expired job becomes QUEUED and RUNNING again in one step."""
     known = {"claimed_by": worker, "until": lease_until, "now": now}
-    for statement in (_CLAIM_EXPIRED, _CLAIM_DUE):
-        row = session.connection().execute(statement, known).first()
-        if row is not None:
-            return reference(row)
-    return None
+    row = session.connection().execute(_CLAIM, known).first()
+    return None if row is None else reference(row)
 
 
 def owned(session: Session, job: Job) -> JobRow:
@@ -217,12 +214,15 @@ def _apply_to_earlier(session: Session, row: JobRow, now: datetime) -> None:
     corrections.apply_to_earlier(session, instances.get(session, row.instance_id), now)
 
 
-def _claiming(wanted: Select[JobRow]) -> ReturningUpdate[Any]:
-    first = wanted.with_only_columns(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+def _first(wanted: Select[JobRow]) -> ScalarSelect[int]:
+    return wanted.with_only_columns(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+
+
+def _claiming(wanted: ColumnElement[int]) -> ReturningUpdate[Any]:
     table = table_of(JobRow)
     return (
         update(table)
-        .where(table.c.id == first)
+        .where(table.c.id == wanted)
         .values(
             state=JobState.RUNNING,
             updated_at=_NOW,
@@ -236,7 +236,7 @@ def _claiming(wanted: Select[JobRow]) -> ReturningUpdate[Any]:
 
 
 _NOW = bindparam("now", type_=UtcDateTime())
-_CLAIM_EXPIRED, _CLAIM_DUE = _claiming(expired(_NOW)), _claiming(due(_NOW))
+_CLAIM = _claiming(func.coalesce(_first(expired(_NOW)), _first(due(_NOW))))
 _ANY_CLAIMABLE = select(or_(expired(_NOW).exists(), due(_NOW).exists()))
 _FINISH = (
     update(table_of(JobRow))

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Exists, Row, Select, func, insert, select
 from sqlalchemy.event import listen
@@ -82,7 +83,7 @@ def _values(entry: AuditEntry, now: datetime) -> dict[str, object]:
     }
 
 
-_INSERT = insert(table_of(AuditRow))
+_INSERT, _INSERT_SEAL = insert(table_of(AuditRow)), insert(table_of(AuditSealRow))
 
 
 def received(new: NewInstance, outcome: str, revision: int | None) -> AuditEntry:
@@ -162,12 +163,14 @@ def seal(session: Session) -> int:
     """Append what is new to the chain; how many. Two who do so at once collide (IntegrityError): one has done it."""
     last = session.scalars(select(AuditSealRow).order_by(AuditSealRow.number.desc()).limit(1)).first()
     number, chained = (0, _NO_HASH) if last is None else (last.number, last.sha256)
-    count = 0
-    for row in session.scalars(_unsealed(session).limit(SEAL_AT_ONCE)).all():
-        count += 1
+    seals: list[dict[str, object]] = []
+    connection = session.connection()
+    for row in connection.execute(_unsealed(session).limit(SEAL_AT_ONCE)).all():
         chained = _chained(chained, row)
-        session.add(AuditSealRow(number=number + count, audit_id=row.id, sha256=chained))
-    return count
+        seals.append({"number": number + len(seals) + 1, "audit_id": row.id, "sha256": chained})
+    if seals:
+        connection.execute(_INSERT_SEAL, seals)
+    return len(seals)
 
 
 def _unsealed(session: Session) -> Select[AuditRow]:
@@ -222,7 +225,7 @@ def _chain(session: Session) -> Iterator[tuple[AuditSealRow, AuditRow | None]]:
         session.expunge_all()
 
 
-def _chained(before: str, row: AuditRow) -> str:
+def _chained(before: str, row: AuditRow | Row[Any]) -> str:
     """Over everything that the record says, and through `before` over all earlier ones."""
     told = {column.key: getattr(row, column.key) for column in AuditRow.__table__.columns}
     told["at"] = row.at.astimezone(UTC).isoformat(timespec="microseconds")
