@@ -284,8 +284,11 @@ class NodeAssociation(Association):
         provider = cast(Provider, self.dul)
         provider.open()
         while not self._kill:
+            self._is_paused = True  # whoever asks the peer something meanwhile waits for its answer by itself
             provider.woken.wait(LOOK_S)
             provider.woken.clear()
+            self._reactor_checkpoint.wait()
+            self._is_paused = False
             self._serve_what_waits()
             if self.is_established and self.acse.is_release_requested():
                 self.acse.send_release(is_response=True)
