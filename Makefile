@@ -4,7 +4,7 @@ ARGS ?=
 DEMO_IMAGES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test lint format types bench soak config catalogue lock runtime dev viewer clean
+.PHONY: help demo demo-serve test lint format types bench soak config catalogue lock runtime dev viewer dcmjs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,11 +34,13 @@ format: dev ## let ruff put things right
 types: dev ## mypy, strict
 	@$(RUN) -m mypy
 
-bench: dev ## every benchmark; writes benchmarks/results.json
+bench: dev ## every benchmark; writes benchmarks/results.json and docs/reliability.md
 	@$(RUN) -m benchmarks $(ARGS)
+	@$(RUN) tools/write_reliability.py
 
-soak: dev ## the long fault tests; writes soak.json, fuzz.json and bad_peers.json in benchmarks
+soak: dev ## the long fault tests; adds to soak.json, writes fuzz.json and bad_peers.json in benchmarks
 	@SOAK_JSON=$(CURDIR)/benchmarks/soak.json $(RUN) -m pytest --run-slow -m slow -s --timeout=0 $(ARGS)
+	@$(RUN) tools/write_reliability.py
 
 config: runtime ## write config.yaml again from dicom_node/config.py
 	@$(RUN) tools/write_config.py
@@ -57,6 +59,9 @@ dev:
 
 viewer: ## the OHIF viewer and the driver of its browser, for tests/viewer (200 MB; needs Node.js, npm, chromium)
 	@npm ci --prefix tests/viewer --ignore-scripts --no-audit --no-fund --loglevel=error
+
+dcmjs: ## dcmjs-dimse, a scanner for tests/integration/test_dcmjs.py (40 MB; needs Node.js, npm)
+	@npm ci --prefix tests/dcmjs --ignore-scripts --no-audit --no-fund --loglevel=error
 
 clean: ## remove .venv and every cache
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

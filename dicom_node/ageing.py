@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from dicom_node.clocks import Clocks
 from dicom_node.config import Config, QueueSection, RetentionSection
 from dicom_node.errors import NodeError
 from dicom_node.queue import utc_now
@@ -21,12 +21,6 @@ _log = logging.getLogger(__name__)
 SPACE_TICK_S = 60.0
 CLOCK_TICK_S = 60.0
 RETENTION_TICK_S = 600.0
-JUMP_S = 120.0
-"""A wall clock that gains or loses so much against the steady one within a tick was set."""
-
-TRUSTED_AFTER_S = 3600.0
-"""How long the clock must have gone evenly before anything is deleted for its age."""
-
 _MEGABYTE = 1024 * 1024
 
 
@@ -57,30 +51,6 @@ class SpaceTick:
             _log.error("disk.full", extra={"free_mb": free // _MEGABYTE})
         elif free < self.soft:
             _log.warning("disk.low", extra={"free_mb": free // _MEGABYTE})
-
-
-class Clocks:
-    """Compares the wall clock, which people and servers set, with one that nobody sets."""
-
-    def __init__(self, wall: Callable[[], datetime] = utc_now, steady_s: Callable[[], float] = time.monotonic) -> None:
-        self._wall, self._steady_s = wall, steady_s
-        self._wall_at, self._steady_at = wall(), steady_s()
-        self._even_since_s = self._steady_at
-
-    def look(self) -> float:
-        """By how many seconds the wall clock was set since the last look; 0 where it was not."""
-        wall, steady = self._wall(), self._steady_s()
-        gained_s = (wall - self._wall_at).total_seconds() - (steady - self._steady_at)
-        self._wall_at, self._steady_at = wall, steady
-        if abs(gained_s) < JUMP_S:
-            return 0.0
-        self._even_since_s = steady
-        return gained_s
-
-    @property
-    def trusted(self) -> bool:
-        """Whether it has gone evenly long enough."""
-        return self._steady_s() - self._even_since_s >= TRUSTED_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)

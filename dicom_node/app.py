@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from dicom_node import __version__, ageing, logs
+from dicom_node.arenas import bound_arenas
 from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
@@ -120,8 +122,12 @@ def undisturbed(config: Config) -> Iterator[None]:
 def _receive(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
+    bound_arenas()
     tick = StudyTick(repository, config.results.study_quiet_s)
     others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
+    gc.collect()
+    gc.freeze()  # what is here now stays: associations come and go, and looking for their remains must be cheap
+    gc.collect()
     with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
         server.run(config, repository, stop, config_path, repository.additions)
 

@@ -29,6 +29,8 @@ class AuditEvent(StrEnum):
     OBJECT_SENT = "object.sent"
     OBJECT_COMMITTED = "object.committed"
     OBJECT_GIVEN_UP = "object.given_up"
+    COMMITMENT_ASKED = "commitment.asked"
+    OBJECT_ANSWERED_FOR = "object.answered_for"
     STUDY_DELETED = "study.deleted"
     ADMIN_JOB = "admin.job"
     ADMIN_DELIVERY = "admin.delivery"
@@ -78,6 +80,7 @@ class ChainVerdict:
     """What checking the chain found.
 
     `broken_at`: the first number whose record is missing or altered; None: all `sealed` ones are as they were written.
+    `slipped_in`: records that have no seal and lie so far behind sealed ones that the node cannot have written them.
     `head`: hash of the last one, to be kept elsewhere: whoever cuts off the end cannot produce it.
     """
 
@@ -86,3 +89,4 @@ class ChainVerdict:
     head: str | None
     broken_at: int | None
     why: str | None = None
+    slipped_in: int = 0

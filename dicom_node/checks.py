@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import func, make_url, select
 
 from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
-from dicom_node.domain import CallerTls
+from dicom_node.domain import CallerTls, Destination, ResultKind, Right
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.queue import utc_now
 from dicom_node.routing import SENDER
@@ -67,7 +67,13 @@ def check(config: Config) -> Iterator[Check]:
         yield Check("destinations", Verdict.WARNING, "no destination is listed, so results stay on this machine")
     for destination in config.destination_list():
         if destination.tls is not None:
-            yield _check_way(destination.name, destination.tls)
+            yield _check_way(f"destination {destination.name}", destination.tls)
+    yield from _check_alternates(config.destination_list())
+    for peer in config.peer_list():
+        if peer.listens is not None and peer.listens.tls is not None:
+            yield _check_way(f"peer {peer.ae_title}", peer.listens.tls)
+    if config.storage_commitment.offer:
+        yield from _check_commitment(config)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -213,6 +219,36 @@ def _check_rules(config: Config) -> Iterator[Check]:
             yield Check("rules", Verdict.WARNING, text)
 
 
+def _check_alternates(destinations: Sequence[Destination]) -> Iterator[Check]:
+    """Retention waits for a commitment that an alternate is never asked for."""
+    committing = {destination.name for destination in destinations if destination.commitment}
+    for one in destinations:
+        if one.commitment and one.alternate is not None and one.alternate not in committing:
+            text = (
+                f"its alternate {one.alternate} has no `commitment: true`: what that took is never deleted for its age"
+            )
+            yield Check(f"destination {one.name}", Verdict.WARNING, text)
+
+
+def _check_commitment(config: Config) -> Iterator[Check]:
+    """Whether anything could ever be committed, and who would be told of it."""
+    committing = {entry.name for entry in config.destinations if entry.commitment}
+    lists = {d.name for d in config.destination_list() if ResultKind.ORIGINAL in d.objects}
+    lists |= {
+        name
+        for rule in config.rules
+        for name, kinds in (rule.send or {}).items()
+        if ResultKind.ORIGINAL in (kinds or ())
+    }
+    if not committing & lists:
+        text = "no destination with commitment: true gets objects of the kind original, so every answer will be no"
+        yield Check("commitment", Verdict.WARNING, text)
+    for peer in config.peers:
+        if Right.COMMITMENT in peer.may and peer.listens is None:
+            text = f"{peer.ae_title} has no `listens`: it is told only on the association on which it asks"
+            yield Check("commitment", Verdict.WARNING, text)
+
+
 def _check_way(name: str, tls: CallerTls) -> Check:
     """Whether the files can be used, and for how long; nobody is called."""
     files = TlsFiles(tls.certificate, tls.private_key, tls.authorities)
@@ -221,7 +257,7 @@ def _check_way(name: str, tls: CallerTls) -> Check:
         given = (file for file in (tls.certificate, tls.authorities) if file is not None)
         remarks = [remark for file in given if (remark := expiry_remark(file, utc_now())) is not None]
     except ConfigError as error:
-        return Check(f"destination {name}", Verdict.FAILED, str(error))
+        return Check(name, Verdict.FAILED, str(error))
     if remarks:
-        return Check(f"destination {name}", Verdict.WARNING, "; ".join(remarks))
-    return Check(f"destination {name}", Verdict.OK, "its TLS files can be used")
+        return Check(name, Verdict.WARNING, "; ".join(remarks))
+    return Check(name, Verdict.OK, "its TLS files can be used")

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,7 @@ from dicom_node.app import Role, existing_repository, open_repository
 from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
 from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
+from dicom_node.deliver.peers import address_of, state_name
 from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
 from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
@@ -35,9 +36,10 @@ from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.routing import is_address
 from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.engine import masked
-from dicom_node.storage.files import FILE_MODE
+from dicom_node.storage.files import FILE_MODE, UNKNOWN
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
@@ -72,7 +74,11 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of a table")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")]
 Peer = Annotated[
-    str, typer.Argument(metavar="NAME|AET@HOST:PORT", help="a destination of the configuration, or a peer")
+    str | None,
+    typer.Argument(
+        metavar="[NAME|AET@HOST:PORT]",
+        help="a destination, the AE title of a peer that `listens`, or an address; none: all of the configuration",
+    ),
 ]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
@@ -281,9 +287,12 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
 
 @cli.command()
 @verb
-def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Ask a peer by C-ECHO whether it is there and knows us; a DICOMweb service by a question about nobody."""
+def echo(peer: Peer = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Ask by C-ECHO who is there and knows us; a DICOMweb service by a question about nobody."""
     loaded = _with_added(_config(config))
+    if peer is None:
+        _echo_all(loaded, as_json)
+        return
     way = resolve_way(peer, loaded)
     answer, address, where = _asked(way)
     if as_json:
@@ -303,6 +312,20 @@ def _with_added(loaded: Config) -> Config:
         return loaded
 
 
+def _echo_all(config: Config, as_json: bool) -> None:
+    """All destinations, and all peers that can be called, one after the other."""
+    rows = []
+    for name in (*(d.name for d in config.destinations), *(p.ae_title for p in config.peers if p.listens is not None)):
+        answer, _, where = _asked(resolve_way(name, config))
+        cause = None if answer.cause is None else answer.cause.value
+        row = {"name": name, "address": where, "answered": answer.answered, "cause": cause, "remark": answer.text}
+        rows.append({**row, "seconds": round(answer.seconds, 3)})
+    show(rows, ("name", "address", "answered", "cause", "remark"), as_json, "nobody is listed who could be called")
+    silent = [str(row["name"]) for row in rows if not row["answered"]]
+    if silent:
+        _fail(f"no answer from {', '.join(silent)}")
+
+
 def _asked(way: DicomWay | StowWay) -> tuple[EchoAnswer, dict[str, Any], str]:
     """The answer, who was asked, and the same in words."""
     if isinstance(way, DicomWay):
@@ -318,10 +341,18 @@ _ADDRESS = re.compile(r"(?P<ae_title>.+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s\[\]
 
 
 def resolve_way(text: str, config: Config) -> DicomWay | StowWay:
-    """The way to a destination by its name, or to AET@HOST:PORT. Raises typer.BadParameter: neither."""
+    """The way to a destination by its name, to a peer by its AE title, or to AET@HOST:PORT.
+
+    Raises:
+        typer.BadParameter: none of them.
+    """
     for destination in config.destination_list():
         if destination.name == text:
             return way_to(config, destination)
+    for peer in config.peer_list():
+        address = address_of(peer)
+        if address is not None and peer.listens is not None and peer.ae_title == text:
+            return DicomWay(link_to(config, address, peer.listens.tls))
     return DicomWay(link_to(config, resolve_peer(text, config)))
 
 
@@ -334,7 +365,9 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         names = ", ".join(d.name for d in config.destinations) or "none"
-        raise typer.BadParameter(f"{text!r} is neither a destination ({names}) nor AET@HOST:PORT")
+        raise typer.BadParameter(
+            f"{text!r} is neither a destination ({names}), nor a peer that listens, nor AET@HOST:PORT"
+        )
     try:
         ae_title = checked_ae_title(match["ae_title"])
     except ValueError as error:
@@ -351,14 +384,16 @@ def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False)
     """Who may talk to this node, and who was refused lately, why, and what would let it in (200 are kept)."""
     loaded = _config(config)
     with existing_repository(loaded) as repository:
-        allowed = [_told_peer(entry) for entry in standing(loaded, repository.additions()).peers]
+        states = repository.destination_states()
+        entries = standing(loaded, repository.additions()).peers
+        allowed = [{**_told_peer(entry), **_state_of(entry, states)} for entry in entries]
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
         return
     print("May talk to us:")
     shown = [{**row, "hosts": row["hosts"] or "any", "limits": _told_limits(row)} for row in allowed]
-    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits"), False, "nobody")
+    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits", "answers", "remark"), False, "nobody")
     print("\nRefused lately:")
     columns = ("refused_at", "calling_ae", "called_ae", "host", "reason", "advice")
     show(refused, columns, as_json=False, empty="nobody")
@@ -366,6 +401,12 @@ def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False)
 
 def _told_peer(entry: PeerEntry) -> dict[str, Any]:
     return {**entry.model_dump(mode="json"), "tls": "required" if entry.secure else "allowed"}
+
+
+def _state_of(entry: PeerEntry, states: Mapping[str, DestinationState]) -> dict[str, Any]:
+    """Whether a peer answered when the courier last asked."""
+    address = address_of(entry.peer())
+    return _told_state(None if address is None else states.get(state_name(address)))
 
 
 def _told_limits(row: dict[str, Any]) -> str | None:
@@ -454,6 +495,8 @@ def explain_rules(  # noqa: PLR0913, PLR0917  the options of the verb
 ) -> None:
     """Explain what would become of files: which rules hold and why, what is measured, what goes where."""
     loaded = _config(config or context.obj)
+    if host is not None and not is_address(host):
+        _fail(f"--host {host} is not an IP address: rules see where a call comes from, not its name")
     from dicom_node.explaining import Sender, explain  # noqa: PLC0415
 
     sender = Sender(calling_ae, called_ae or loaded.node.ae_title, host)
@@ -719,6 +762,8 @@ def verify_audit(context: typer.Context, config: ConfigFile = None, as_json: AsJ
         print(f"hash of the last one: {found.head or '-'}")
     if found.broken_at is not None:
         _fail(f"the chain is broken at number {found.broken_at}: {found.why}")
+    if found.slipped_in:
+        _fail(f"{found.slipped_in} records were put in past the chain: they have no seal, and later ones have")
 
 
 def _wanted(events: Sequence[str] | None, since: datetime | None, until: datetime | None, study: str | None) -> Wanted:
@@ -923,9 +968,12 @@ def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @verb
 def db_adopt(config: ConfigFile = None) -> None:
     """Register objects of the data folder that the database does not know; after pg_restore, while the node is down."""
+    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
+
     loaded = _config(config)
-    with app.undisturbed(loaded), open_repository(loaded) as repository:
-        _adopt(loaded, repository)
+    with app.undisturbed(loaded):
+        begin_adoption(loaded.node.data_dir.resolve())
+        _adopt(loaded)
 
 
 @cli.command()
@@ -950,25 +998,29 @@ def restore(
 ) -> None:
     """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
     from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
+    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
 
     loaded = _config(config)
     with app.undisturbed(loaded):
-        put_back(loaded.database_url, source)
-        with open_repository(loaded) as repository:
-            _adopt(loaded, repository)
+        data_dir = loaded.node.data_dir.resolve()
+        put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
+        _adopt(loaded)
 
 
-def _adopt(loaded: Config, repository: Repository) -> None:
+def _adopt(loaded: Config) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
-    from dicom_node.storage.pairing import pair, take_over  # noqa: PLC0415
+    from dicom_node.storage.pairing import end_adoption, pair, take_over  # noqa: PLC0415
 
     data_dir = loaded.node.data_dir.resolve()
-    take_over(data_dir, repository)
-    found = adopt(loaded, repository)
-    pair(data_dir, repository)
+    with open_repository(loaded) as repository:
+        take_over(data_dir, repository)
+        found = adopt(loaded, repository)
+        end_adoption(data_dir)
+        pair(data_dir, repository)
     print(f"{found.registered} objects registered")
-    if found.unreadable:
-        _fail(f"{found.unreadable} files below objects/ cannot be read and have no row; the node would delete them")
+    if found.unreadable or found.overtaken:
+        why = f"{found.unreadable} objects cannot be read, {found.overtaken} are older than what the database knows"
+        _fail(f"{why}: they were set aside in {data_dir / UNKNOWN}")
 
 
 @cli.command()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Protocol
 
 from pydicom import Dataset
 from pynetdicom import evt
 
-from dicom_node.domain import CommitmentOutcome, CommitmentReport, CommitmentRequest
+from dicom_node.domain import CommitmentOutcome, CommitmentReply, CommitmentReport, CommitmentRequest
 from dicom_node.errors import NodeError
 
 _log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ PROCESSING_FAILURE = 0x0110
 NO_SUCH_EVENT_TYPE = 0x0113
 NO_SUCH_ACTION = 0x0123
 INVALID_ARGUMENT = 0x0115
+NOT_AUTHORISED = 0x0124
+DUPLICATE_TRANSACTION = 0x0131
 _NO_REASON = 0x0110
 
 
@@ -34,6 +36,8 @@ class Malformed(Exception):
 
 class Ledger(Protocol):
     """The end of the repository that reports go into; may raise DatabaseUnavailable."""
+
+    def commitment_asked_of(self, transaction_uid: str) -> str | None: ...
 
     def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None: ...
 
@@ -71,8 +75,17 @@ def report_of(information: Dataset) -> CommitmentReport:
         raise Malformed from error
 
 
-def report_taker(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[evt.Event], tuple[int, None]]:
-    """EVT_N_EVENT_REPORT: Success is said after the commit, so that a destination tells again what we did not keep."""
+SpeaksFor = Callable[[evt.Event], Collection[str]]
+"""The destinations by name that whoever sent this may report for."""
+
+
+def report_taker(
+    ledger: Ledger, now: Callable[[], datetime], speaks_for: SpeaksFor
+) -> Callable[[evt.Event], tuple[int, None]]:
+    """EVT_N_EVENT_REPORT: Success is said after the commit, so that a destination tells again what we did not keep.
+
+    A report about what another destination was asked is one about nothing: transaction UIDs are no secrets.
+    """
 
     def take(event: evt.Event) -> tuple[int, None]:
         if event.event_type not in (ALL_COMMITTED, SOME_FAILED):
@@ -83,7 +96,8 @@ def report_taker(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[evt.E
             _log.warning("commitment.malformed")
             return INVALID_ARGUMENT, None
         try:
-            outcome = ledger.commitment_answered(report, now())
+            asked = ledger.commitment_asked_of(report.transaction_uid)
+            outcome = ledger.commitment_answered(report, now()) if asked in speaks_for(event) else None
         except NodeError as error:
             _log.warning("commitment.not_kept", extra={"error": type(error).__name__})
             return PROCESSING_FAILURE, None
@@ -96,10 +110,39 @@ def report_taker(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[evt.E
     return take
 
 
-def refuse_request(_event: evt.Event) -> tuple[int, None]:
-    """EVT_N_ACTION: this node asks for storage commitment and does not give it, and says so."""
-    _log.warning("commitment.request_refused")
-    return NO_SUCH_ACTION, None
+def question_of(information: Dataset) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Transaction UID and objects of the Action Information of an N-ACTION (PS3.4 Table J.3-1).
+
+    Raises:
+        Malformed: it has no transaction UID, names no object, or one without class or instance.
+    """
+    try:
+        named = information.get("ReferencedSOPSequence") or ()
+        objects = tuple((str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in named)
+        transaction_uid = str(information.TransactionUID)
+    except (AttributeError, ValueError, TypeError) as error:
+        raise Malformed from error
+    if not transaction_uid or not objects or not all(sop_class and uid for sop_class, uid in objects):
+        raise Malformed
+    return transaction_uid, objects
+
+
+def reply_dataset(reply: CommitmentReply) -> tuple[int, Dataset]:
+    """Event type and Event Information of the N-EVENT-REPORT that answers a peer (PS3.4 Table J.3-2)."""
+    dataset = Dataset()
+    dataset.TransactionUID = reply.transaction_uid
+    if reply.committed:
+        dataset.ReferencedSOPSequence = [_reference(*pair) for pair in reply.committed]
+    if not reply.failed:
+        return ALL_COMMITTED, dataset
+    dataset.FailedSOPSequence = [_failed(*one) for one in reply.failed]
+    return SOME_FAILED, dataset
+
+
+def _failed(sop_class_uid: str, sop_instance_uid: str, reason: int) -> Dataset:
+    item = _reference(sop_class_uid, sop_instance_uid)
+    item.FailureReason = reason
+    return item
 
 
 def _tell(report: CommitmentReport, outcome: CommitmentOutcome) -> None:

@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,7 +17,19 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, CallerTls, Destination, Peer, PeerLimits, ResultKind, Right
+from dicom_node import yaml_text
+from dicom_node.domain import (
+    USUAL_OBJECTS,
+    USUAL_RIGHTS,
+    CallerTls,
+    CommitmentTerms,
+    Destination,
+    Listener,
+    Peer,
+    PeerLimits,
+    ResultKind,
+    Right,
+)
 from dicom_node.errors import ConfigError
 from dicom_node.routing import SENDER, Router
 from dicom_node.rules import RuleEntry
@@ -134,6 +147,42 @@ def checked_host(value: str) -> str:
     return value
 
 
+class DestinationTls(Section):
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the destination; null: the authorities of this system"
+    )
+    certificate: Path | None = Field(None, description="PEM file of our certificate, where the destination wants one")
+    private_key: Path | None = Field(None, description="PEM file of its key, without passphrase")
+    check_host_name: bool = Field(
+        True, description="whether the certificate must be about `host`; false needs authorities"
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DestinationTls:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_in_particular(self) -> DestinationTls:
+        """Any certificate of any public authority would do otherwise."""
+        if not self.check_host_name and self.authorities is None:
+            raise ValueError("check_host_name: false needs authorities, or anybody could be the destination")
+        return self
+
+    def caller(self) -> CallerTls:
+        return CallerTls(**dict(self))
+
+
+class ListenerEntry(Section):
+    host: str = Field(min_length=1, description="host name or address of the scanner")
+    port: Port = Field(description="its DICOM port")
+    tls: DestinationTls | None = Field(None, description="as of a destination; null: no TLS")
+
+    def listener(self) -> Listener:
+        return Listener(self.host, self.port, None if self.tls is None else self.tls.caller())
+
+
 class PeerEntry(Section):
     ae_title: str = Field(description="AE title of a scanner")
     hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
@@ -145,6 +194,9 @@ class PeerEntry(Section):
     maximum_associations: int | None = Field(None, ge=1, description="at the same time; null: no limit of its own")
     objects_per_minute: int | None = Field(None, ge=1, description="faster senders are slowed; null: no limit")
     maximum_object_mb: int | None = Field(None, ge=1, description="larger objects are refused; null: no limit")
+    listens: ListenerEntry | None = Field(
+        None, description="host, port and tls where it is called, for C-ECHO and reports of storage commitment"
+    )
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
 
@@ -160,22 +212,8 @@ class PeerEntry(Section):
     def peer(self) -> Peer:
         largest = None if self.maximum_object_mb is None else self.maximum_object_mb * 1024 * 1024
         limits = PeerLimits(self.maximum_associations, self.objects_per_minute, largest)
-        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits)
-
-
-class DestinationTls(Section):
-    authorities: Path | None = Field(
-        None, description="PEM file of who vouches for the destination; null: the authorities of this system"
-    )
-    certificate: Path | None = Field(None, description="PEM file of our certificate, where the destination wants one")
-    private_key: Path | None = Field(None, description="PEM file of its key, without passphrase")
-    check_host_name: bool = Field(True, description="whether the certificate must be about `host`")
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> DestinationTls:
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key go together")
-        return self
+        listens = None if self.listens is None else self.listens.listener()
+        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits, listens)
 
 
 class DestinationEntry(Section):
@@ -219,7 +257,7 @@ class DestinationEntry(Section):
             host=self.host or parts.hostname or "",
             port=self.port or parts.port or (443 if parts.scheme == "https" else 80),
             objects=usual if self.objects is None else self.objects,
-            tls=None if self.tls is None else CallerTls(**dict(self.tls)),
+            tls=None if self.tls is None else self.tls.caller(),
             url=self.url,
             authorization_file=self.authorization_file,
             alternate=self.alternate,
@@ -369,6 +407,19 @@ class DeliverySection(Section):
     health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
 
 
+class StorageCommitmentSection(Section):
+    offer: bool = Field(
+        False, description="peers with `may: [commitment]` may ask this node for storage commitment of what they sent"
+    )
+    wait_h: float = Field(
+        24.0, gt=0, description="what no destination with `commitment` has committed by then is reported as failed"
+    )
+
+    @property
+    def wait(self) -> timedelta:
+        return timedelta(hours=self.wait_h)
+
+
 class RetentionSection(Section):
     delivered_days: float | None = Field(
         None,
@@ -448,6 +499,7 @@ class Config(Section):
     narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
+    storage_commitment: StorageCommitmentSection = StorageCommitmentSection()
     retention: RetentionSection = RetentionSection()
     web: WebSection = WebSection()
     logging: LoggingSection = LoggingSection()
@@ -475,6 +527,13 @@ class Config(Section):
             unknown = sorted(set(rule.send or ()) - known - {SENDER})
             if unknown:
                 raise ValueError(f"rule {rule.name} sends to {', '.join(unknown)}, which is no destination")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_commits(self) -> Config:
+        """Our word is an archive's: without one that commits, every answer would be no."""
+        if self.storage_commitment.offer and not any(entry.commitment for entry in self.destinations):
+            raise ValueError("storage_commitment.offer needs a destination with commitment: true")
         return self
 
     @model_validator(mode="after")
@@ -507,11 +566,24 @@ class Config(Section):
             replace(peer, may=(*dict.fromkeys((*peer.may, Right.COMMITMENT)),)) if peer.ae_title in titles else peer
             for peer in self.peer_list()
         )
-        return (*listed, *(Peer(r.ae_title, (r.host,), (Right.ECHO, Right.COMMITMENT)) for r in reporters))
+        return (*listed, *(self._reporter(destination) for destination in reporters))
+
+    def _reporter(self, destination: Destination) -> Peer:
+        """Who calls from where we send to; it proves itself as it must where it is listed as a peer."""
+        rights = (Right.ECHO, Right.COMMITMENT)
+        listed = [peer for peer in self.peer_list() if peer.ae_title == destination.ae_title and peer.secure]
+        if not listed:
+            return Peer(destination.ae_title, (destination.host,), rights)
+        return replace(listed[0], hosts=(destination.host,), may=rights)
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects
         return tuple(entry.destination(usual) for entry in self.destinations)
+
+    def commitment_terms(self) -> CommitmentTerms | None:
+        """When peers that ask are told that an object is committed; None: they may not ask."""
+        committing = tuple(entry.name for entry in self.destinations if entry.commitment)
+        return CommitmentTerms(committing, self.storage_commitment.wait) if self.storage_commitment.offer else None
 
     def router(self) -> Router:
         """The rules, ready to decide."""
@@ -547,7 +619,9 @@ def load_config(path: Path | None) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8") from error
     try:
-        raw: Any = yaml.safe_load(text)
+        raw = yaml_text.parse(text)
+    except yaml_text.TooMuch as error:
+        raise ConfigError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Right(StrEnum):
 
     STORE = "store"
     ECHO = "echo"
-    COMMITMENT = "commitment"  # tell us what became of a storage commitment that we asked for
+    COMMITMENT = "commitment"  # ask us for storage commitment, and tell us what became of what we asked for
 
 
 USUAL_RIGHTS = (Right.STORE, Right.ECHO)
@@ -64,10 +64,30 @@ class PeerLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerTls:
+    """How somebody is called over TLS; the paths are those of PEM files, see tls.TlsFiles."""
+
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    check_host_name: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where a peer can be called."""
+
+    host: str
+    port: int
+    tls: CallerTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """Who may talk to us: AE title, and the addresses, CIDR blocks or host names it may come from (empty: any).
 
-    `secure`: only over TLS. `certificate_name`: over TLS its certificate must carry this name.
+    `secure`: only over TLS. `certificate_name`: over TLS its certificate must carry this name. `listens`: where it is
+    called itself; None: it never is.
     """
 
     ae_title: str
@@ -76,16 +96,7 @@ class Peer:
     secure: bool = False
     certificate_name: str | None = None
     limits: PeerLimits = PeerLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class CallerTls:
-    """How a destination is called over TLS; the paths are those of PEM files, see tls.TlsFiles."""
-
-    authorities: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
-    check_host_name: bool = True
+    listens: Listener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +195,7 @@ class InstanceRef:
 class NewInstance:
     """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit.
 
-    `patient_id` is for the audit trail alone.
+    `patient_id` is for the audit trail alone. `arrived_at`: when it came, where that is not when it is registered.
     """
 
     sop_instance_uid: str
@@ -201,6 +212,7 @@ class NewInstance:
     measurable: bool
     route: Route = USUAL_ROUTE
     patient_id: str = field(default="", repr=False)
+    arrived_at: datetime | None = None
 
 
 class Registered(StrEnum):
@@ -400,6 +412,39 @@ class CommitmentOutcome:
     committed: int
     resent: int
     given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentQuestion:
+    """A peer asks us to take responsibility for objects: pairs of SOP Class UID and SOP Instance UID."""
+
+    peer: str
+    called_ae: str
+    host: str
+    transaction_uid: str
+    objects: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReply:
+    """What we tell a peer that asked, `called_ae` being how it calls us: what is committed, and what not and why.
+
+    The reasons are Failure Reasons of PS3.3 C.14.1.1.
+    """
+
+    id: int
+    transaction_uid: str
+    called_ae: str
+    committed: tuple[tuple[str, str], ...]
+    failed: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentTerms:
+    """When we commit: once one of these destinations has; what none has committed after `wait` has failed."""
+
+    destinations: tuple[str, ...]
+    wait: timedelta
 
 
 @dataclass(frozen=True, slots=True)

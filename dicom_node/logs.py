@@ -104,6 +104,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "removed": _number,
     "free_mb": _number,
     "committed": _number,
+    "failed": _number,
     "resent": _number,
     "given_up": _number,
     "frame": _number,

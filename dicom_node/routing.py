@@ -260,14 +260,26 @@ class Router:
         return tuple((name, tuple(k for k in ResultKind if k in wanted[name])) for name in listed if name in wanted)
 
     def _sender(self, facts: Facts) -> str | None:
-        """The destination that the sender is: by its AE title, and by its address where several share that."""
+        """The destination that the sender is: by its AE title, and by its address where several share that.
+
+        Where none of several has the address nobody is: another room would get what is not meant for it.
+        """
         (calling, *_), (host, *_) = ((*facts.get(name, ()), "") for name in (CALLING_AE, HOST))
         named = [d for d in self.destinations if d.ae_title == calling]
-        there = [d for d in named if d.host == host]
-        return next((d.name for d in (*there, *named)), None)
+        meant = named if len(named) == 1 else [d for d in named if d.host == host]
+        return next((d.name for d in meant), None)
 
 
 NO_RULES = Router()
+
+
+def is_address(text: str) -> bool:
+    """Whether rules could compare it with a network."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def kinds_for(route: Route, destination: Destination) -> tuple[ResultKind, ...]:

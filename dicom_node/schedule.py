@@ -15,7 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.errors import NodeError
 from dicom_node.queue import utc_now
-from dicom_node.storage.files import KnownPaths, orphans
+from dicom_node.storage.files import KnownPaths, clear_away, orphans
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def housekeeping(
 
 
 class Sweep:
-    """Deletes files of the data folder that a crash left without a row.
+    """Clears away files of the data folder that a crash left without a row; whole objects are set aside, not deleted.
 
     One that is seen for the first time is only remembered: it goes when it has been without a row for ORPHAN_AGE by a
     clock that nobody sets. Else a wall clock that jumps ahead would make an orphan of a file that is being committed.
@@ -108,7 +108,7 @@ class Sweep:
         self._seen_at_s: dict[Path, float] = {}
 
     def __call__(self) -> int:
-        """How many were deleted. Trouble is logged, not raised: the next tick tries again."""
+        """How many are gone from their place. Trouble is logged, not raised: the next tick tries again."""
         try:
             found = orphans(self._data_dir, self._known_paths, utc_now() - ORPHAN_AGE)
             removed = self._remove(found)
@@ -123,9 +123,12 @@ class Sweep:
         now_s = self._steady_s()
         self._seen_at_s = {path: self._seen_at_s.get(path, now_s) for path in found}
         gone = [path for path, at_s in self._seen_at_s.items() if now_s - at_s >= ORPHAN_AGE.total_seconds()]
+        aside = 0
         for path in gone:
-            path.unlink(missing_ok=True)
+            aside += clear_away(self._data_dir, path)
             del self._seen_at_s[path]
+        if aside:
+            _log.warning("schedule.set_aside", extra={"count": aside})
         return len(gone)
 
 

@@ -25,6 +25,7 @@ from sqlalchemy import make_url
 
 DEBIAN_USER = "postgres"
 SUPERUSER = "fetalhc"
+PORT = 5432
 MAINTENANCE = "postgres"
 """The database that every cluster has."""
 
@@ -49,12 +50,17 @@ class Server:
 
     folder: Path
     settings: Sequence[str] = FAST
+    port: int = PORT
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
     _names: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={self.folder}"
+        return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={self.folder}&port={self.port}"
+
+    def url_over_tcp(self, database: str, host: str) -> str:
+        """The same, where it listens on an address too."""
+        return f"postgresql+psycopg://{SUPERUSER}@{host}:{self.port}/{database}"
 
     def create_database(self) -> str:
         """A database of its own, empty; its URL."""
@@ -75,7 +81,8 @@ class Server:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = [
-            *("listen_addresses=", f"unix_socket_directories={self.folder}", "unix_socket_permissions=0777"),
+            *("listen_addresses=", f"port={self.port}"),
+            *(f"unix_socket_directories={self.folder}", "unix_socket_permissions=0777"),
             *(f"max_connections={MOST_CONNECTIONS}", "logging_collector=off", *self.settings),
         ]
         command = ["postgres", "-D", str(self.folder / "cluster"), *(word for o in options for word in ("-c", o))]
@@ -112,13 +119,13 @@ class Server:
 
 
 @contextmanager
-def running_server(settings: Sequence[str] = FAST) -> Iterator[Server]:
+def running_server(settings: Sequence[str] = FAST, *, port: int = PORT) -> Iterator[Server]:
     """A fresh server that is gone with all it held when the block ends.
 
     Not in pytest's folder, into which no other user may look, and whose name would be too long for a socket.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = Server(folder, settings)
+    server = Server(folder, settings, port)
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dicom_node.config import Config, NodeSection, PeerEntry
 from dicom_node.receive import server
+from dicom_node.storage.files import ROOTS, make_folder
 
 OUR_AE = "FETALHC"
 SCANNER = "SCANNER"
@@ -38,6 +39,7 @@ def receiver_config(data_dir: Path, port: int, peers: Sequence[PeerEntry] | None
 @contextmanager
 def receiver_thread(config: Config, repository: server.Inbox, config_path: Path | None = None) -> Iterator[None]:
     """The receiver in this process, listening when the block begins and gone when it ends."""
+    make_roots(config.node.data_dir)
     stop = threading.Event()
     failure: list[BaseException] = []
 
@@ -107,6 +109,12 @@ def send(program: str, port: int, *files: Path, options: Sequence[str] = (), cal
     return done.returncode, done.stdout + done.stderr
 
 
+def make_roots(data_dir: Path) -> None:
+    """As whoever starts a role of the node does."""
+    for name in ROOTS:
+        make_folder(data_dir / name)
+
+
 def main(data_dir: str, port: str, largest_file: str) -> None:
     """What `receiver_process` runs."""
     import resource
@@ -117,7 +125,7 @@ def main(data_dir: str, port: str, largest_file: str) -> None:
     if int(largest_file):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_file), int(largest_file)))
     config = receiver_config(Path(data_dir), int(port))
-    Path(data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_roots(Path(data_dir))
     repository = Repository.open(config.database_url)
     repository.migrate()
     stop = threading.Event()

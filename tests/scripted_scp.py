@@ -34,6 +34,7 @@ class ScriptedScp:
     associations: int = 0
     think_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    sockets: list[socket.socket] = field(default_factory=list)
 
     def on_store(self, event: evt.Event) -> int | Dataset:
         with self.lock:
@@ -51,6 +52,10 @@ class ScriptedScp:
         if answer != 0x0000:
             status.ErrorComment = "as told"
         return status
+
+    def on_open(self, event: evt.Event) -> None:
+        """pynetdicom leaves the socket of a connection that broke to the garbage collector."""
+        self.sockets.append(event.assoc.dul.socket.socket)
 
     def on_accepted(self, _event: evt.Event) -> None:
         self.associations += 1
@@ -73,10 +78,16 @@ def scripted_scp(
     entity.add_supported_context(Verification)
     for context in AllStoragePresentationContexts[:120]:
         entity.add_supported_context(str(context.abstract_syntax), list(syntaxes))
-    handlers: list[Any] = [(evt.EVT_C_STORE, scp.on_store), (evt.EVT_ACCEPTED, scp.on_accepted)]
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, scp.on_store),
+        (evt.EVT_ACCEPTED, scp.on_accepted),
+        (evt.EVT_CONN_OPEN, scp.on_open),
+    ]
     server = entity.start_server(("127.0.0.1", scp.port), block=False, evt_handlers=handlers)
     assert server is not None
     try:
         yield scp
     finally:
         server.shutdown()
+        for raw in scp.sockets:
+            raw.close()

@@ -1,7 +1,8 @@
 """When to leave a destination alone: a pure decision, kept apart from the clock.
 
 After a few calls in a row that found nobody, the way to a destination is shut: its objects wait untouched, and it is
-only asked, ever more seldom, whether it is there again. The first answer opens the way.
+only asked, ever more seldom, whether it is there again. The first answer opens the way; where it was there and said
+nothing about objects, as one whose database hangs, that has to be an answer about an object.
 """
 
 from __future__ import annotations
@@ -43,26 +44,33 @@ class Breaker:
     in_vain: int = 0
     shut_since_s: float | None = None
     ask_at_s: float = 0.0
+    wants_object: bool = False
+    """It let us in and answered nothing about objects: asking whether it is there says nothing."""
 
     @property
     def is_shut(self) -> bool:
         return self.shut_since_s is not None
 
-    def failed(self, now_s: float) -> bool:
-        """A call found nobody; True where that shuts the way."""
+    def failed(self, now_s: float, mute: bool = False) -> bool:
+        """A call found nobody, or (`mute`) somebody who did not answer; True where that shuts the way."""
         self.in_vain += 1
+        self.wants_object = self.wants_object or mute
         shuts = self.in_vain >= CALLS_IN_VAIN and not self.is_shut
         if shuts:
             self.shut_since_s = now_s
         if self.is_shut:
-            longest = longest_wait_s(self.in_vain - CALLS_IN_VAIN + 1, self.policy)
-            self.ask_at_s = now_s + self.rng.uniform(longest / 2, longest)
+            self.put_off(now_s)
         return shuts
+
+    def put_off(self, now_s: float) -> None:
+        """The next time to ask, after the number of calls in vain."""
+        longest = longest_wait_s(self.in_vain - CALLS_IN_VAIN + 1, self.policy)
+        self.ask_at_s = now_s + self.rng.uniform(longest / 2, longest)
 
     def answered(self) -> bool:
         """It is there; True where that opens the way."""
         opens = self.is_shut
-        self.in_vain, self.shut_since_s = 0, None
+        self.in_vain, self.shut_since_s, self.wants_object = 0, None, False
         return opens
 
     def is_time_to_ask(self, now_s: float) -> bool:

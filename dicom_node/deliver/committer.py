@@ -25,7 +25,7 @@ from dicom_node.commitment import (
     report_taker,
     request_dataset,
 )
-from dicom_node.deliver.scu import Cause, Failure, Link, associate
+from dicom_node.deliver.scu import Cause, Failure, Link, associate, leave
 from dicom_node.domain import CommitmentRequest
 from dicom_node.queue import utc_now
 from dicom_node.retry import RetryPolicy, longest_wait_s
@@ -83,7 +83,7 @@ class Committer:
             self._ask(request)
 
     def _ask(self, request: CommitmentRequest) -> None:
-        failure = ask(request, self._link, self._requests, utc_now)
+        failure = ask(request, self._link, report_taker(self._requests, utc_now, lambda _: (self._destination,)))
         if failure is None:
             self._refused = 0
             self._tell(
@@ -104,9 +104,9 @@ class Committer:
         _log.log(level, event, extra={"destination": self._destination, **facts})
 
 
-def ask(request: CommitmentRequest, link: Link, ledger: Ledger, now: Callable[[], datetime]) -> Failure | None:
-    """N-ACTION; None where the destination took the request. A report on the same association is taken, too."""
-    take, reported = report_taker(ledger, now), []
+def ask(request: CommitmentRequest, link: Link, take: Callable[[evt.Event], tuple[int, None]]) -> Failure | None:
+    """N-ACTION; None where the destination took the request. `take` gets a report on the same association."""
+    reported = []
 
     def on_report(event: evt.Event) -> tuple[int, None]:
         answer = take(event)
@@ -125,8 +125,7 @@ def ask(request: CommitmentRequest, link: Link, ledger: Ledger, now: Callable[[]
     except (RuntimeError, ValueError):
         word = None
     finally:
-        if association.is_established:
-            association.release()
+        leave(association)
     if word is None:
         return Failure(Cause.NO_ANSWER, "the request for storage commitment was not answered")
     if word != 0x0000:

@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.additions import Added, AddedEntry, look, nothing_added, standing
+from dicom_node.clocks import TRUSTED_AFTER_S, Clocks
 from dicom_node.config import Config
 from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
 from dicom_node.deliver.committer import Committer, Requests
 from dicom_node.deliver.committer import Patience as CommitmentPatience
+from dicom_node.deliver.peers import Book, peer_lanes
 from dicom_node.deliver.scu import (
     Cause,
     Failure,
@@ -64,7 +66,7 @@ _FOR_A_PERSON = frozenset(
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
-class Outbox(Requests, Protocol):
+class Outbox(Requests, Book, Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
     def patience(self, work: Work) -> Patience: ...
@@ -127,19 +129,17 @@ class _Watch:
 
 def _deliver(config: Config, repository: Outbox, stop: threading.Event, watch: _Watch) -> tuple[AddedEntry, ...]:
     """Until `stop` is set or something else is added; gives what is added then."""
-    lanes, ending = lanes_of(config, repository), threading.Event()
-    threads = [
-        threading.Thread(target=lane.run, args=(ending,), name=f"lane-{lane.destination}", daemon=True)
-        for lane in lanes
-    ]
+    lanes, peers, ending = lanes_of(config, repository), peer_lanes(config, repository), threading.Event()
+    named = [*((lane.destination, lane.run) for lane in lanes), *((peer.name, peer.run) for peer in peers)]
+    threads = [threading.Thread(target=run, args=(ending,), name=f"lane-{name}", daemon=True) for name, run in named]
     for thread in threads:
         thread.start()
-    if not threads:
+    if not lanes:
         _log.warning("courier.no_destinations")
     if watch.ready:
-        _log.info("courier.destinations_taken_up", extra={"count": len(threads)})
+        _log.info("courier.destinations_taken_up", extra={"count": len(lanes)})
     else:
-        _log.info("courier.ready", extra={"count": len(threads)})
+        _log.info("courier.ready", extra={"count": len(lanes)})
     entries = watch.entries
     while entries == watch.entries and not stop.wait(_LOOK_UP_S):  # an endless wait may hold a lock against its end
         entries = look(watch.added, entries)
@@ -197,6 +197,7 @@ class Lane:
         self._outbox = outbox
         self._committer = committer
         self._rng = random.Random()
+        self._clocks = Clocks()
         self._ask_idle_at_s = -float("inf")
         self._told: tuple[bool, Cause | None] | None = None
         self._remember_at_s = 0.0
@@ -222,40 +223,43 @@ class Lane:
 
     def serve_once(self, stop: threading.Event) -> bool:
         """Claim a batch and send it over one association; False where nothing was due, or nobody is there."""
-        if self._is_open(self._own):
+        if self._is_open(self._own, stop):
             served = self._serve(self._own, stop)
             if self._committer is not None:
                 self._committer.tick()
             if not served and time.monotonic() >= self._ask_idle_at_s:
-                self._ask(self._own)
+                self._ask(self._own, stop)
             return served
         alternate = self._alternate
         long_enough = self._own.breaker.shut_for_s(time.monotonic()) >= self._terms.alternate_after_s
-        if alternate is None or not long_enough or not self._is_open(alternate):
+        if alternate is None or not long_enough or not self._is_open(alternate, stop):
             return False
         return self._serve(alternate, stop)
 
     # Whether somebody is there
 
-    def _is_open(self, target: Target) -> bool:
+    def _is_open(self, target: Target, stop: threading.Event) -> bool:
         """Asks where it is shut and time to ask."""
         if target.breaker.is_time_to_ask(time.monotonic()):
-            self._ask(target)
+            self._ask(target, stop)
         return not target.breaker.is_shut
 
-    def _ask(self, target: Target) -> None:
+    def _ask(self, target: Target, stop: threading.Event) -> None:
         failure = target.way.ask()
-        if failure is None:
-            self._is_there(target)
-        else:
+        if failure is not None:
             self._is_away(target, failure)
+        elif target.breaker.is_shut and target.breaker.wants_object:
+            target.breaker.put_off(time.monotonic())  # there may be none that is due
+            self._serve(target, stop, 1)
+        else:
+            self._is_there(target)
 
     def _judge(self, target: Target, outcomes: Sequence[Outcome]) -> None:
         """What a batch says about the destination: one that answered anything is there."""
-        vain = [outcome for outcome in outcomes if outcome.cause in NOBODY_THERE]
-        if vain and len(vain) == len(outcomes):
-            self._is_away(target, Failure(vain[0].cause, vain[0].comment))
-        elif any(outcome.cause in (Cause.STATUS, Cause.HTTP_STATUS) for outcome in outcomes):
+        causes = {outcome.cause for outcome in outcomes}
+        if outcomes and causes <= NOBODY_THERE | {Cause.NO_ANSWER}:
+            self._is_away(target, Failure(outcomes[0].cause, outcomes[0].comment), mute=Cause.NO_ANSWER in causes)
+        elif causes & {Cause.STATUS, Cause.HTTP_STATUS}:
             self._is_there(target)
 
     def _is_there(self, target: Target) -> None:
@@ -266,8 +270,8 @@ class Lane:
                 self._tell(logging.INFO, "destination.back")
             self._remember(True, None, "")
 
-    def _is_away(self, target: Target, failure: Failure) -> None:
-        shuts = target.breaker.failed(time.monotonic())
+    def _is_away(self, target: Target, failure: Failure, mute: bool = False) -> None:
+        shuts = target.breaker.failed(time.monotonic(), mute)
         if target is self._own:
             self._ask_idle_at_s = time.monotonic() + self._terms.retry.first_s
             if shuts:
@@ -289,7 +293,7 @@ class Lane:
     def _expire(self, failure: Failure) -> None:
         """What waits for too long is put aside though it was not its turn: nobody is there who could take it."""
         deadline_s = self._terms.retry.deadline_s
-        if deadline_s is None:
+        if deadline_s is None or not self._believes_age(deadline_s):
             return
         now = utc_now()
         reason = f"Given up after {deadline_s / 3600:.1f} hours: {failure.text}"
@@ -297,11 +301,16 @@ class Lane:
         if count:
             self._tell(logging.ERROR, "deliver.expired", count=count, cause=failure.cause.value)
 
+    def _believes_age(self, deadline_s: float) -> bool:
+        """A clock that is ahead for a moment makes everything old; what is given up waits for a person."""
+        self._clocks.look()
+        return self._clocks.even_for_s >= min(TRUSTED_AFTER_S, deadline_s)
+
     # Objects
 
-    def _serve(self, target: Target, stop: threading.Event) -> bool:
+    def _serve(self, target: Target, stop: threading.Event, most: int = BATCH) -> bool:
         terms = self._terms
-        batch = self._outbox.claim_deliveries(terms.name, terms.lease_s, BATCH, utc_now(), self.destination)
+        batch = self._outbox.claim_deliveries(terms.name, terms.lease_s, most, utc_now(), self.destination)
         if not batch:
             return False
         unsettled = {delivery.id: delivery for delivery in batch}
@@ -359,7 +368,9 @@ class Lane:
     def _failed(self, delivery: Delivery, outcome: Outcome, attempt: Attempt) -> None:
         now = utc_now()
         kind = DestinationRefused if isinstance(outcome, PermanentFailure) else DestinationUnreachable
-        age_s = (now - delivery.waiting_since).total_seconds()
+        deadline_s = self._terms.retry.deadline_s
+        believed = deadline_s is not None and self._believes_age(deadline_s)
+        age_s = (now - delivery.waiting_since).total_seconds() if believed else 0.0
         decision = decide(delivery.attempts, kind(outcome.comment), self._terms.retry, self._rng, age_s)
         if isinstance(decision, GiveUp):
             self._outbox.bury_delivery(delivery, attempt, decision.reason, now)

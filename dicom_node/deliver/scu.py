@@ -24,6 +24,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AssociationSocket
@@ -346,9 +347,12 @@ def _addresses(host: str, port: int) -> tuple[str, ...]:
 
 
 def associate(
-    link: Link, contexts: list[PresentationContext], handlers: Sequence[evt.EventHandlerType] = ()
+    link: Link,
+    contexts: list[PresentationContext],
+    handlers: Sequence[evt.EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Association | Failure:
-    """An established association, or why there is none."""
+    """An established association, or why there is none. `roles`: where we are not the user of a service."""
     try:
         addresses = _addresses(link.peer.host, link.peer.port)
         tls = link.tls_context()
@@ -367,6 +371,7 @@ def associate(
             contexts=contexts,
             ae_title=link.peer.ae_title,
             max_pdu=MAXIMUM_PDU,
+            ext_neg=list(roles),
             evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), (evt.EVT_CONN_OPEN, _bound_tls_waits), *handlers],
         )
         if association.is_established:
@@ -377,6 +382,16 @@ def associate(
             return _association_failure(association, link, time.monotonic() - asked)
         failure = _probe(address, link, tls)
     return failure
+
+
+def leave(association: Association) -> None:
+    """Release what is established, and close the socket: where the connection broke pynetdicom does not."""
+    if association.is_established:
+        association.release()
+    association.join(_GRACE_S)
+    entity = association.ae
+    if isinstance(entity, _Entity) and entity.raw is not None and not association.dul.is_alive():
+        entity.raw.close()
 
 
 def _bound_tls_waits(event: evt.Event) -> None:
@@ -434,8 +449,7 @@ def send(objects: Sequence[Outgoing], link: Link) -> Generator[Step, None, None]
         try:
             silent = yield from _send_over(association, waiting, link)
         finally:
-            if association.is_established:
-                association.release()
+            leave(association)
         if silent:
             yield from ((item, _SILENT.outcome()) for item in waiting)
             return
@@ -539,8 +553,7 @@ def echo(link: Link) -> EchoAnswer:
     except (RuntimeError, ValueError):
         status = Dataset()
     finally:
-        if association.is_established:
-            association.release()
+        leave(association)
     seconds = time.monotonic() - started
     if "Status" not in status:
         return EchoAnswer(Cause.NO_ANSWER, "the association was made, but the echo was not answered", None, seconds)

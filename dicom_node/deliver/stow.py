@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
+import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +99,9 @@ def ask(service: Service) -> Failure | None:
         return error.failure
     try:
         connection.request("GET", _path(service, _NO_STUDY), headers=_headers(service))
-        answer = connection.getresponse()
-        answer.read(LARGEST_ANSWER_BYTES)
+        with _whole_answer_within(service.response_s, connection):
+            answer = connection.getresponse()
+            answer.read(LARGEST_ANSWER_BYTES)
     except (OSError, http.client.HTTPException):
         return Failure(Cause.SERVICE_DOWN, "connected, but a question was not answered")
     finally:
@@ -166,12 +170,38 @@ def _send_one(connection: http.client.HTTPConnection, item: Outgoing, service: S
         try:
             body = _pieces(head, iter(lambda: file.read(_PIECE_BYTES), b""), tail)
             connection.request("POST", _path(service, "/studies"), body=body, headers=headers)
-            answer = connection.getresponse()
-            content = answer.read(LARGEST_ANSWER_BYTES)
+            with _whole_answer_within(service.response_s, connection):
+                answer = connection.getresponse()
+                content = answer.read(LARGEST_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return Unknown(Cause.NO_ANSWER, f"the connection broke before the answer ({type(error).__name__})")
     return classify_answer(answer.status, content, item.sop_instance_uid)
+
+
+@contextmanager
+def _whole_answer_within(seconds: float, connection: http.client.HTTPConnection) -> Iterator[None]:
+    """The socket's own time-out begins anew with every byte; an answer that drips would hold the lane for ever.
+
+    Raises:
+        TimeoutError: it was not there in time; the connection is of no more use.
+    """
+    ended = threading.Event()
+
+    def end(channel: socket.socket) -> None:
+        ended.set()
+        with suppress(OSError):
+            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # TLS's own would pull the rug from under the reader
+
+    timer = threading.Timer(seconds, end, [connection.sock])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if ended.is_set():
+            raise TimeoutError("the answer did not come in time")
 
 
 def _pieces(head: bytes, pieces: Iterator[bytes], tail: bytes) -> Iterator[bytes]:
@@ -247,9 +277,9 @@ def _said_of(content: bytes, sop_instance_uid: str) -> Outcome | None:
         if failed is not None:
             return _not_stored(_number(failed, FAILURE_REASON))
         stored = _entry(document, REFERENCED_SEQUENCE, sop_instance_uid)
-    except (ValueError, LookupError, AttributeError, TypeError):
-        return None
-    return None if stored is None else classify_status(_number(stored, WARNING_REASON) or 0x0000)
+        return None if stored is None else classify_status(_number(stored, WARNING_REASON) or 0x0000)
+    except (ValueError, ArithmeticError, RecursionError, LookupError, AttributeError, TypeError):
+        return None  # no JSON, or JSON of another shape: numbers without end, brackets without bottom
 
 
 def _not_stored(reason: int | None) -> Outcome:

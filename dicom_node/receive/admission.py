@@ -122,6 +122,10 @@ class Gate:
         peer = self._peer(association)
         return None if peer is None else peer.limits.object_bytes
 
+    def peer_of(self, association: Association) -> Peer | None:
+        """Who that is, as the configuration has it now; None: our own health check, or nobody who was let in."""
+        return self._peer(association)
+
     def note_handshake(self, host: str, advice: str) -> None:
         """A caller with whom no TLS connection came about."""
         self.book.note(Caller("", "", host), Refusal(RefusalReason.TLS_FAILED, advice))

@@ -1,15 +1,16 @@
-"""What the receiver tells the audit trail of its own accord: associations that were accepted, objects that were not."""
+"""What the receiver tells the audit trail of its own accord: who was let in, what was not stored, who may talk now."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from pynetdicom.events import Event
 
-from dicom_node.audit import AuditEntry, AuditEvent
+from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.errors import NodeError
 from dicom_node.receive.admission import caller_of
 from dicom_node.receive.authorisation import Caller
@@ -50,6 +51,16 @@ class Witness:
             outcome=reason,
             sop_instance_uid=sop_instance_uid,
             detail={"called_ae": caller.called_ae, "status": f"0x{status:04X}"},
+        )
+        self._record(entry)
+
+    def policy_taken_up(self, peers: Sequence[str]) -> None:
+        """Somebody changed in the configuration who may talk to us; who it was the file does not say."""
+        entry = AuditEntry(
+            event=AuditEvent.ADMIN_CHANGE,
+            actor=NODE,
+            outcome="peers",
+            detail={"count": len(peers), "peers": " ".join(sorted(peers))},
         )
         self._record(entry)
 

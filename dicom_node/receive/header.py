@@ -22,7 +22,7 @@ from dicom_node.part10 import convert
 from dicom_node.receive.walk import Malformed, TooLong, elements, opened
 from dicom_node.routing import values_of
 from dicom_node.streams import HeaderBudget
-from sr_templates.uids import is_own_object
+from sr_templates.uids import MANUFACTURER, UID_ROOT, is_own_object
 
 MAXIMUM_UID_LENGTH = 64
 
@@ -42,6 +42,8 @@ def _tag(keyword: str) -> BaseTag:
 _SOP_INSTANCE_UID = _tag("SOPInstanceUID")
 _CHARACTER_SET = _tag("SpecificCharacterSet")
 _ORIGIN_TAGS = frozenset((_SOP_INSTANCE_UID, *(_tag(keyword) for keyword in _EQUIPMENT)))
+_MANUFACTURER, _CONTRIBUTING = _tag("Manufacturer"), _tag("ContributingEquipmentSequence")
+_OUR_ROOT, _OUR_NAME = UID_ROOT.encode("ascii"), MANUFACTURER.encode("ascii")
 _PATIENT_ID = _tag("PatientID")
 _TAGS = {_CHARACTER_SET, _PATIENT_ID} | _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
 
@@ -151,7 +153,12 @@ def _encodings(element: RawDataElement | None) -> list[str]:
 
 
 def _origin(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:
-    """What tells who made the object: its UID, and the equipment where that can be read in little time, as ours can."""
+    """What tells who made the object: its UID, and the equipment where that can be read in little time, as ours can.
+
+    Nothing where the bytes already show that it is not ours, as of nearly everything that comes.
+    """
+    if not _may_be_ours(found):
+        return Dataset()
     dataset = Dataset({tag: element for tag, element in found.items() if tag in _ORIGIN_TAGS})
     dataset.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian, "iso8859")
     try:
@@ -160,6 +167,12 @@ def _origin(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:
         _log.debug("receive.equipment_unreadable", extra={"error": type(error).__name__})
         return Dataset({tag: element for tag, element in found.items() if tag == _SOP_INSTANCE_UID})
     return dataset
+
+
+def _may_be_ours(found: Mapping[BaseTag, RawDataElement]) -> bool:
+    values = {tag: bytes(element.value or b"") for tag, element in found.items() if tag in _ORIGIN_TAGS}
+    is_named = _OUR_ROOT in values.get(_SOP_INSTANCE_UID, b"") or _OUR_NAME in values.get(_MANUFACTURER, b"")
+    return is_named or _CONTRIBUTING in values
 
 
 def _uid(found: Mapping[BaseTag, RawDataElement], keyword: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import threading
 import time
@@ -18,7 +19,11 @@ from dicom_node.receive.pace import Pace
 _log = logging.getLogger(__name__)
 
 ROWS_PER_MINUTE = 60
-"""From one address; a machine that knocks without pause leaves room in the list for the others."""
+"""From one address, or network of IPv6, of which a machine has a whole one to call from. Who knocks without pause
+leaves room in the list for the others."""
+
+ROWS_PER_MINUTE_OF_ALL = 600
+"""Refusals stand in the audit trail, which is kept for ever: callers whom nobody knows do not decide its size."""
 
 _HOSTS_WATCHED = 1000
 
@@ -38,6 +43,7 @@ class RefusalBook:
     rows: RefusalLog
     clock: Callable[[], float] = time.monotonic
     _paces: OrderedDict[str, Pace] = field(default_factory=OrderedDict)
+    _of_all: Pace = field(default_factory=lambda: Pace(ROWS_PER_MINUTE_OF_ALL))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, caller: Caller, refusal: Refusal) -> None:
@@ -52,16 +58,25 @@ class RefusalBook:
             _log.warning("receive.refusal_not_recorded", extra={"error": type(error).__name__})
 
     def _has_room(self, host: str) -> bool:
-        now = self.clock()
+        now, machine = self.clock(), _machine(host)
         with self._lock:
-            pace = self._paces.pop(host, None) or Pace(ROWS_PER_MINUTE)
-            self._paces[host] = pace
+            pace = self._paces.pop(machine, None) or Pace(ROWS_PER_MINUTE)
+            self._paces[machine] = pace
             if len(self._paces) > _HOSTS_WATCHED:
                 self._paces.popitem(last=False)
-            if pace.next_s > now:
+            if max(pace.next_s, self._of_all.next_s) > now:
                 return False
             pace.turn(now)
+            self._of_all.turn(now)
             return True
+
+
+def _machine(host: str) -> str:
+    """An address of IPv4, or the /64 that one of IPv6 lies in."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def log_fields(caller: Caller) -> dict[str, str]:

@@ -75,6 +75,9 @@ class Reloading:
         except ConfigError as error:
             _log.error("receiver.config_refused", extra={"error": type(error).__name__})
             return
+        if not config.model_fields_set:  # good for a first start; here somebody is about to write it
+            _log.error("receiver.config_refused", extra={"error": "empty"})
+            return
         for key in _waiting_for_a_restart(self._config, config):
             _log.warning("receiver.restart_needed", extra={"what": key})
         port = self._config.node.tls.port

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.additions import Added, nothing_added
-from dicom_node.commitment import Ledger, refuse_request, report_taker
+from dicom_node.commitment import Ledger, SpeaksFor, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
@@ -26,6 +26,7 @@ from dicom_node.receive.auditing import Witness
 from dicom_node.receive.authorisation import Policy, canonical_host
 from dicom_node.receive.contexts import verification_context
 from dicom_node.receive.handshake import NoHandshake, shake_hands
+from dicom_node.receive.questions import Desk, Questions
 from dicom_node.receive.refusals import RefusalBook, RefusalLog
 from dicom_node.receive.reloading import Reloading, policy_of
 from dicom_node.receive.spool import Spool, own_folder
@@ -48,12 +49,13 @@ WAITING_PLACES = 64
 """Connections that have not asked for an association yet."""
 
 STOP_GRACE_S = 5.0
+ABORT_GRACE_S = 1.0
 STOP_POLL_S = 0.5
 _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
 
 
-class Inbox(Register, RefusalLog, Ledger, Protocol):
+class Inbox(Register, RefusalLog, Ledger, Questions, Protocol):
     """The end of the repository that the receiver uses."""
 
 
@@ -85,6 +87,9 @@ class NodeServer(ThreadedAssociationServer):
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self.waiting.enter(connection)
         return connection, address
+
+    def service_actions(self) -> None:
+        """Not the library's collection of garbage, which stops all threads for a while, every so many connections."""
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Runs in a thread of its own; the association has two further ones and outlives it."""
@@ -122,12 +127,15 @@ def run(
         own_folder(data_dir / SPOOL) as folder,
         adapted(Spool(folder, config.node.minimum_free_mb * _MEGABYTE), gate.largest_object),
     ):
-        servers = _listen_everywhere(config, _handlers(config, repository, gate), gate)
+        desk = Desk(repository, config.commitment_terms(), gate.peer_of, lambda: datetime.now(UTC))
+        servers = _listen_everywhere(config, _handlers(config, repository, gate, desk), gate)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
-        reloading = Reloading(config, config_path, _policy_setter(gate), _tls_setter(servers), added)
+        use_policy = _policy_setter(gate, Witness(repository))
+        reloading = Reloading(config, config_path, use_policy, _tls_setter(servers), added)
         reloading.look(datetime.now(UTC))  # before the first caller is judged
-        _serve(servers, reloading, stop)
+        with desk.open_until(stop):
+            _serve(servers, reloading, stop)
 
 
 def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.Event) -> None:
@@ -190,7 +198,7 @@ def _application_entity(config: Config) -> AE:
     return entity
 
 
-def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHandlerType]:
+def _handlers(config: Config, repository: Inbox, gate: Gate, desk: Desk) -> list[evt.EventHandlerType]:
     captures = config.inference.secondary_captures == "measure"
     shelf = Shelf(config.node.data_dir.resolve(), repository, gate, captures, config.router())
     return [
@@ -199,11 +207,22 @@ def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHa
         (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
-        (evt.EVT_N_ACTION, refuse_request),
-        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC))),
+        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC), _reporters(config))),
+        *desk.handlers(),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]
+
+
+def _reporters(config: Config) -> SpeaksFor:
+    """A destination reports under its AE title, or from its address: some archives have another title for this."""
+    committing = [destination for destination in config.destination_list() if destination.commitment]
+
+    def speaks_for(event: evt.Event) -> Collection[str]:
+        caller = admission.caller_of(event.assoc)
+        return {d.name for d in committing if d.ae_title == caller.calling_ae or d.host == caller.host}
+
+    return speaks_for
 
 
 def _leaver(waiting: WaitingRoom) -> Callable[[evt.Event], None]:
@@ -214,9 +233,10 @@ def _leaver(waiting: WaitingRoom) -> Callable[[evt.Event], None]:
     return leave
 
 
-def _policy_setter(gate: Gate) -> Callable[[Policy], None]:
+def _policy_setter(gate: Gate, witness: Witness) -> Callable[[Policy], None]:
     def use(policy: Policy) -> None:
         gate.policy = policy
+        witness.policy_taken_up([peer.ae_title for peer in policy.peers])
 
     return use
 
@@ -238,7 +258,10 @@ def _end_associations(server: NodeServer) -> None:
     while _established(server) and time.monotonic() < deadline:
         time.sleep(0.05)
     for association in _established(server):
-        association.abort()
+        association.abort(block=False)  # its thread may be waiting for a database
+    deadline = time.monotonic() + ABORT_GRACE_S
+    while any(association.is_alive() for association in server.active_associations) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for association in server.active_associations:
         channel = association.dul.socket
         if isinstance(channel, BoundedSocket):

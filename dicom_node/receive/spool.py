@@ -21,10 +21,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from struct import pack
 from typing import IO
 
 from dicom_node.errors import DiskFull, NodeError, ObjectTooLarge
 from dicom_node.storage.files import PART_SUFFIX, disk_error, make_folder, named_disk_errors, open_part
+from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,24 @@ class Reserve:
         """Raises DiskFull when less than the reserve is free."""
         if self.free_bytes and shutil.disk_usage(self.folder).free < self.free_bytes:
             raise DiskFull
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a file holds."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent it: both AE titles of the association, and a presentation address (PS3.10 7.1)."""
+
+    calling_ae: str
+    called_ae: str
+    address: str
 
 
 class SpoolFile:
@@ -95,7 +115,11 @@ class SpoolFile:
         """Hex digest of the data set written so far."""
         return self._sha256.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def begin(self, identity: Identity, sender: Sender) -> None:
+        """Write preamble and file meta information (PS3.10 7.1); the data set follows."""
+        self.write(file_meta(identity, sender))
+
+    def write(self, data: bytes | memoryview) -> int:
         """Append; after an error the data is dropped. Always claims to have written everything."""
         if self._descriptor is not None:
             try:
@@ -158,6 +182,34 @@ class SpoolFile:
     def _fail(self, error: NodeError | OSError) -> None:
         self.error = disk_error(error) if isinstance(error, OSError) else error
         self.discard()
+
+
+def file_meta(identity: Identity, sender: Sender) -> bytes:
+    """Preamble, prefix and file meta information, explicit VR little endian (PS3.10 7.1)."""
+    elements = (
+        (0x0001, b"OB", b"\0\1"),
+        (0x0002, b"UI", _padded(identity.sop_class_uid, b"\0")),
+        (0x0003, b"UI", _padded(identity.sop_instance_uid, b"\0")),
+        (0x0010, b"UI", _padded(identity.transfer_syntax_uid, b"\0")),
+        (0x0012, b"UI", _padded(IMPLEMENTATION_CLASS_UID, b"\0")),
+        (0x0013, b"SH", _padded(IMPLEMENTATION_VERSION_NAME, b" ")),
+        (0x0016, b"AE", _padded(sender.calling_ae, b" ")),
+        (0x0018, b"AE", _padded(sender.called_ae, b" ")),
+        (0x0026, b"UR", _padded(sender.address, b" ")),
+    )
+    body = b"".join(_element(*element) for element in elements)
+    return b"\0" * 128 + b"DICM" + _element(0x0000, b"UL", pack("<L", len(body))) + body
+
+
+def _element(number: int, vr: bytes, value: bytes) -> bytes:
+    """Of group 0002. Some VRs have two bytes reserved and a length of four (PS3.5 7.1.2)."""
+    length = pack("<HL", 0, len(value)) if vr in (b"OB", b"UR") else pack("<H", len(value))
+    return pack("<HH", 2, number) + vr + length + value
+
+
+def _padded(text: str, padding: bytes) -> bytes:
+    encoded = text.encode("ascii", "replace")
+    return encoded + padding if len(encoded) % 2 else encoded
 
 
 class Spool:

@@ -30,7 +30,7 @@ from dicom_node.receive.contexts import measurable
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
 from dicom_node.receive.refusals import log_fields
 from dicom_node.receive.spool import SpoolFile
-from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Router
+from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Facts, Router
 from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random_path
 
 _log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Shelf:
                 part.discard()
         uids = {"sop_class_uid": new.sop_class_uid, "sop_instance_uid": new.sop_instance_uid}
         _log.info("receive.stored", extra={**log_fields(caller), **uids, "size_bytes": new.size_bytes})
-        return _answer(SUCCESS)
+        return _STORED
 
     def _refuse(self, fault: Fault, event: Event, caller: Caller) -> Dataset:
         facts = {**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
@@ -185,8 +185,7 @@ class Shelf:
             values = read_values(part.path, part.dataset_offset, syntax, self.router.keywords)
         except OSError as error:
             raise NotStored(resource_fault(disk_error(error))) from error
-        about = {CALLING_AE: caller.calling_ae, CALLED_AE: caller.called_ae, HOST: caller.host}
-        decision = self.router.decide({**values, **{name: (value,) for name, value in about.items() if value}})
+        decision = self.router.decide(facts_of(values, caller))
         if decision.no_way_back:
             _log.warning("receive.no_way_back", extra=log_fields(caller))
         return decision.route
@@ -218,6 +217,12 @@ class Shelf:
                 final.unlink(missing_ok=True)
         except NodeError as error:
             _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
+
+
+def facts_of(values: Facts, caller: Caller) -> Facts:
+    """What rules look at: the object's attributes, and who sent it."""
+    about = {CALLING_AE: caller.calling_ae, CALLED_AE: caller.called_ae, HOST: caller.host}
+    return {**values, **{name: (value,) for name, value in about.items() if value}}
 
 
 def is_measured(header: ObjectHeader, route: Route, secondary_captures: bool) -> bool:
@@ -304,3 +309,6 @@ def _answer(status: int, comment: str = "") -> Dataset:
     if comment:
         answer.ErrorComment = comment[:_COMMENT_LENGTH]
     return answer
+
+
+_STORED = _answer(SUCCESS)

@@ -3,6 +3,7 @@
 All of it is process-wide, one reason why the receiver is a process of its own:
 
 * incoming data sets go through `Spool.open_part` in place of a temporary file elsewhere on the machine;
+* the file meta information says who sent an object, for the day when the database is lost;
 * AE titles are decoded leniently; by default a NUL, a blank or a non-ASCII title aborts the association where a
   rejection with its reason would tell the administrator what to do;
 * UIDs longer than 64 characters reach the handler, which refuses them by name; the default aborts the association;
@@ -12,6 +13,8 @@ All of it is process-wide, one reason why the receiver is a process of its own:
   and so does one that takes too long to arrive;
 * a message whose command has no end, or which nobody here would read, and requests that nobody waited for the answers
   of, end the association: all are kept in memory for as long as they come;
+* associations that others open to us have threads that sleep while there is nothing to do, and a short way for C-STORE
+  (reactor.py);
 * the default event log is off (our own handlers log), and pydicom does not warn about values: a warning quotes them.
 """
 
@@ -24,19 +27,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pydicom.config
-from pynetdicom import _config, dimse_messages, dul, evt, transport
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+from pynetdicom import _config, association, dimse_messages, dul, evt, transport
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dsutils import create_file_meta
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 
 from dicom_node.receive.authorisation import decode_ae_title
+from dicom_node.receive.reactor import NodeAssociation, sender_of
 from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = logging.getLogger(__name__)
@@ -123,20 +131,29 @@ class BoundedSocket(transport.AssociationSocket):
         Raises:
             OSError: the connection broke, or the PDU is longer than LARGEST_PDU or takes too long.
         """
-        if nr_bytes > LARGEST_PDU:
+        data = bytearray(self.checked(nr_bytes))
+        with memoryview(data) as view:
+            received = self.receive_into(view)
+        return data if received == nr_bytes else data[:received]
+
+    def checked(self, length: int) -> int:
+        """The length of a PDU, if it is one that we read. Raises OSError."""
+        if length > LARGEST_PDU:
             raise OSError(errno.EMSGSIZE, "PDU too long")
-        data, received = bytearray(nr_bytes), 0
-        connection = self.socket
+        return length
+
+    def receive_into(self, view: memoryview) -> int:
+        """Fill `view`; how many bytes came, fewer than that if the peer closes the connection. Raises OSError."""
+        connection, received, wanted = self.socket, 0, len(view)
         if connection is None:
             raise OSError(errno.ENOTCONN, "connection closed")
         deadline = self._request_until or time.monotonic() + PDU_S
-        with memoryview(data) as view:
-            while received < nr_bytes and (count := connection.recv_into(view[received:])):
-                received += count
-                if received < nr_bytes and time.monotonic() > deadline:
-                    raise TimeoutError
-        self.first_bytes = self.first_bytes or bytes(data[: min(received, _LENGTH_OF_A_GREETING)])
-        return data if received == nr_bytes else data[:received]
+        while received < wanted and (count := connection.recv_into(view[received:])):
+            received += count
+            if received < wanted and time.monotonic() > deadline:
+                raise TimeoutError
+        self.first_bytes = self.first_bytes or bytes(view[: min(received, _LENGTH_OF_A_GREETING)])
+        return received
 
     def _shutdown_socket(self) -> None:
         """Close also where shutting down fails because the peer was first; else the descriptor stays open."""
@@ -188,6 +205,21 @@ def _negotiate_or_reject(acse: ACSE) -> None:
         acse.assoc.kill()
 
 
+def _meta_with_sender(**identity: UID) -> FileMetaDataset:
+    """File meta information (PS3.10 7.1) with the AE titles of the association and the address it came from.
+
+    Called by the thread that reads from the network, as `open_part` is; must not raise.
+    """
+    meta = create_file_meta(**identity)
+    current = getattr(threading.current_thread(), "assoc", None)
+    if current is not None:
+        sender = sender_of(current)
+        meta.SourceApplicationEntityTitle = sender.calling_ae
+        meta.ReceivingApplicationEntityTitle = sender.called_ae
+        meta.SourcePresentationAddress = sender.address
+    return meta
+
+
 class _Excess(Exception):
     """More than this node keeps in memory for one peer."""
 
@@ -211,16 +243,16 @@ def _receive_or_refuse(provider: DIMSEServiceProvider, primitive: P_DATA) -> Non
 
 
 def _abort(provider: dul.DULServiceProvider) -> None:
-    association, connection = provider.assoc, provider.socket
-    association.is_aborted, association.is_established = True, False
-    association._kill = True
+    broken, connection = provider.assoc, provider.socket
+    broken.is_aborted, broken.is_established = True, False
+    broken._kill = True
     provider.kill_dul()
     if connection is not None and connection.socket is not None:
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = _SERVICE_PROVIDER, _NO_REASON
         connection.send(abort.encode())
         connection.close()
-    evt.trigger(association, evt.EVT_CONN_CLOSE, {"address": ()})
+    evt.trigger(broken, evt.EVT_CONN_CLOSE, {"address": ()})
 
 
 LargestObject = Callable[[Association], int | None]
@@ -237,8 +269,11 @@ def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator
 
     def open_part(*_: Any, **__: Any) -> SpoolFile:
         """Called by the thread that reads from the network, which is its association's own."""
-        association = getattr(threading.current_thread(), "assoc", None)
-        return spool.open_part(None if association is None else largest_object(association))
+        current = getattr(threading.current_thread(), "assoc", None)
+        return spool.open_part(None if current is None else largest_object(current))
+
+    def open_part_of(arriving_in: Association) -> SpoolFile:
+        return spool.open_part(largest_object(arriving_in))
 
     with ExitStack() as changes:
         change = _changer(changes)
@@ -246,10 +281,12 @@ def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator
         change(_config, "LOG_HANDLER_LEVEL", "none")
         change(_config, "VALIDATORS", {**_config.VALIDATORS, "UI": _any_uid})
         change(dimse_messages, "NamedTemporaryFile", open_part)
+        change(dimse_messages, "create_file_meta", _meta_with_sender)
         change(DIMSEMessage, "decode_msg", _decode_or_refuse)
         change(DIMSEServiceProvider, "receive_primitive", _receive_or_refuse)
         change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})
         change(transport, "AssociationSocket", BoundedSocket)
+        change(association, "Association", partial(NodeAssociation, open_part=open_part_of, give_up=_abort))
         change(StateMachine, "do_action", _act_or_abort)
         change(ACSE, "_negotiate_as_acceptor", _negotiate_or_reject)
         change(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)

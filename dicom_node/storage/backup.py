@@ -7,12 +7,15 @@ file for each row of the copy. A database from the past knows nothing of what ca
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import URL, make_url
 
@@ -22,6 +25,26 @@ from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, 
 
 _SIDE_FILES = ("-wal", "-shm")
 _SET_ASIDE = ".before-restore"
+_ARCHIVE = "postgresql"
+_LONGEST_REASON = 300
+
+_EMPTY = """
+SET LOCAL lock_timeout = '30s';
+DO $$
+DECLARE ours text;
+BEGIN
+  FOR ours IN
+    SELECT format('TABLE %s', oid::regclass) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_has_role(relowner, 'USAGE')
+    UNION ALL
+    SELECT format('FUNCTION %s', p.oid::regprocedure) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE pronamespace = 'public'::regnamespace AND lanname = 'plpgsql' AND pg_has_role(proowner, 'USAGE')
+  LOOP
+    EXECUTE format('DROP %s CASCADE', ours);
+  END LOOP;
+END $$;
+"""
+"""Whatever tables and triggers this role has made, of whichever version."""
 
 
 def back_up(url: str, target: Path) -> None:
@@ -37,32 +60,39 @@ def back_up(url: str, target: Path) -> None:
     with _written_whole(target) as part:
         file = sqlite_file(url)
         if file is None:
-            _run("pg_dump", make_url(url), "--format=custom", "--no-owner", f"--file={part}")
+            _run("pg_dump", "--format=custom", "--no-owner", f"--file={part}", url=make_url(url))
         else:
             _copy_sqlite(file, part)
 
 
-def restore(url: str, source: Path) -> None:
-    """Put the database of a backup in the place of the present one; a SQLite file is set aside, not deleted.
+def restore(url: str, source: Path, data_dir: Path, before_change: Callable[[], None] = lambda: None) -> None:
+    """Put the database of a backup in the place of the present one, which is set aside: the SQLite file beside its
+    place, that of PostgreSQL as an archive in `data_dir`.
 
-    Nobody else may use the database meanwhile; see pairing.alone.
+    Nobody else may use the database meanwhile; see pairing.alone. `before_change` is called when all was checked and
+    nothing was touched yet.
 
     Raises:
-        DatabaseRefused: `source` is no backup of such a database, or is damaged; the present one was not touched.
-        Refused: an earlier database that was set aside is still there, or pg_restore is missing.
-        DiskFull, StorageUnavailable: the file cannot be written.
+        DatabaseRefused: `source` is no backup of such a database, or is damaged; the present one is as it was.
+        DatabaseUnavailable: PostgreSQL refuses; the present one is as it was.
+        Refused: an earlier database that was set aside is still there, or a program of PostgreSQL is missing.
+        DiskFull, StorageUnavailable: a file cannot be written.
     """
     file = sqlite_file(url)
     if file is None:
-        options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
-        _run("pg_restore", make_url(url), *options, str(source))
-        return
+        _restore_postgresql(make_url(url), source, data_dir / f"{_ARCHIVE}{_SET_ASIDE}", before_change)
+    else:
+        _restore_sqlite(file, source, before_change)
+
+
+def _restore_sqlite(file: Path, source: Path, before_change: Callable[[], None]) -> None:
     _check_sqlite(source)
     aside = file.with_name(file.name + _SET_ASIDE)
-    if aside.exists():
-        raise Refused(f"{aside} is still there from an earlier restore; move it away")
+    if file.exists():
+        _check_absent(aside)
     with _written_whole(file.with_name(f"{file.name}.restored"), keep=False) as part:
         _copy_sqlite(source, part)
+        before_change()
         if file.exists():
             _settle_log(file)
             with named_disk_errors():
@@ -72,6 +102,29 @@ def restore(url: str, source: Path) -> None:
                 Path(f"{file}{suffix}").unlink(missing_ok=True)
             part.rename(file)
             sync(file.parent)
+
+
+def _restore_postgresql(url: URL, source: Path, aside: Path, before_change: Callable[[], None]) -> None:
+    """In one transaction, from a script that is whole before it begins, into a schema in which nothing of ours is left:
+    pg_restore alone drops only what the archive knows, and a newer version has more tables.
+    """
+    _check_absent(aside)
+    with tempfile.TemporaryFile() as script:
+        try:
+            _run("pg_restore", "--no-owner", "--file=-", str(source), stdout=script)
+        except DatabaseUnavailable as error:
+            raise DatabaseRefused(f"{source} is no backup of such a database, or is damaged. {error}") from error
+        back_up(url.render_as_string(hide_password=False), aside)
+        before_change()
+        script.seek(0)
+        how = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+        what = ("--command", _EMPTY, "--file=-", "--command", "SELECT version_num FROM public.alembic_version")
+        _run("psql", *how, *what, url=url, stdin=script)
+
+
+def _check_absent(aside: Path) -> None:
+    if aside.exists():
+        raise Refused(f"{aside} is still there from an earlier restore; move it away")
 
 
 @contextmanager
@@ -142,16 +195,42 @@ def _quoted(path: Path) -> str:
     return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _run(program: str, url: URL, *arguments: str) -> None:
-    """One of PostgreSQL's programs. The password goes by the environment, where other users cannot read it."""
+def _run(program: str, *arguments: str, url: URL | None = None, **streams: IO[bytes]) -> None:
+    """One of PostgreSQL's programs. The password goes by the environment, where other users cannot read it.
+
+    Raises:
+        Refused: it is not installed.
+        DatabaseUnavailable: it failed; with what it said, but no values.
+    """
     if shutil.which(program) is None:
         raise Refused(f"{program} is not installed: sudo apt-get install postgresql-client")
-    without = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    command = [program, "--no-password", f"--dbname={without}", *arguments]
-    done = subprocess.run(command, env=_environment(url), capture_output=True, text=True, check=False)  # noqa: S603
+    command = [program, *arguments]
+    environment: Mapping[str, str] = os.environ
+    if url is not None:
+        command[1:1] = ["--no-password", f"--dbname={_without_password(url)}"]
+        environment = _environment(url)
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **streams}
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=False, **given)  # type: ignore[call-overload]  # noqa: S603
     if done.returncode:
-        raise DatabaseUnavailable(f"{program} failed with status {done.returncode} on {masked(url)}.")
+        where = "" if url is None else f" on {masked(url)}"
+        reason = _reason(done.stderr.decode(errors="replace"))
+        raise DatabaseUnavailable(f"{program} failed{where} (status {done.returncode}): {reason}")
+
+
+def _reason(stderr: str) -> str:
+    """The line that tells of the error; what stands in quotes may be anybody's name."""
+    lines = stderr.splitlines()
+    told = next((line for line in lines if re.search(r"\b(ERROR|FATAL|error)\b", line)), lines[0] if lines else "")
+    return re.sub(r"\"[^\"]*\"", '"..."', told)[:_LONGEST_REASON]
+
+
+def _without_password(url: URL) -> str:
+    """Made anew: `URL.set` takes None for "as it was"."""
+    query = {name: value for name, value in url.query.items() if name != "password"}
+    made = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
+    return made.render_as_string(hide_password=False)
 
 
 def _environment(url: URL) -> Mapping[str, str]:
-    return dict(os.environ) if url.password is None else {**os.environ, "PGPASSWORD": str(url.password)}
+    password = url.query.get("password") if url.password is None else str(url.password)
+    return dict(os.environ) if password is None else {**os.environ, "PGPASSWORD": str(password)}

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import psycopg
 from sqlalchemy import URL
 
+from dicom_node.storage import vanishing
 from dicom_node.storage.wakeup import Patience, Work
 
 _log = logging.getLogger(__name__)
@@ -131,4 +132,4 @@ class Bell:
 def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
     """Outside any transaction. Raises psycopg.Error."""
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+    return psycopg.connect(plain, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, **vanishing.OURS)

@@ -96,15 +96,16 @@ def expire(session: Session, destination: str, asked_before: datetime, now: date
     return len(ids)
 
 
-def destination_of(session: Session, transaction_uid: str) -> str | None:
-    """Whom that was asked of; None where nobody asked with that transaction UID."""
-    return session.scalar(select(CommitmentRow.destination).where(CommitmentRow.transaction_uid == transaction_uid))
+def request_of(session: Session, transaction_uid: str) -> CommitmentRow | None:
+    """None where nobody asked with that transaction UID."""
+    return session.scalar(select(CommitmentRow).where(CommitmentRow.transaction_uid == transaction_uid))
 
 
-def sent_to(session: Session, destination: str, sop_instance_uids: Sequence[str]) -> tuple[int, ...]:
-    """Ids of the deliveries of these objects that a destination has said Success to, and no more since.
+def meant_by(session: Session, request: CommitmentRow, sop_instance_uids: Sequence[str]) -> tuple[int, ...]:
+    """Ids of the deliveries of these objects that a report on the request speaks about.
 
-    A report may come twice, or after another request about the same objects: what it says of them holds in every case.
+    They were sent to the destination before it was asked, and no more since: a report may come twice, or long after
+    another request about the same objects. What was sent again after it is for the next report to tell.
     """
     ids: list[int] = []
     for start in range(0, len(sop_instance_uids), _AT_ONCE):
@@ -114,7 +115,8 @@ def sent_to(session: Session, destination: str, sop_instance_uids: Sequence[str]
             .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
             .where(
                 DeliveryRow.state == DeliveryState.SENT,
-                _taken_by(destination),
+                _taken_by(request.destination),
+                or_(DeliveryRow.commitment_id == request.id, DeliveryRow.updated_at <= request.asked_at),
                 ObjectRow.sop_instance_uid.in_(some),
             )
         )
@@ -143,9 +145,7 @@ def commit(session: Session, transaction_uid: str, delivery_ids: Sequence[int], 
 
 def send_again(session: Session, delivery_id: int, reason: int, now: datetime) -> DeliveryState | None:
     """What a delivery becomes whose destination has not got, or does not commit, what it took; None: no longer SENT."""
-    object_id = session.scalars(select(DeliveryRow.object_id).where(DeliveryRow.id == delivery_id)).one()
-    subject = corrections.subject_of(session, object_id)
-    corrections.lock(session, subject)
+    corrections.lock_delivery(session, delivery_id)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
     if row.state is not DeliveryState.SENT:
         return None
@@ -160,7 +160,7 @@ def send_again(session: Session, delivery_id: int, reason: int, now: datetime) -
     if after is DeliveryState.PENDING:
         row.waiting_since, row.available_at = now, now + RESEND_AFTER
         session.flush()
-        corrections.apply(session, subject, now)
+        corrections.apply(session, corrections.subject_of(session, row.object_id), now)
     return after
 
 

@@ -54,10 +54,32 @@ def versions_locked(*sop_instance_uids: str) -> Select[Any]:
     return versions.order_by(InstanceRow.id).with_for_update()
 
 
-def lock(session: Session, subject: Subject) -> None:
-    """`lock_versions` for all that the permission of a subject's deliveries depends on."""
-    behind = [subject] if isinstance(subject, InstanceRow) else instances_behind(session, subject)
-    lock_versions(session, *(instance.sop_instance_uid for instance in behind))
+def lock(session: Session, *subjects: Subject) -> None:
+    """`lock_versions` for all that the permission of deliveries about these depends on."""
+    behind = [
+        instance
+        for subject in subjects
+        for instance in ([subject] if isinstance(subject, InstanceRow) else instances_behind(session, subject))
+    ]
+    lock_versions(session, *dict.fromkeys(instance.sop_instance_uid for instance in behind))
+
+
+def lock_delivery(session: Session, delivery_id: int) -> None:
+    """`lock` for all that a delivery's own permission depends on, before it waits again; nothing where there is none.
+
+    An overlay depends on the version of the study that asked for it, too, and so on images that are not its own. Which
+    version that is changes only under the lock of the overlay's image, so it is looked up again behind that.
+    """
+    what = select(DeliveryRow.object_id, DeliveryRow.study_version_id).where(DeliveryRow.id == delivery_id)
+    found = session.execute(what).first()
+    while found is not None:
+        subjects = [subject_of(session, found.object_id)]
+        if found.study_version_id is not None:
+            subjects.append(session.get_one(StudyVersionRow, found.study_version_id))
+        lock(session, *subjects)
+        before, found = found, session.execute(what).first()
+        if found == before:
+            return
 
 
 def subject_of(session: Session, object_id: int) -> Subject:

@@ -89,8 +89,7 @@ def postpone(
     session: Session, delivery: Delivery, attempt: Attempt | None, available_at: datetime, now: datetime
 ) -> None:
     """Back to PENDING, or on to where a correction that came meanwhile wants it."""
-    subject = corrections.subject_of(session, delivery.object_id)
-    corrections.lock(session, subject)
+    corrections.lock_delivery(session, delivery.id)
     row = owned(session, delivery)
     change(row, DeliveryState.PENDING, now)
     row.available_at = available_at
@@ -99,7 +98,7 @@ def postpone(
     else:
         _remember(session, row, attempt)
     session.flush()
-    corrections.apply(session, subject, now)
+    corrections.apply(session, corrections.subject_of(session, row.object_id), now)
 
 
 def _remember(session: Session, row: DeliveryRow, attempt: Attempt) -> None:
@@ -181,12 +180,10 @@ def renew(session: Session, delivery: Delivery, lease: timedelta, now: datetime)
 
 def retry(session: Session, delivery_id: int, now: datetime) -> None:
     """DEAD becomes PENDING with attempts and deadline forgotten; one that waits for a retry is due now."""
-    object_id = session.scalar(select(DeliveryRow.object_id).where(DeliveryRow.id == delivery_id))
-    if object_id is None:
+    corrections.lock_delivery(session, delivery_id)
+    row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).first()
+    if row is None:
         raise Refused(f"no delivery {delivery_id}")
-    subject = corrections.subject_of(session, object_id)
-    corrections.lock(session, subject)
-    row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
     if row.state not in (DeliveryState.PENDING, DeliveryState.DEAD):
         raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
     if row.state is not DeliveryState.PENDING:
@@ -194,7 +191,7 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     row.attempts = 0
     row.available_at = row.waiting_since = now
     session.flush()
-    corrections.apply(session, subject, now)
+    corrections.apply(session, corrections.subject_of(session, row.object_id), now)
 
 
 def listing(session: Session, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:

@@ -11,17 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError, OutcomeUnknown
+from dicom_node.storage import vanishing
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
 from dicom_node.storage.mounts import network_filesystem
 
 BUSY_TIMEOUT_S = 30.0
+_BUSY_TIMEOUT_MS = int(BUSY_TIMEOUT_S * 1000)
+_SHORTEST_LOOK_S, _LONGEST_LOOK_S = 0.0005, 0.02
 WRITES = {"writes": True}
 """Execution options of a transaction that writes."""
 
@@ -94,14 +97,21 @@ def _parse(url: str) -> URL:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, **vanishing.OURS},
         pool_pre_ping=True,
         pool_size=_POOL,
         max_overflow=_OVERFLOW,
     )
+    event.listen(engine, "connect", _ask_server_to_notice)
+    return engine
+
+
+def _ask_server_to_notice(connection: Any, _record: Any) -> None:
+    connection.execute(vanishing.THEIRS)
+    connection.commit()
 
 
 def refuse_network(file: Path) -> None:
@@ -145,7 +155,7 @@ def _create_private(path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     """Settings of each connection; transactions are begun by us, not guessed by the driver."""
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys = ON")
     _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
@@ -166,8 +176,33 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("writes", False):
+        _begin_to_write(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """Take the write lock, looking again every millisecond or so at first.
+
+    SQLite's own waiting looks again after 25, then 50 and 100 ms: many writers would mostly sleep beside a free lock.
+    """
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    began = time.monotonic()
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            waited = time.monotonic() - began
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not isinstance(error.orig, sqlite3.Error) or not _is_busy(error.orig) or waited > BUSY_TIMEOUT_S:
+                    raise
+            else:
+                return
+            time.sleep(min(_LONGEST_LOOK_S, _SHORTEST_LOOK_S + waited / 20))
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

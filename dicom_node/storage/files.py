@@ -22,6 +22,11 @@ FOLDER_MODE = 0o700
 SPOOL = "spool"
 OBJECTS = "objects"
 RESULTS = "results"
+ROOTS = (SPOOL, OBJECTS, RESULTS)
+"""Of the data folder: made when a role of the node starts, and only then."""
+UNKNOWN = "unknown"
+"""Objects without a row, out of the way: a database that went back (restored, or a standby of a moment ago) knows
+nothing of what was acknowledged since, so no node deletes them."""
 
 PART_SUFFIX = ".part"
 OBJECT_SUFFIX = ".dcm"
@@ -87,17 +92,22 @@ def make_folder(folder: Path) -> None:
 def open_part(folder: Path) -> tuple[int, Path]:
     """Open a new `.part` file (0600) in `folder` for writing; the caller owns the descriptor.
 
+    `folder` is created if it is missing, what it lies in is not: a share that went away would be written to beneath its
+    mount point, and hide what was acknowledged when it comes back.
+
     Raises:
         DiskFull, StorageUnavailable: it cannot be created.
     """
     with named_disk_errors():
-        _make_folder(folder)
+        _make_last_folder(folder)
         part = folder / f"{uuid.uuid4().hex}{PART_SUFFIX}"
         return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), part
 
 
 def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Path:
     """Write `data` under a random name below `folder`; when this returns, a power cut cannot take it away.
+
+    `folder` is there already, see `open_part`.
 
     Raises:
         DiskFull, StorageUnavailable: nothing was written, and no half file is left.
@@ -118,14 +128,14 @@ def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Pat
 def durable_rename(part: Path, final: Path) -> None:
     """Move a written file to its place: fsync the file, rename it, fsync the directory that now names it.
 
-    Missing folders of `final` are created (0700) and synced. Nothing is ever overwritten.
+    The folder of `final` is created (0700) and synced if it is missing, see `open_part`. Nothing is ever overwritten.
 
     Raises:
         DiskFull, StorageUnavailable: the file may lie under either name; without a row it is an orphan.
     """
     with named_disk_errors():
         sync(part)
-        _make_folder(final.parent)
+        _make_last_folder(final.parent)
         _sync_name_once(final.parent)
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -137,21 +147,58 @@ def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tu
     """Files that no row knows and that were last written before `older_than` (aware): what a crash left behind.
 
     A `.part` file never has a row; any other file below objects/ and results/ is asked for in `known_paths`, after it
-    was seen, so that a commit in between is noticed.
+    was seen, so that a commit in between is noticed. One folder at a time: all names together can be more than memory.
     """
     limit = older_than.timestamp()
-    old = [path for path in _files(data_dir) if _written_at(path) < limit]
-    parts = [path for path in old if path.suffix == PART_SUFFIX]
-    whole = [path for path in old if path.suffix == OBJECT_SUFFIX]
-    return (*parts, *_without_row(data_dir, whole, known_paths))
+    found: list[Path] = []
+    for name in ROOTS:
+        for folder in _folders(data_dir / name):
+            old = [path for path in folder if _written_at(path) < limit]
+            found += (path for path in old if path.suffix == PART_SUFFIX)
+            whole = [path for path in old if path.suffix == OBJECT_SUFFIX]
+            found += _without_row(data_dir, whole, known_paths)
+    return tuple(found)
 
 
 def sweep_orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> int:
-    """Delete the orphans; returns how many there were."""
+    """Clear the orphans away; returns how many there were."""
     found = orphans(data_dir, known_paths, older_than)
     for path in found:
-        path.unlink(missing_ok=True)
+        clear_away(data_dir, path)
     return len(found)
+
+
+def clear_away(data_dir: Path, orphan: Path) -> bool:
+    """Delete an orphan, or set it aside in unknown/ if it is a whole object; True where it was set aside.
+
+    Raises:
+        DiskFull, StorageUnavailable: it stays where it is.
+    """
+    if orphan.suffix == PART_SUFFIX or not orphan.is_relative_to(data_dir / OBJECTS):
+        with named_disk_errors():
+            orphan.unlink(missing_ok=True)
+        return False
+    _move(orphan, data_dir / UNKNOWN / orphan.relative_to(data_dir / OBJECTS))
+    return True
+
+
+def bring_back(data_dir: Path) -> int:
+    """Move what was set aside to where it had been; how many files.
+
+    Raises:
+        DiskFull, StorageUnavailable: some may lie in either place.
+    """
+    aside = [path for folder in _folders(data_dir / UNKNOWN) for path in folder if path.suffix == OBJECT_SUFFIX]
+    for path in aside:
+        _move(path, data_dir / OBJECTS / path.relative_to(data_dir / UNKNOWN))
+    return len(aside)
+
+
+def _move(path: Path, final: Path) -> None:
+    make_folder(final.parent)
+    with named_disk_errors():
+        path.rename(final)
+        sync(final.parent)
 
 
 def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths) -> Iterator[Path]:
@@ -161,10 +208,10 @@ def _without_row(data_dir: Path, files: Sequence[Path], known_paths: KnownPaths)
         yield from (path for name, path in names.items() if name not in known)
 
 
-def _files(data_dir: Path) -> Iterator[Path]:
-    for name in (SPOOL, OBJECTS, RESULTS):
-        for folder, _, files in os.walk(data_dir / name):
-            yield from (Path(folder) / file for file in sorted(files))
+def _folders(root: Path) -> Iterator[list[Path]]:
+    """The files of each folder below `root`."""
+    for folder, _, files in os.walk(root):
+        yield [Path(folder) / file for file in sorted(files)]
 
 
 def _written_at(path: Path) -> float:
@@ -179,6 +226,12 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
+    _make_last_folder(folder)
+
+
+def _make_last_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
     try:
         folder.mkdir(mode=FOLDER_MODE)
     except FileExistsError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from pydicom.uid import BasicTextSRStorage, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
@@ -19,8 +20,9 @@ from dicom_node.domain import (
     Relation,
 )
 from dicom_node.errors import Refused
-from dicom_node.storage import corrections, outbox, trail
-from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
+from dicom_node.storage import corrections, outbox, trail, wakeup
+from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow, table_of
+from dicom_node.storage.wakeup import Work
 from sr_templates.uids import UID_ROOT
 
 REFUSALS_KEPT = 200
@@ -31,12 +33,25 @@ STRUCTURED_REPORTS = (BasicTextSRStorage, EnhancedSRStorage, ComprehensiveSRStor
 
 def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     """See Repository.register. A racing twin makes this fail with IntegrityError; then it is simply done again."""
-    versions = corrections.versions_locked(new.sop_instance_uid).add_columns(InstanceRow.sha256, InstanceRow.revision)
-    known = {row.sha256: row.revision for row in session.execute(versions)}
+    known = {row.sha256: row.revision for row in session.connection().execute(_KNOWN, {"uid": new.sop_instance_uid})}
     if new.sha256 in known:
-        trail.record(session, trail.received(new, str(Registered.SAME), known[new.sha256]), now)
+        trail.write(session, trail.received(new, str(Registered.SAME), known[new.sha256]), now)
         return Registered.SAME
-    revision = max(known.values(), default=-1) + 1
+    if known or new.route.forward:
+        return _register_with_consequences(session, new, max(known.values(), default=-1) + 1, now)
+    connection = session.connection()
+    stored = connection.execute(_INSERT_INSTANCE, _values(new, 0, now))
+    if new.measurable:
+        subject = {"instance_id": cast(Row[Any], stored.inserted_primary_key)[0]}
+        job = _job(JobKind.MEASURE, JobState.QUEUED, now)
+        connection.execute(_INSERT_JOB, {**job, **subject, "priority": new.route.priority.rank})
+        wakeup.note(session, Work.JOB)
+    trail.write(session, trail.received(new, str(Registered.NEW), 0), now)
+    return Registered.NEW
+
+
+def _register_with_consequences(session: Session, new: NewInstance, revision: int, now: datetime) -> Registered:
+    """A later version, which holds up what was said of the earlier ones, or an object that is sent on."""
     instance = _row(new, revision, now)
     session.add(instance)
     session.flush()
@@ -54,18 +69,7 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
 
 
 def new_job(instance: InstanceRow, kind: JobKind, state: JobState, now: datetime) -> JobRow:
-    return JobRow(
-        kind=kind,
-        instance_id=instance.id,
-        state=state,
-        priority=instance.route.priority.rank,
-        attempts=0,
-        excused=0,
-        token=0,
-        available_at=now,
-        created_at=now,
-        updated_at=now,
-    )
+    return JobRow(**_job(kind, state, now), instance_id=instance.id, priority=instance.route.priority.rank)
 
 
 def get(session: Session, instance_id: int | None) -> InstanceRow:
@@ -161,21 +165,42 @@ def reference(row: InstanceRow) -> InstanceRef:
 
 
 def _row(new: NewInstance, revision: int, now: datetime) -> InstanceRow:
-    return InstanceRow(
-        sop_instance_uid=new.sop_instance_uid,
-        revision=revision,
-        sop_class_uid=new.sop_class_uid,
-        study_instance_uid=new.study_instance_uid,
-        series_instance_uid=new.series_instance_uid,
-        transfer_syntax_uid=new.transfer_syntax_uid,
-        path=new.path,
-        size_bytes=new.size_bytes,
-        sha256=new.sha256,
-        relation=Relation.UNEXAMINED if revision else Relation.FIRST,
-        measurable=new.measurable,
-        calling_ae=new.calling_ae,
-        called_ae=new.called_ae,
-        peer_host=new.peer_host,
-        received_at=now,
-        route=new.route,
-    )
+    return InstanceRow(**_values(new, revision, now))
+
+
+def _values(new: NewInstance, revision: int, now: datetime) -> dict[str, object]:
+    return {
+        "sop_instance_uid": new.sop_instance_uid,
+        "revision": revision,
+        "sop_class_uid": new.sop_class_uid,
+        "study_instance_uid": new.study_instance_uid,
+        "series_instance_uid": new.series_instance_uid,
+        "transfer_syntax_uid": new.transfer_syntax_uid,
+        "path": new.path,
+        "size_bytes": new.size_bytes,
+        "sha256": new.sha256,
+        "relation": Relation.UNEXAMINED if revision else Relation.FIRST,
+        "measurable": new.measurable,
+        "calling_ae": new.calling_ae,
+        "called_ae": new.called_ae,
+        "peer_host": new.peer_host,
+        "received_at": new.arrived_at or now,
+        "route": new.route,
+    }
+
+
+def _job(kind: JobKind, state: JobState, now: datetime) -> dict[str, object]:
+    """Of a new job, all but its subject and its priority."""
+    counts = {"attempts": 0, "excused": 0, "token": 0}
+    return {"kind": kind, "state": state, **counts, "available_at": now, "created_at": now, "updated_at": now}
+
+
+# Rows by the hundred a second: made without objects of the session, which cost ten times as much
+_KNOWN = (
+    select(InstanceRow.sha256, InstanceRow.revision)
+    .where(InstanceRow.sop_instance_uid == bindparam("uid"))
+    .order_by(InstanceRow.id)
+    .with_for_update()
+)
+_INSERT_INSTANCE = insert(table_of(InstanceRow))
+_INSERT_JOB = insert(table_of(JobRow))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Row, ScalarSelect, Select, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from dicom_node.domain import (
     IllegalTransition,
@@ -20,7 +23,7 @@ from dicom_node.domain import (
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances, outbox, trail
 from dicom_node.storage.counting import count_rows
-from dicom_node.storage.rows import JobRow
+from dicom_node.storage.rows import JobRow, UtcDateTime, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,10 @@ class Verdict:
     remark: str | None
 
 
-def expired(now: datetime) -> Select[JobRow]:
+Moment = datetime | BindParameter[datetime]
+
+
+def expired(now: Moment) -> Select[JobRow]:
     """Jobs whose worker was silent for too long, the longest first."""
     return (
         select(JobRow)
@@ -41,7 +47,7 @@ def expired(now: datetime) -> Select[JobRow]:
     )
 
 
-def due(now: datetime) -> Select[JobRow]:
+def due(now: Moment) -> Select[JobRow]:
     """Queued jobs whose time has come: by priority, then the longest waiting first."""
     return (
         select(JobRow)
@@ -52,27 +58,18 @@ def due(now: datetime) -> Select[JobRow]:
 
 def any_claimable(session: Session, now: datetime) -> bool:
     """A look without a lock, so that idle workers do not disturb those who write."""
-    return bool(session.scalar(select(or_(expired(now).exists(), due(now).exists()))))
+    return bool(session.connection().scalar(_ANY_CLAIMABLE, {"now": now}))
 
 
 def count_claimable(session: Session, now: datetime) -> int:
     return count_rows(session, expired(now)) + count_rows(session, due(now))
 
 
-def claim(session: Session, worker: str, lease_until: datetime, now: datetime) -> JobRow | None:
-    for query in (expired(now), due(now)):
-        row = session.scalars(query.limit(1).with_for_update(skip_locked=True)).first()
-        if row is None:
-            continue
-        if row.state is JobState.RUNNING:
-            change(row, JobState.QUEUED, now)
-        change(row, JobState.RUNNING, now)
-        row.attempts += 1
-        row.token += 1
-        row.worker = worker
-        row.lease_until = lease_until
-        return row
-    return None
+def claim(session: Session, worker: str, lease_until: datetime, now: datetime) -> Job | None:
+    """One statement, since every image costs a claim: an expired job becomes QUEUED and RUNNING again in one step."""
+    known = {"claimed_by": worker, "until": lease_until, "now": now}
+    row = session.connection().execute(_CLAIM, known).first()
+    return None if row is None else reference(row)
 
 
 def owned(session: Session, job: Job) -> JobRow:
@@ -98,6 +95,13 @@ def change(row: JobRow, after: JobState, now: datetime) -> None:
     row.updated_at = now
     if after is not JobState.RUNNING:
         row.lease_until = None
+
+
+def finish(session: Session, job: Job, now: datetime) -> None:
+    """DONE, in one statement. Raises LeaseLost, as `owned`."""
+    if session.connection().execute(_FINISH, {"job": job.id, "held": job.token, "now": now}).rowcount != 1:
+        owned(session, job)
+        raise LeaseLost(f"job {job.id} was claimed again in this moment")
 
 
 def renew(session: Session, job: Job, lease: timedelta, now: datetime) -> None:
@@ -172,7 +176,7 @@ def counts(session: Session) -> dict[JobState, int]:
     return {row.state: row.number for row in rows}
 
 
-def reference(row: JobRow) -> Job:
+def reference(row: JobRow | Row[Any]) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
@@ -208,3 +212,41 @@ def _apply_to_earlier(session: Session, row: JobRow, now: datetime) -> None:
     if row.instance_id is None:
         return
     corrections.apply_to_earlier(session, instances.get(session, row.instance_id), now)
+
+
+def _first(wanted: Select[JobRow]) -> ScalarSelect[int]:
+    return wanted.with_only_columns(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+
+
+def _claiming(wanted: ColumnElement[int]) -> ReturningUpdate[Any]:
+    table = table_of(JobRow)
+    return (
+        update(table)
+        .where(table.c.id == wanted)
+        .values(
+            state=JobState.RUNNING,
+            updated_at=_NOW,
+            attempts=table.c.attempts + 1,
+            token=table.c.token + 1,
+            worker=bindparam("claimed_by"),
+            lease_until=bindparam("until", type_=UtcDateTime()),
+        )
+        .returning(*table.c)
+    )
+
+
+_NOW = bindparam("now", type_=UtcDateTime())
+_CLAIM = _claiming(func.coalesce(_first(expired(_NOW)), _first(due(_NOW))))
+_ANY_CLAIMABLE = select(or_(expired(_NOW).exists(), due(_NOW).exists()))
+_FINISH = (
+    update(table_of(JobRow))
+    .where(
+        JobRow.id == bindparam("job"),
+        JobRow.state == JobState.RUNNING,
+        JobRow.token == bindparam("held"),
+    )
+    .values(state=JobState.DONE, error=None, lease_until=None, updated_at=_NOW)
+)
+
+for _before, _after in pairwise((JobState.RUNNING, JobState.QUEUED, JobState.RUNNING, JobState.DONE)):
+    check_job_transition(_before, _after)  # what the statements above do

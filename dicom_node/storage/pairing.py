@@ -1,7 +1,8 @@
 """A data folder and a database belong together; a mark in the folder says to which installation it belongs.
 
-A database that knows nothing would make orphans of all objects, which the sweep deletes; a share that is not mounted
-would let the receiver store into the folder beneath. Both are refused before anything starts.
+A database that knows nothing would make orphans of all objects, which the sweep clears away; a share that is not
+mounted would let the receiver store into the folder beneath; and a database that was put back knows less than was
+acknowledged, until the objects are adopted. All are refused before anything starts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.errors import DatabaseRefused, NodeRunning
-from dicom_node.storage.files import FILE_MODE, OBJECTS, make_folder, named_disk_errors, sync
+from dicom_node.storage.files import FILE_MODE, OBJECTS, ROOTS, make_folder, named_disk_errors, sync
 
 MARK = "installation"
+ADOPTION = "adoption.pending"
+"""Lies in the folder while the database may know less than was acknowledged."""
 
 
 class Installation(Protocol):
@@ -72,12 +75,17 @@ def _locked(mark: Path, kind: int) -> Iterator[None]:
 
 
 def pair(data_dir: Path, installation: Installation) -> None:
-    """Check the mark, or leave it at the first use.
+    """Check the mark, or leave it at the first use; then see that the folders of objects are there.
 
     Raises:
-        DatabaseRefused: they do not belong together.
+        DatabaseRefused: they do not belong together, or an adoption has not ended.
         DiskFull, StorageUnavailable: the folder cannot be written.
     """
+    if (data_dir / ADOPTION).exists():
+        raise DatabaseRefused(
+            f"A restore or an adoption in {data_dir} was broken off, and the database may not know every object: run"
+            " `dicom-node restore` again, or `dicom-node db adopt`."
+        )
     serial = installation.installation_serial()
     make_folder(data_dir)
     mark = data_dir / MARK
@@ -90,6 +98,8 @@ def pair(data_dir: Path, installation: Installation) -> None:
         raise DatabaseRefused(
             f"{data_dir} belongs to another installation than the database: is database.url right, and node.data_dir?"
         )
+    for name in ROOTS:
+        make_folder(data_dir / name)
 
 
 def take_over(data_dir: Path, database: Fresh) -> None:
@@ -98,6 +108,23 @@ def take_over(data_dir: Path, database: Fresh) -> None:
     if mark.exists() and not database.has_instances():
         with named_disk_errors():
             database.call_installation(mark.read_text(encoding="ascii").strip())
+
+
+def begin_adoption(data_dir: Path) -> None:
+    """Before the database is put back: nobody starts on the folder until `end_adoption`, whatever happens between.
+
+    Raises:
+        DiskFull, StorageUnavailable: the folder cannot be written.
+    """
+    make_folder(data_dir)
+    _leave(data_dir / ADOPTION, "")
+
+
+def end_adoption(data_dir: Path) -> None:
+    """Every object has a row, or was set aside. Raises StorageUnavailable."""
+    with named_disk_errors():
+        (data_dir / ADOPTION).unlink(missing_ok=True)
+        sync(data_dir)
 
 
 def _check_first_use(data_dir: Path, has_instances: bool) -> None:
@@ -111,12 +138,12 @@ def _check_first_use(data_dir: Path, has_instances: bool) -> None:
         raise DatabaseRefused(f"The database knows objects and {data_dir} holds none: is the share mounted?")
 
 
-def _leave(mark: Path, serial: str) -> None:
+def _leave(mark: Path, text: str) -> None:
     """Whole or not at all; who starts at the same time writes the same."""
     part = mark.with_name(f"{mark.name}.{uuid.uuid4().hex}")
     with named_disk_errors():
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "w") as stream:
-            stream.write(f"{serial}\n")
+            stream.write(f"{text}\n")
         sync(part)
         part.replace(mark)
         sync(mark.parent)

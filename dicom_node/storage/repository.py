@@ -24,8 +24,11 @@ from dicom_node.audit import NODE, AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
     CommitmentOutcome,
+    CommitmentQuestion,
+    CommitmentReply,
     CommitmentReport,
     CommitmentRequest,
+    CommitmentTerms,
     Delivery,
     DeliveryState,
     Destination,
@@ -52,6 +55,7 @@ from dicom_node.storage import (
     deliveries,
     instances,
     jobs,
+    questions,
     results,
     retention,
     schema,
@@ -65,11 +69,15 @@ from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
 from dicom_node.storage.history import History
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
+from dicom_node.storage.together import Together
 from dicom_node.storage.trail import ACTOR, Wanted
 from dicom_node.storage.wakeup import Patience, Work, Writing
 
 if TYPE_CHECKING:
     from dicom_node.storage.bell import Bell
+
+Arrival = tuple[NewInstance, datetime]
+"""An object and when it came."""
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
@@ -84,6 +92,7 @@ class Repository:
         self._writer = engine.execution_options(**WRITES)
         self._bell = _bell_of(engine)
         self._actor: str | None = None
+        self._arrivals = Together(self._register_all)
         self._has_one_writer = engine.dialect.name == "sqlite"
 
     @classmethod
@@ -205,7 +214,7 @@ class Repository:
     # Received objects
 
     def register(self, new: NewInstance, now: datetime) -> Registered:
-        """Commit instance and job in one; after this returns, Success may be said.
+        """Commit instance and job in one; after this returns, Success may be said. Threads share transactions.
 
         NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE, and
         waiting deliveries of earlier revisions are HELD until it is reconciled.
@@ -213,11 +222,17 @@ class Repository:
         """
         for _ in range(_REGISTER_TRIES):
             try:
-                with self._write() as session:
-                    return instances.register(session, new, now)
+                return self._arrivals.commit((new, now))
             except IntegrityError:  # a twin was quicker: look again
                 continue
         raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
+
+    def _register_all(self, arrivals: Sequence[Arrival]) -> Sequence[Registered]:
+        """In the order of their UIDs, so that two receivers that were sent the same do not wait for each other."""
+        in_order = sorted(range(len(arrivals)), key=lambda place: arrivals[place][0].sop_instance_uid)
+        with self._write() as session:
+            registered = {place: instances.register(session, *arrivals[place]) for place in in_order}
+        return [registered[place] for place in range(len(arrivals))]
 
     def instance(self, instance_id: int | None) -> InstanceRef:
         with self._read() as session:
@@ -273,8 +288,7 @@ class Repository:
         if self._has_one_writer and not self._is_job_claimable(now):
             return None
         with self._write() as session:
-            row = jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
-            return None if row is None else jobs.reference(row)
+            return jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
 
     def _is_job_claimable(self, now: datetime) -> bool:
         with self._read() as session:
@@ -493,6 +507,12 @@ class Repository:
         with self._write() as session:
             return commitments.expire(session, destination, asked_before, now)
 
+    def commitment_asked_of(self, transaction_uid: str) -> str | None:
+        """The destination that was asked; None where nobody was, or too long ago."""
+        with self._read() as session:
+            request = commitments.request_of(session, transaction_uid)
+            return None if request is None else request.destination
+
     def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None:
         """What was committed is COMMITTED, what was not is sent again, or DEAD; None for an unknown transaction.
 
@@ -500,11 +520,12 @@ class Repository:
         """
         reasons = dict(report.failed)
         with self._read() as session:
-            destination = commitments.destination_of(session, report.transaction_uid)
-            if destination is None:
+            request = commitments.request_of(session, report.transaction_uid)
+            if request is None:
                 return None
-            missing = {uid: commitments.sent_to(session, destination, [uid]) for uid in reasons}
-            held = commitments.sent_to(session, destination, report.committed)
+            destination = request.destination
+            missing = {uid: commitments.meant_by(session, request, [uid]) for uid in reasons}
+            held = commitments.meant_by(session, request, report.committed)
         became = []
         for uid, delivery_ids in missing.items():
             for delivery_id in delivery_ids:
@@ -514,6 +535,31 @@ class Repository:
             committed = commitments.commit(session, report.transaction_uid, held, now)
         resent, given_up = (became.count(state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
         return CommitmentOutcome(destination, committed, resent, given_up)
+
+    def ask_for_commitment(self, question: CommitmentQuestion, now: datetime) -> bool:
+        """Keep what a peer asks; False where it used that transaction UID for other objects before."""
+        for _ in range(_REGISTER_TRIES):
+            with suppress(IntegrityError), self._write() as session:  # the same question on another association
+                return questions.ask(session, question, now)
+        raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to ask collide.")
+
+    def commitment_answer(self, peer: str, terms: CommitmentTerms, now: datetime) -> CommitmentReply | None:
+        """What a peer can be told now, leased to the caller; None: nothing yet."""
+        with self._read() as session:
+            if not questions.any_due(session, peer, now):
+                return None
+        with self._write() as session:
+            return questions.answer(session, peer, terms, now)
+
+    def commitment_told(self, question_id: int, now: datetime, comment: str | None = None) -> None:
+        """The peer has heard the answer or, for the reason in `comment`, never will."""
+        with self._write() as session:
+            questions.told(session, question_id, _remark(comment), now)
+
+    def postpone_commitment_answer(self, question_id: int, comment: str, available_at: datetime) -> None:
+        """The peer could not be told; again at `available_at`."""
+        with self._write() as session:
+            questions.postpone(session, question_id, comment[:_REMARK_CHARACTERS], available_at)
 
     def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
         """Newest first; no states means all."""

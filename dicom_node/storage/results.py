@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,16 +17,23 @@ from dicom_node.domain import (
     JobState,
     NewObject,
     NewResult,
+    Relation,
     StoredObject,
     StoredResult,
 )
 from dicom_node.errors import Permanent
-from dicom_node.storage import corrections, instances, jobs, outbox
-from dicom_node.storage.rows import InstanceRow, ObjectRow, ResultRow
+from dicom_node.storage import corrections, instances, jobs, outbox, trail
+from dicom_node.storage.rows import InstanceRow, ObjectRow, ResultRow, table_of
 
 
 def commit(session: Session, job: Job, result: NewResult, destinations: Sequence[Destination], now: datetime) -> None:
     """See Repository.commit_result."""
+    subject = {"instance": job.instance_id}
+    session.connection().execute(_LOCK, subject).all()
+    versions = session.connection().execute(_VERSIONS, subject).all()  # one that came while we waited for the lock, too
+    if len(versions) == 1 and versions[0].relation is Relation.FIRST:
+        _commit_alone(session, job, versions[0], result, destinations, now)
+        return
     instance = instances.get(session, job.instance_id)
     corrections.lock_versions(session, instance.sop_instance_uid)
     row = jobs.owned(session, job)
@@ -37,6 +45,25 @@ def commit(session: Session, job: Job, result: NewResult, destinations: Sequence
     corrections.apply(session, instance, now)
     corrections.apply_to_earlier(session, instance, now)
     _look_again_at_studies(session, instance)
+
+
+def _commit_alone(  # noqa: PLR0913, PLR0917  what a commit is made of
+    session: Session,
+    job: Job,
+    instance: trail.Image,
+    result: NewResult,
+    destinations: Sequence[Destination],
+    now: datetime,
+) -> None:
+    """The image has one version, as nearly all have: no other is held up by it or holds it up (corrections.py)."""
+    jobs.finish(session, job, now)
+    if _is_stored(session, instance.id, result.fingerprint):
+        return
+    connection = session.connection()
+    stored = connection.execute(_INSERT, {**_values(result, now), "instance_id": instance.id, "studied": False})
+    trail.write(session, trail.image_result(instance, result), now)
+    if result.objects:
+        store_objects(session, cast(Row[Any], stored.inserted_primary_key)[0], result.objects, destinations, now)
 
 
 def latest(session: Session, instance_id: int | None) -> StoredResult | None:
@@ -81,8 +108,8 @@ def counts(session: Session) -> tuple[int, int]:
 
 
 def _is_stored(session: Session, instance_id: int, fingerprint: str) -> bool:
-    stored = select(ResultRow.id).where(ResultRow.instance_id == instance_id, ResultRow.fingerprint == fingerprint)
-    return session.scalar(stored) is not None
+    about = {"instance": instance_id, "fingerprint": fingerprint}
+    return session.connection().scalar(_STORED, about) is not None
 
 
 def _look_again_at_studies(session: Session, later: InstanceRow) -> None:
@@ -98,30 +125,34 @@ def _store(
     row.instance_id = instance.id
     session.add(row)
     session.flush()
-    store_objects(session, row, result.objects, destinations, now)
+    store_objects(session, row.id, result.objects, destinations, now)
 
 
 def new_row(result: NewResult, now: datetime) -> ResultRow:
     """Without its subject."""
-    return ResultRow(
-        fingerprint=result.fingerprint,
-        status=result.status,
-        reason=result.reason,
-        document=result.document,
-        created_at=now,
-    )
+    return ResultRow(**_values(result, now))
+
+
+def _values(result: NewResult, now: datetime) -> dict[str, object]:
+    return {
+        "fingerprint": result.fingerprint,
+        "status": result.status,
+        "reason": result.reason,
+        "document": result.document,
+        "created_at": now,
+    }
 
 
 def store_objects(
     session: Session,
-    row: ResultRow,
+    result_id: int,
     objects: Sequence[NewObject],
     destinations: Sequence[Destination],
     now: datetime,
 ) -> None:
     """With one delivery for each destination that wants the kind."""
     for new in objects:
-        stored = store_object(session, row.id, new)
+        stored = store_object(session, result_id, new)
         session.add_all(outbox.new_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
     session.flush()
 
@@ -169,3 +200,26 @@ def object_reference(row: ObjectRow) -> StoredObject:
         path=row.path,
         sha256=row.sha256,
     )
+
+
+_ITS_UID = select(InstanceRow.sop_instance_uid).where(InstanceRow.id == bindparam("instance")).scalar_subquery()
+_VERSIONS = (
+    select(
+        InstanceRow.id,
+        InstanceRow.revision,
+        InstanceRow.relation,
+        InstanceRow.sop_instance_uid,
+        InstanceRow.study_instance_uid,
+    )
+    .where(InstanceRow.sop_instance_uid == _ITS_UID)
+    .order_by(InstanceRow.id)
+)
+"""All versions of an image."""
+
+_LOCK = _VERSIONS.with_only_columns(InstanceRow.id).with_for_update()
+"""As corrections.lock_versions does it."""
+
+_STORED = select(ResultRow.id).where(
+    ResultRow.instance_id == bindparam("instance"), ResultRow.fingerprint == bindparam("fingerprint")
+)
+_INSERT = insert(table_of(ResultRow))

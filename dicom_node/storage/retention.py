@@ -3,7 +3,8 @@
 The unit is the study, with everything that is known of it: its images, their results, the study's own versions, and
 what was sent. A study is settled when each of its jobs is done or cancelled and each of its deliveries is at its end:
 what was not delivered, and what waits for a person, is never deleted, however old it is. Where a destination is asked
-for storage commitment, its deliveries are at their end when they are committed, not when they are sent.
+for storage commitment, its deliveries are at their end when they are committed, not when they are sent, whoever took
+them. What comes again as it was leaves no row but in the audit trail, and keeps its study for as long as a new one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, Table, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from dicom_node.audit import AuditEvent
 from dicom_node.domain import DeliveryState, JobState
 from dicom_node.storage import corrections
 from dicom_node.storage.rows import (
+    AuditRow,
     DeliveryRow,
     InstanceRow,
     JobRow,
@@ -72,6 +75,8 @@ def remove(session: Session, study_instance_uid: str, cutoffs: Cutoffs) -> tuple
     images = session.execute(
         select(InstanceRow.id, InstanceRow.sop_instance_uid).where(InstanceRow.study_instance_uid == study_instance_uid)
     ).all()
+    if not images:  # another receiver was quicker
+        return None
     corrections.lock_versions(session, *(image.sop_instance_uid for image in images))
     instances = [image.id for image in images]
     if not _is_due(session, study_instance_uid, instances, cutoffs):
@@ -98,13 +103,16 @@ def _is_due(session: Session, study: str, instances: Sequence[int], cutoffs: Cut
     deliveries = select(DeliveryRow).where(DeliveryRow.object_id.in_(objects))
     if _any(session, deliveries.where(DeliveryRow.state.not_in(_DELIVERY_ENDS))):
         return False
-    taker = func.coalesce(DeliveryRow.via, DeliveryRow.destination)
-    if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT, taker.in_(cutoffs.committing))):
+    owed = or_(DeliveryRow.destination.in_(cutoffs.committing), DeliveryRow.via.in_(cutoffs.committing))
+    if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT, owed)):
         return False
     was_sent = _any(session, deliveries.where(DeliveryRow.state.in_(_TAKEN)))
     cutoff = cutoffs.delivered if was_sent else cutoffs.nothing_to_send
     newest = (
         select(func.max(InstanceRow.received_at)).where(InstanceRow.id.in_(instances)),
+        select(func.max(AuditRow.at)).where(
+            AuditRow.study_instance_uid == study, AuditRow.event == AuditEvent.OBJECT_RECEIVED
+        ),
         select(func.max(jobs.subquery().c.updated_at)),
         select(func.max(deliveries.subquery().c.updated_at)),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import cast
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Table,
     Text,
     UniqueConstraint,
     text,
@@ -88,6 +90,11 @@ class Row(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def table_of(row: type[Row]) -> Table:
+    """For statements past the session's objects."""
+    return cast(Table, row.__table__)
 
 
 class InstanceRow(Row):
@@ -274,6 +281,45 @@ class CommitmentRow(Row):
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     comment: Mapped[str | None] = mapped_column(Text)
+
+
+class QuestionRow(Row):
+    """A peer asked us for storage commitment.
+
+    `decided_at` None: it is not known of every object yet; `told_at` None: the peer does not know the answer yet.
+    `comment`: why it could not be told, so far.
+    """
+
+    __tablename__ = "commitment_question"
+    __table_args__ = (
+        UniqueConstraint("peer", "transaction_uid"),
+        Index(None, "peer", "told_at", "available_at"),
+        _NEVER_AGAIN,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    peer: Mapped[str]
+    transaction_uid: Mapped[str]
+    called_ae: Mapped[str]
+    host: Mapped[str]
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    comment: Mapped[str | None] = mapped_column(Text)
+
+
+class QuestionObjectRow(Row):
+    """An object that a peer asked about; `reason` None: undecided, 0: committed, else why not (PS3.3 C.14.1.1)."""
+
+    __tablename__ = "commitment_question_object"
+
+    question_id: Mapped[int] = mapped_column(ForeignKey("commitment_question.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(primary_key=True)
+    sop_class_uid: Mapped[str]
+    reason: Mapped[int | None]
+    why: Mapped[str | None]
 
 
 class AttemptRow(Row):

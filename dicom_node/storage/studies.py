@@ -109,7 +109,7 @@ def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequen
     answer.study_version_id, answer.studied = version.id, True
     session.add(answer)
     session.flush()
-    results.store_objects(session, answer, new.answer.objects, destinations, now)
+    results.store_objects(session, answer.id, new.answer.objects, destinations, now)
     if new.selected is not None:
         _send_overlay(session, version, new, destinations, now)
     jobs.change(row, JobState.DONE, now)

@@ -11,16 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Exists, Row, Select, func, insert, select
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session, UOWTransaction
 from sqlalchemy.orm.attributes import get_history
 
 from dicom_node.audit import NODE, THIS_HOST, AuditEntry, AuditEvent, AuditRecord, ChainVerdict
-from dicom_node.domain import DeliveryState, NewInstance
+from dicom_node.domain import DeliveryState, NewInstance, NewResult, Relation
 from dicom_node.storage.rows import (
     AuditRow,
     AuditSealRow,
@@ -31,6 +32,7 @@ from dicom_node.storage.rows import (
     RefusalRow,
     ResultRow,
     StudyVersionRow,
+    table_of,
 )
 from dicom_node.storage.wakeup import Writing
 
@@ -57,21 +59,31 @@ class Wanted:
 
 def record(session: Session, entry: AuditEntry, now: datetime) -> None:
     """Add an entry."""
-    session.add(
-        AuditRow(
-            at=now,
-            node=THIS_HOST,
-            event=entry.event,
-            actor=_plain(entry.actor),
-            host=_plain(entry.host),
-            outcome=entry.outcome,
-            sop_instance_uid=entry.sop_instance_uid,
-            sop_class_uid=entry.sop_class_uid,
-            study_instance_uid=entry.study_instance_uid,
-            patient_id=None if entry.patient_id is None else _plain(entry.patient_id),
-            detail=json.dumps(dict(entry.detail), sort_keys=True) if entry.detail else None,
-        )
-    )
+    session.add(AuditRow(**_values(entry, now)))
+
+
+def write(session: Session, entry: AuditEntry, now: datetime) -> None:
+    """The same at once, where objects of the session would cost too much."""
+    session.connection().execute(_INSERT, _values(entry, now))
+
+
+def _values(entry: AuditEntry, now: datetime) -> dict[str, object]:
+    return {
+        "at": now,
+        "node": THIS_HOST,
+        "event": entry.event,
+        "actor": _plain(entry.actor),
+        "host": _plain(entry.host),
+        "outcome": entry.outcome,
+        "sop_instance_uid": entry.sop_instance_uid,
+        "sop_class_uid": entry.sop_class_uid,
+        "study_instance_uid": entry.study_instance_uid,
+        "patient_id": None if entry.patient_id is None else _plain(entry.patient_id),
+        "detail": json.dumps(dict(entry.detail), sort_keys=True) if entry.detail else None,
+    }
+
+
+_INSERT, _INSERT_SEAL = insert(table_of(AuditRow)), insert(table_of(AuditSealRow))
 
 
 def received(new: NewInstance, outcome: str, revision: int | None) -> AuditEntry:
@@ -99,6 +111,27 @@ def reconciled(row: InstanceRow) -> AuditEntry:
         sop_class_uid=row.sop_class_uid,
         study_instance_uid=row.study_instance_uid,
         detail={"revision": row.revision},
+    )
+
+
+Image = Row[int, int, Relation, str, str]
+"""Id, revision, relation, and UIDs of object and study."""
+
+
+def image_result(instance: Image, result: NewResult) -> AuditEntry:
+    """About an image."""
+    return AuditEntry(
+        event=AuditEvent.RESULT_MADE,
+        actor=NODE,
+        outcome=result.status,
+        sop_instance_uid=instance.sop_instance_uid,
+        study_instance_uid=instance.study_instance_uid,
+        detail={
+            "reason": result.reason,
+            "fingerprint": result.fingerprint,
+            "revision": instance.revision,
+            "study_version": None,
+        },
     )
 
 
@@ -130,22 +163,35 @@ def seal(session: Session) -> int:
     """Append what is new to the chain; how many. Two who do so at once collide (IntegrityError): one has done it."""
     last = session.scalars(select(AuditSealRow).order_by(AuditSealRow.number.desc()).limit(1)).first()
     number, chained = (0, _NO_HASH) if last is None else (last.number, last.sha256)
-    count = 0
-    for row in session.scalars(_unsealed(session).limit(SEAL_AT_ONCE)).all():
-        count += 1
+    seals: list[dict[str, object]] = []
+    connection = session.connection()
+    for row in connection.execute(_unsealed(session).limit(SEAL_AT_ONCE)).all():
         chained = _chained(chained, row)
-        session.add(AuditSealRow(number=number + count, audit_id=row.id, sha256=chained))
-    return count
+        seals.append({"number": number + len(seals) + 1, "audit_id": row.id, "sha256": chained})
+    if seals:
+        connection.execute(_INSERT_SEAL, seals)
+    return len(seals)
 
 
 def _unsealed(session: Session) -> Select[AuditRow]:
-    back_to = (session.scalar(select(func.max(AuditSealRow.audit_id))) or 0) - _LATECOMERS
-    sealed = select(AuditSealRow.audit_id).where(AuditSealRow.audit_id == AuditRow.id)
-    return select(AuditRow).where(AuditRow.id > back_to, ~sealed.exists()).order_by(AuditRow.id)
+    return select(AuditRow).where(AuditRow.id > _back_to(session), ~_sealed()).order_by(AuditRow.id)
+
+
+def _back_to(session: Session) -> int:
+    return (session.scalar(select(func.max(AuditSealRow.audit_id))) or 0) - _LATECOMERS
+
+
+def _sealed() -> Exists:
+    return select(AuditSealRow.audit_id).where(AuditSealRow.audit_id == AuditRow.id).exists()
 
 
 def verify(session: Session) -> ChainVerdict:
-    """Compute the whole chain again."""
+    """Compute the whole chain again, and look for records that came in behind its back."""
+    behind = select(func.count()).select_from(AuditRow).where(AuditRow.id <= _back_to(session), ~_sealed())
+    return replace(_recomputed(session), slipped_in=session.scalar(behind) or 0)
+
+
+def _recomputed(session: Session) -> ChainVerdict:
     unsealed = (session.scalar(select(func.count()).select_from(AuditRow)) or 0) - (
         session.scalar(select(func.count()).select_from(AuditSealRow)) or 0
     )
@@ -179,7 +225,7 @@ def _chain(session: Session) -> Iterator[tuple[AuditSealRow, AuditRow | None]]:
         session.expunge_all()
 
 
-def _chained(before: str, row: AuditRow) -> str:
+def _chained(before: str, row: AuditRow | Row[Any]) -> str:
     """Over everything that the record says, and through `before` over all earlier ones."""
     told = {column.key: getattr(row, column.key) for column in AuditRow.__table__.columns}
     told["at"] = row.at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -42,14 +42,18 @@ class Writing(Session):
         return frozenset(self.info.get(_MADE, ()))
 
 
+def note(session: Session, work: Work) -> None:
+    """The transaction makes some, past the objects of the session."""
+    session.info.setdefault(_MADE, set()).add(work)
+
+
 def _note(session: Session, _context: UOWTransaction, _instances: object) -> None:
     """Before a flush, when the session still knows what is new and what changed."""
-    made = session.info.setdefault(_MADE, set())
     for row in (*session.new, *session.dirty):
         if isinstance(row, JobRow) and row.state is JobState.QUEUED and _is_changed(row):
-            made.add(Work.JOB)
+            note(session, Work.JOB)
         elif isinstance(row, DeliveryRow) and row.state is DeliveryState.PENDING and _is_changed(row):
-            made.add(Work.DELIVERY)
+            note(session, Work.DELIVERY)
 
 
 def _is_changed(row: JobRow | DeliveryRow) -> bool:

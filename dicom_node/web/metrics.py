@@ -77,6 +77,8 @@ class NodeCollector(Collector):
             "dicom_node_destination_asked_seconds", "When it was last asked, Unix time.", labels=["destination"]
         )
         for name, found in sorted(states.items()):
+            if name not in names:  # a scanner that listens: off at night, and nobody's alarm
+                continue
             answers.add_metric([name], float(found.reachable))
             asked.add_metric([name], found.checked_at.timestamp())
         yield from (answers, asked)

@@ -29,6 +29,8 @@ ROLES = ("receiver", "worker", "courier")
 START_S = 180.0
 """Importing torch takes seconds on a busy machine."""
 
+LOOK_S = 0.05
+
 Found = TypeVar("Found")
 
 
@@ -216,7 +218,7 @@ class Node:
     def counts(self) -> dict[str, int]:
         return self.repository.counts(datetime.now(UTC))
 
-    def wait_settled(self, instances: int, seconds: float = 120.0) -> dict[str, int]:
+    def wait_settled(self, instances: int, seconds: float = 120.0, every_s: float = LOOK_S) -> dict[str, int]:
         """Wait until that many instances are stored and nothing is queued, running, waiting or on its way."""
         busy = ("jobs_queued", "jobs_running", "deliveries_pending", "deliveries_sending")
 
@@ -227,7 +229,7 @@ class Node:
                 return None
             return counts if counts["instances"] >= instances and not any(counts[key] for key in busy) else None
 
-        return wait_for(settled, "the node did not settle", seconds, self)
+        return wait_for(settled, "the node did not settle", seconds, self, every_s)
 
     def instance(self, sop_instance_uid: str, revision: int = 0) -> InstanceRef:
         return next(v for v in self.repository.versions(sop_instance_uid) if v.revision == revision)
@@ -261,7 +263,9 @@ def running_node(
         node.kill_all()
 
 
-def wait_for(look: Callable[[], Found | None], what: str, seconds: float, node: Node | None = None) -> Found:
+def wait_for(
+    look: Callable[[], Found | None], what: str, seconds: float, node: Node | None = None, every_s: float = LOOK_S
+) -> Found:
     """The first true thing that `look` gives. Raises AssertionError with the end of the log."""
     deadline = time.monotonic() + seconds
     while True:
@@ -270,7 +274,7 @@ def wait_for(look: Callable[[], Found | None], what: str, seconds: float, node: 
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} after {seconds:g} s{node.tail() if node else ''}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def gone(process: psutil.Process) -> bool:

@@ -64,10 +64,15 @@ def uid_of(path: Path) -> str:
 
 @dataclass
 class Scanner:
-    """Sends files; `answers` holds the last status of each SOP Instance UID, `acknowledged` those with Success."""
+    """Sends files; `answers` holds the last status of each SOP Instance UID, `acknowledged` those with Success.
+
+    `patience_s`: how long it waits for an answer.
+    """
 
     port: int
     ae_title: str = SCANNER
+    host: str = "127.0.0.1"
+    patience_s: float = 30.0
     answers: dict[str, int] = field(default_factory=dict)
     acknowledged: set[str] = field(default_factory=set)
     sent_at: dict[str, float] = field(default_factory=dict)
@@ -101,7 +106,8 @@ class Scanner:
     def _association(self, contexts: list[PresentationContext]) -> Iterator[Association]:
         """Raises ConnectionError where none comes about."""
         entity = _Entity(self.ae_title)
-        association = entity.associate("127.0.0.1", self.port, contexts=contexts, ae_title=OUR_AE)
+        entity.dimse_timeout = self.patience_s
+        association = entity.associate(self.host, self.port, contexts=contexts, ae_title=OUR_AE)
         try:
             if not association.is_established:
                 raise ConnectionError("no association")
@@ -136,7 +142,6 @@ class _Entity(AE):
     def __init__(self, ae_title: str) -> None:
         super().__init__(ae_title)
         self.connection_timeout = self.acse_timeout = 10
-        self.dimse_timeout = 30
         self._sockets: list[Any] = []
 
     def _create_socket(self, *arguments: Any) -> Any:

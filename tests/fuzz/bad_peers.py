@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,15 +73,22 @@ class Hunt:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of a process: what may not grow."""
+    """Of a process: what may not grow. `descriptors` are those that are not of `database` files.
+
+    SQLite does not close a file that another connection of the process has locks on; the descriptor waits for the next
+    connection. So there are as many as there were ever transactions at the same time.
+    """
 
     memory_mb: float
     threads: int
     descriptors: int
+    database: int = 0
 
 
 def costs(process: psutil.Process) -> Costs:
-    return Costs(process.memory_info().rss / _MEGABYTE, process.num_threads(), process.num_fds())
+    database = sum("sqlite3" in Path(file.path).name for file in process.open_files())
+    descriptors = process.num_fds() - database
+    return Costs(process.memory_info().rss / _MEGABYTE, process.num_threads(), descriptors, database)
 
 
 def conversation(hunt: Hunt, number: int) -> tuple[Bad, random.Random]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 import urllib.error
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.receiving import free_port, wait_until_listening
+
+START_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,38 @@ class Orthanc:
         return True
 
 
+@dataclass
+class OrthancServer:
+    """The process of an Orthanc whose configuration and archive lie in `folder`; `start` it again after any end."""
+
+    orthanc: Orthanc
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        with (self.folder / "orthanc.log").open("ab") as log:
+            command = ["Orthanc", str(self.folder / "orthanc.json")]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_S
+        while not self.orthanc.is_up():
+            assert self.process.poll() is None, (self.folder / "orthanc.log").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, "Orthanc does not answer"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=START_S)
+            self.process = None
+
+
 @contextmanager
 def running_orthanc(
     folder: Path,
@@ -69,6 +104,16 @@ def running_orthanc(
 
     `more`: further settings of its configuration file. Not HTTPS: Debian's Orthanc 1.10.1 dies at the first request.
     """
+    server = orthanc_server(folder, plugins, more)
+    try:
+        server.start()
+        yield server.orthanc
+    finally:
+        server.stop()
+
+
+def orthanc_server(folder: Path, plugins: Sequence[Path] = (), more: Mapping[str, Any] | None = None) -> OrthancServer:
+    """One that is not started yet; see `running_orthanc`."""
     folder.mkdir(parents=True)
     orthanc = Orthanc("ORTHANC", "127.0.0.1", free_port(), free_port())
     settings = {
@@ -85,18 +130,7 @@ def running_orthanc(
         **(more or {}),
     }
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 60
-            while not orthanc.is_up():
-                assert process.poll() is None, (folder / "orthanc.log").read_text(encoding="utf-8")
-                assert time.monotonic() < deadline, "Orthanc does not answer"
-                time.sleep(0.1)
-            yield orthanc
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    return OrthancServer(orthanc, folder)
 
 
 @dataclass(frozen=True)

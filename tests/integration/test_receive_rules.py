@@ -14,6 +14,7 @@ import yaml
 from pydicom import Dataset
 from pynetdicom import AE, build_context
 
+from dicom_node.audit import AuditEvent
 from dicom_node.config import Config, PeerEntry, load_config
 from dicom_node.domain import Right
 from dicom_node.receive import server
@@ -172,7 +173,9 @@ class TestWithoutRestart:
     def answer(self, port: int, calling: bytes) -> int:
         return answer_to(port, associate_request(calling, b"FETALHC"))[0]
 
-    def test_who_is_added_gets_in_and_who_is_taken_out_does_not(self, running: tuple[int, Path]) -> None:
+    def test_who_is_added_gets_in_and_who_is_taken_out_does_not(
+        self, running: tuple[int, Path], repository: FakeRepository
+    ) -> None:
         port, file = running
         assert self.answer(port, b"SECOND") == ASSOCIATE_RJ
 
@@ -180,6 +183,22 @@ class TestWithoutRestart:
 
         eventually(lambda: self.answer(port, b"SECOND") == ASSOCIATE_AC)
         assert self.answer(port, b"FIRST") == ASSOCIATE_RJ
+        (change,) = [entry for entry in repository.trail if entry.event is AuditEvent.ADMIN_CHANGE]
+        assert change.detail == {"count": 1, "peers": "SECOND"}
+
+    def test_a_share_that_goes_away_takes_no_acknowledged_object_with_it(
+        self, running: tuple[int, Path], repository: FakeRepository, tmp_path: Path
+    ) -> None:
+        port, _ = running
+        with association(port, [US_IMAGE], calling="FIRST") as assoc:
+            assert store(assoc, Request.of(image())).status == 0x0000
+            (tmp_path / "data").rename(tmp_path / "away")
+            (tmp_path / "data").mkdir()  # what lies beneath a mount point
+            assert store(assoc, Request.of(image())).status == 0xA700
+            (tmp_path / "data").rmdir()
+            (tmp_path / "away").rename(tmp_path / "data")
+            assert store(assoc, Request.of(image())).status == 0x0000
+        assert len(repository.instances) == 2
 
     def test_an_association_that_is_open_stores_no_more(
         self, running: tuple[int, Path], repository: FakeRepository

@@ -151,6 +151,21 @@ def test_config_yaml_is_the_generated_one() -> None:
     assert check.returncode == 0
 
 
+def test_the_page_on_reliability_is_the_generated_one() -> None:
+    """`python tools/write_reliability.py` writes it again, as `make soak` and `make bench` do."""
+    check = subprocess.run([sys.executable, "tools/write_reliability.py", "--check"], cwd=ROOT, check=False)
+
+    assert check.returncode == 0
+
+
+def test_the_tests_that_the_page_on_reliability_names_are_there() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text)
+
+    assert len(named) >= 10
+    assert [name for name, path in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
 def test_the_examples_in_config_yaml_are_valid_when_uncommented(tmp_path: Path) -> None:
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     text = re.sub(r"^(\w+): \[\]$", r"\1:", text, flags=re.MULTILINE)

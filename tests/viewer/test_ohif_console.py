@@ -16,7 +16,7 @@ from pydicom import dcmread
 from dicom_node.config import Config, NodeSection
 from dicom_node.domain import NewInstance, NewObject, NewResult, ResultKind
 from dicom_node.queue import utc_now
-from dicom_node.storage.files import durable_write
+from dicom_node.storage.files import OBJECTS, durable_write, make_folder
 from dicom_node.storage.repository import Repository
 from dicom_node.users import TOKEN_PREFIX, ApiToken, UserRole, new_secret
 from dicom_node.web.application import build_app
@@ -89,9 +89,10 @@ def running_console(data_dir: Path, exam: Exam) -> Iterator[Archive]:
 
 def fill(repository: Repository, data_dir: Path, exam: Exam) -> None:
     source, now = dcmread(BytesIO(exam.files[0])), utc_now()
+    make_folder(data_dir / OBJECTS)
 
     def stored(content: bytes) -> str:
-        return durable_write(data_dir / "objects", content).relative_to(data_dir).as_posix()
+        return durable_write(data_dir / OBJECTS, content).relative_to(data_dir).as_posix()
 
     repository.register(
         NewInstance(

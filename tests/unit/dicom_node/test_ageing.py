@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 
 from dicom_node.ageing import (
-    JUMP_S,
-    TRUSTED_AFTER_S,
-    Clocks,
     ClockTick,
     RetentionTick,
     SpaceTick,
@@ -20,6 +17,7 @@ from dicom_node.ageing import (
     longest_wait_s,
     ticks,
 )
+from dicom_node.clocks import JUMP_S, TRUSTED_AFTER_S, Clocks
 from dicom_node.config import Config, QueueSection, RetentionSection
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage.retention import Cutoffs

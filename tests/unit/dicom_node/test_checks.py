@@ -151,6 +151,15 @@ def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path
     assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)
 
 
+@pytest.mark.parametrize("commits", [True, False])
+def test_an_alternate_that_is_not_asked_for_commitment_is_warned_of(commits: bool, tmp_path: Path) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104, "commitment": True, "alternate": "spare"}
+    spare = {"name": "spare", "ae_title": "SPARE", "host": "spare", "port": 104, "commitment": commits}
+    config = Config.model_validate({"node": {"data_dir": tmp_path}, "destinations": [pacs, spare]})
+    found = [one for one in checks.check(config) if one.name == "destination pacs"]
+    assert [one.verdict for one in found] == ([] if commits else [checks.Verdict.WARNING])
+
+
 @pytest.mark.peer("postgres")
 @pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
 def test_a_clock_that_is_far_from_the_databases_is_found(
@@ -163,3 +172,20 @@ def test_a_clock_that_is_far_from_the_databases_is_found(
     (found,) = [one for one in checks.check(config) if one.name == "database"]
     assert (found.verdict, "NTP" in found.text) == (checks.Verdict.FAILED, True)
     postgresql.drop_database(url)
+
+
+def test_storage_commitment_that_could_never_be_given_is_warned_of(tmp_path: Path) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104, "commitment": True}
+    scanner = {"ae_title": "US1", "may": ["store", "commitment"]}
+
+    def said(pacs: dict[str, object], scanner: dict[str, object], **more: object) -> list[str]:
+        told = {"node": {"data_dir": tmp_path}, "storage_commitment": {"offer": True}, **more}
+        config = Config.model_validate({**told, "peers": [scanner], "destinations": [pacs]})
+        return [found.text for found in checks.check(config) if found.name == "commitment"]
+
+    nothing, nobody = said(pacs, scanner)
+    assert "every answer will be no" in nothing
+    assert "US1 has no `listens`" in nobody
+    called = {**scanner, "listens": {"host": "us1", "port": 104}}
+    assert said({**pacs, "objects": ["original"]}, called) == []
+    assert said(pacs, called, rules=[{"name": "all", "send": {"pacs": ["original"]}}]) == []

@@ -247,6 +247,18 @@ def test_echo_refused_connection_is_status_1_with_its_cause(config: Path) -> Non
     assert (answer["answered"], answer["cause"]) == (False, "connection_refused")
 
 
+def test_echo_without_a_name_asks_everybody_who_can_be_called(config: Path) -> None:
+    listening = "{ae_title: SCANNER, hosts: [192.0.2.1], listens: {host: 127.0.0.1, port: 1}}"
+    config.write_text(config.read_text().replace("{ae_title: SCANNER, hosts: [192.0.2.1]}", listening))
+    code, out, err = run("echo", "--json", config=config)
+    assert code == 1
+    assert "pacs, SCANNER" in err
+    told = {row["name"]: (row["answered"], row["cause"], row["address"]) for row in json.loads(out)}
+    assert told["SCANNER"] == (False, "connection_refused", "SCANNER at 127.0.0.1:1")
+    assert told["pacs"][:2] == (False, "connection_refused")
+    assert "connection_refused" in run("echo", "SCANNER", config=config)[2]
+
+
 def test_send_of_what_is_not_dicom(config: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "files").mkdir()
     (folder / "a.txt").write_text("hello")
@@ -373,6 +385,8 @@ def test_rules_test_explains_a_file_and_says_what_cannot_be_read(tmp_path: Path)
     assert code == 1
     assert json.loads(told)["rules"] == ["rest"]
     assert "rules.yaml: The file is not a DICOM object." in said
+    code, _, said = run("rules", "test", str(tmp_path / "image.dcm"), "--host", "room1.example.org", config=config)
+    assert (code, "is not an IP address" in said) == (1, True)
 
 
 # --- the audit trail -------------------------------------------------------------------------------------------------

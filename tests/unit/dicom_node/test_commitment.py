@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from dicom_node.commitment import Malformed, report_of, report_taker, request_dataset
-from dicom_node.domain import CommitmentOutcome, CommitmentReport, CommitmentRequest
+from dicom_node.commitment import Malformed, question_of, reply_dataset, report_of, report_taker, request_dataset
+from dicom_node.domain import CommitmentOutcome, CommitmentReply, CommitmentReport, CommitmentRequest
 from dicom_node.errors import DatabaseUnavailable
 from tests.unit.dicom_node.storage.rooms import START
 
@@ -68,6 +68,9 @@ class Ledger:
         self.answer = answer
         self.reports: list[CommitmentReport] = []
 
+    def commitment_asked_of(self, _transaction_uid: str) -> str | None:
+        return "pacs" if self.answer is not None else None
+
     def commitment_answered(self, report: CommitmentReport, _now: object) -> CommitmentOutcome | None:
         self.reports.append(report)
         if isinstance(self.answer, Exception):
@@ -75,9 +78,9 @@ class Ledger:
         return self.answer
 
 
-def said(ledger: Ledger, dataset: Dataset, event_type: int = 1) -> int:
+def said(ledger: Ledger, dataset: Dataset, event_type: int = 1, speaks_for: tuple[str, ...] = ("pacs",)) -> int:
     event: Any = SimpleNamespace(event_type=event_type, event_information=dataset)
-    status, reply = report_taker(ledger, lambda: START)(event)
+    status, reply = report_taker(ledger, lambda: START, lambda _: speaks_for)(event)
     assert reply is None
     return status
 
@@ -86,6 +89,12 @@ def test_success_is_said_for_what_was_kept() -> None:
     ledger = Ledger(CommitmentOutcome("pacs", 1, 0, 0))
     assert said(ledger, information(("2.25.7",))) == 0x0000
     assert [report.committed for report in ledger.reports] == [("2.25.7",)]
+
+
+def test_nobody_reports_for_another_destination() -> None:
+    ledger = Ledger(CommitmentOutcome("pacs", 1, 0, 0))
+    assert said(ledger, information(("2.25.7",)), speaks_for=("archive",)) == 0x0115
+    assert ledger.reports == []
 
 
 @pytest.mark.parametrize(
@@ -99,3 +108,32 @@ def test_success_is_said_for_what_was_kept() -> None:
 )
 def test_anything_else_is_told(answer: Any, dataset: Dataset, event_type: int, status: int) -> None:
     assert said(Ledger(answer), dataset, event_type) == status
+
+
+def test_a_question_names_objects_by_class_and_instance() -> None:
+    asked = request_dataset(CommitmentRequest("2.25.1", (("1.2", "2.25.7"), ("1.3", "2.25.8"))))
+    assert question_of(asked) == ("2.25.1", (("1.2", "2.25.7"), ("1.3", "2.25.8")))
+
+
+@pytest.mark.parametrize("keyword", ["TransactionUID", "ReferencedSOPSequence"])
+def test_a_question_about_nothing_is_malformed(keyword: str) -> None:
+    asked = request_dataset(CommitmentRequest("2.25.1", (("1.2", "2.25.7"),)))
+    delattr(asked, keyword)
+    with pytest.raises(Malformed):
+        question_of(asked)
+
+
+@pytest.mark.parametrize("keyword", ["ReferencedSOPClassUID", "ReferencedSOPInstanceUID"])
+def test_a_question_names_both_uids_of_each_object(keyword: str) -> None:
+    asked = request_dataset(CommitmentRequest("2.25.1", (("1.2", "2.25.7"),)))
+    delattr(asked.ReferencedSOPSequence[0], keyword)
+    with pytest.raises(Malformed):
+        question_of(asked)
+
+
+def test_a_reply_is_read_as_it_was_meant() -> None:
+    reply = CommitmentReply(1, "2.25.1", "FETALHC", (("1.2", "2.25.7"),), (("1.2", "2.25.8", 0x0119),))
+    event_type, told = reply_dataset(reply)
+    assert (event_type, report_of(told)) == (2, CommitmentReport("2.25.1", ("2.25.7",), (("2.25.8", 0x0119),)))
+    event_type, told = reply_dataset(CommitmentReply(1, "2.25.1", "FETALHC", (("1.2", "2.25.7"),), ()))
+    assert (event_type, "FailedSOPSequence" in told) == (1, False)

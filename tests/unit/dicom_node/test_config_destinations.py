@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_node.config import Config
-from dicom_node.domain import CallerTls, Destination, Peer, Right
+from dicom_node.domain import CallerTls, CommitmentTerms, Destination, Listener, Peer, Right
 
 PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104}
 
@@ -55,6 +56,7 @@ def test_a_service_has_an_address(url: str, host: str, port: int) -> None:
         ({"url": "https://pacs/?token=secret"}, "not an http or https address"),
         ({"url": "http://pacs/dicom-web", "authorization_file": "token"}, "needs https"),
         ({**PACS, "tls": {"certificate": "node.pem"}}, "go together"),
+        ({**PACS, "tls": {"check_host_name": False}}, "needs authorities"),
         ({"url": "https://pacs/dicom-web", "commitment": True}, "no service of DICOMweb"),
         ({**PACS, "alternate": "other"}, "alternate of pacs"),
         ({**PACS, "alternate": "pacs"}, "alternate of pacs"),
@@ -81,5 +83,27 @@ def test_who_is_asked_for_commitment_may_report() -> None:
     assert reporter == Peer("PACS", ("pacs",), (Right.ECHO, Right.COMMITMENT))
 
 
+def test_who_must_prove_itself_must_do_so_to_report() -> None:
+    tls = {"port": 2762, "certificate": "c", "private_key": "k", "authorities": "a"}
+    peer = {"ae_title": "PACS", "hosts": ["192.0.2.1"], "certificate_name": "pacs.example.org"}
+    given = {"node": {"tls": tls}, "peers": [peer], "destinations": [{**PACS, "commitment": True}]}
+    reporter = Config.model_validate(given).caller_list()[-1]
+    assert (reporter.hosts, reporter.secure, reporter.certificate_name) == (("pacs",), True, "pacs.example.org")
+
+
 def test_who_is_not_asked_may_not() -> None:
     assert Config.model_validate({"destinations": [PACS]}).caller_list() == ()
+
+
+def test_storage_commitment_is_not_offered_unless_somebody_commits() -> None:
+    assert Config.model_validate({"destinations": [{**PACS, "commitment": True}]}).commitment_terms() is None
+    with pytest.raises(ValidationError, match="needs a destination with commitment"):
+        Config.model_validate({"storage_commitment": {"offer": True}, "destinations": [PACS]})
+    offering = {"storage_commitment": {"offer": True, "wait_h": 2}, "destinations": [{**PACS, "commitment": True}]}
+    assert Config.model_validate(offering).commitment_terms() == CommitmentTerms(("pacs",), timedelta(hours=2))
+
+
+def test_a_peer_may_be_called() -> None:
+    listens = {"host": "us1", "port": 104, "tls": {"authorities": "ca.pem"}}
+    (peer,) = Config.model_validate({"peers": [{"ae_title": "US1", "listens": listens}]}).peer_list()
+    assert peer.listens == Listener("us1", 104, CallerTls(Path("ca.pem")))

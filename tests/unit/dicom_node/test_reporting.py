@@ -14,6 +14,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_node.domain import EXPLANATIONS, NewObject, ResultKind, StoredObject
 from dicom_node.reporting import Evidence, NotMeasured, Reporter, StudyEvidence
+from dicom_node.storage.files import RESULTS, make_folder
 from inference.agreement import choose
 from inference.domain import Abstention, ModelIdentity, Reason
 from sr_templates.report import Narrative, ReportInput, SrClass
@@ -27,6 +28,7 @@ TITLES = {ResultKind.TID1500: "126000", ResultKind.TID5000: "125000"}
 def reporter(folder: Path, kinds: Collection[ResultKind]) -> Reporter:
     model = SimpleNamespace(identity=ModelIdentity("model", SHA256), interval=None)
     protocol: Any = SimpleNamespace(model=model, coverage=lambda _model: None)
+    make_folder(folder / RESULTS)
     return Reporter(folder, equipment("0.1.0", "SERIAL"), protocol, 901, kinds)
 
 

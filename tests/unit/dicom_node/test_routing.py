@@ -153,11 +153,28 @@ def test_a_study_goes_where_any_of_its_images_goes() -> None:
     assert [(d.name, d.objects) for d in found] == [("pacs", (ResultKind.STUDY_SR,)), ("room", (ResultKind.STUDY_PDF,))]
 
 
-@pytest.mark.parametrize(("host", "name"), [("192.0.2.4", "room2"), ("192.0.2.9", "room")])
+@pytest.mark.parametrize(("host", "name"), [("192.0.2.4", "room2"), ("192.0.2.3", "room")])
 def test_the_sender_is_found_by_title_and_where_that_is_shared_by_address(host: str, name: str) -> None:
     said = route({"calling_ae": "VOLUSON", "host": host}, {"send": {"sender": None}})
     assert said.send is not None
     assert [found for found, _ in said.send] == [name]
+
+
+def test_a_shared_title_from_another_address_has_no_way_back() -> None:
+    """It would be a guess whose room gets the report of a patient."""
+    facts = {"calling_ae": ("VOLUSON",), "host": ("192.0.2.9",)}
+    decision = configured({"send": {"sender": None}}).router().decide(facts)
+    assert decision.no_way_back
+    assert not decision.route.send
+
+
+def test_one_with_the_title_is_the_sender_wherever_it_calls_from() -> None:
+    decision = (
+        configured({"send": {"sender": None}}, destinations=DESTINATIONS[:3])
+        .router()
+        .decide({"calling_ae": ("VOLUSON",), "host": ("192.0.2.9",)})
+    )
+    assert [name for name, _ in decision.route.send or ()] == ["room"]
 
 
 def test_a_sender_without_destination_is_told() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, SealTick, StudyTick, Sweep, enqueue_studies, housekeeping
-from dicom_node.storage.files import KnownPaths
+from dicom_node.storage.files import KnownPaths, bring_back
 
 
 def old_file(path: Path) -> Path:
@@ -46,6 +49,21 @@ def test_only_old_files_without_a_row_go(tmp_path: Path) -> None:
     fresh.write_bytes(b"x")
     assert swept_later(tmp_path, lambda paths: {"objects/ab/known.dcm"} & set(paths)) == 1
     assert (orphan.exists(), known.exists(), fresh.exists()) == (False, True, True)
+
+
+def test_an_object_without_a_row_is_set_aside_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A restored database does not know it, and a sender was told that it is safe."""
+    lost, result = old_file(tmp_path / "objects/ab/lost.dcm"), old_file(tmp_path / "results/ab/lost.dcm")
+    half = old_file(tmp_path / "spool/one/half.part")
+    assert swept_later(tmp_path, lambda _paths: set()) == 3
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [aside := tmp_path / "unknown/ab/lost.dcm"]
+    assert not any(path.exists() for path in (lost, result, half))
+    assert [vars(r)["count"] for r in caplog.records if r.message == "schedule.set_aside"] == [1]
+    assert swept_later(tmp_path, lambda _paths: set()) == 0
+    assert stat.S_IMODE(aside.parent.stat().st_mode) == 0o700
+    assert bring_back(tmp_path) == 1
+    assert lost.read_bytes() == b"x"
+    assert bring_back(tmp_path) == 0
 
 
 def test_a_wall_clock_that_jumps_ahead_deletes_nothing_that_is_being_committed(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from dicom_node.independent_age import SOURCES
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
+from dicom_node.storage.files import RESULTS, make_folder
 from dicom_node.storage.repository import Repository
 from dicom_node.study_reports import StudyReports
 from inference.agreement import Choice, choose
@@ -87,6 +88,7 @@ class Room:
             interval=SimpleNamespace(coverage=0.95),
         )
         protocol = Protocol(entry, "torch-cpu/fp32", (("page_size", "a4"),), "0.1.0")
+        make_folder(self.folder / RESULTS)
         nobody: Any = None
         return Pipeline(
             repository=self.repository,
@@ -218,7 +220,7 @@ def test_nothing_is_drawn_that_nobody_wants(room: Room) -> None:
     room.measured("1.1")
     result = room.report()
     assert (result.status, result.objects) == ("measured", ())
-    assert not (room.folder / "results").exists()
+    assert not list((room.folder / RESULTS).iterdir())
 
 
 def test_a_late_image_makes_a_version_that_names_its_predecessor(room: Room) -> None:

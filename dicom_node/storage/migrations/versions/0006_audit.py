@@ -55,6 +55,10 @@ def upgrade() -> None:
             f"CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE ON {table} "
             "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()"
         )
+        op.execute(
+            f"CREATE TRIGGER {table}_is_not_emptied BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()"
+        )
 
 
 def downgrade() -> None:

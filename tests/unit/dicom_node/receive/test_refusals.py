@@ -9,7 +9,7 @@ import pytest
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.receive.authorisation import Caller, Refusal, RefusalReason
 from dicom_node.receive.pace import BURST_S
-from dicom_node.receive.refusals import ROWS_PER_MINUTE, RefusalBook
+from dicom_node.receive.refusals import ROWS_PER_MINUTE, ROWS_PER_MINUTE_OF_ALL, RefusalBook
 from tests.fakes import FakeRepository
 
 REFUSAL = Refusal(RefusalReason.CALLING_AE_UNKNOWN, "add it under peers")
@@ -31,6 +31,25 @@ def test_one_machine_that_knocks_without_pause_leaves_room_for_others(caplog: py
     now += 60.0
     book.note(Caller("NOISE", "FETALHC", "10.0.0.66"), REFUSAL)
     assert rows.refused[-1].calling_ae == "NOISE"
+
+
+def test_addresses_of_one_ipv6_network_are_one_machine() -> None:
+    rows = FakeRepository()
+    book = RefusalBook(rows, lambda: 1000.0)
+    for number in range(500):
+        book.note(Caller("X", "Y", f"2001:db8::{number:x}"), REFUSAL)
+    book.note(Caller("X", "Y", "fe80::1%eth0"), REFUSAL)
+
+    assert len(rows.refused) <= BURST + 2
+
+
+def test_many_machines_together_do_not_fill_the_trail() -> None:
+    rows = FakeRepository()
+    book = RefusalBook(rows, lambda: 1000.0)
+    for number in range(2000):
+        book.note(Caller("X", "Y", f"10.0.{number // 256}.{number % 256}"), REFUSAL)
+
+    assert len(rows.refused) <= BURST_S * ROWS_PER_MINUTE_OF_ALL / 60 + 1
 
 
 def test_many_addresses_do_not_fill_the_memory() -> None:

@@ -21,7 +21,8 @@ from pynetdicom.dsutils import create_file_meta
 
 from dicom_node.errors import DiskFull, StorageUnavailable
 from dicom_node.receive import spool
-from dicom_node.receive.spool import Spool, own_folder
+from dicom_node.receive.spool import Identity, Sender, Spool, own_folder
+from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MEGABYTE = 1024 * 1024
 
@@ -34,6 +35,31 @@ def file_start() -> bytes:
     )
     write_file_meta_info(buffer, meta)
     return bytes(128) + b"DICM" + buffer.getvalue()
+
+
+@pytest.mark.parametrize(("uid", "title"), [("1.2.3", "SCANNER"), ("1.2.34", "SCANNER1")])
+def test_the_file_begins_as_the_library_would_begin_it(tmp_path: Path, uid: str, title: str) -> None:
+    buffer = io.BytesIO()
+    meta = create_file_meta(
+        sop_class_uid=UID(f"{uid}.1"),
+        sop_instance_uid=UID(uid),
+        transfer_syntax=ExplicitVRLittleEndian,
+        implementation_uid=IMPLEMENTATION_CLASS_UID,
+        implementation_version=IMPLEMENTATION_VERSION_NAME,
+    )
+    meta.SourceApplicationEntityTitle = title
+    meta.ReceivingApplicationEntityTitle = "FETALHC"
+    meta.SourcePresentationAddress = "dicom://[2001:db8::1]"
+    write_file_meta_info(buffer, meta)
+    part = Spool(tmp_path, 0).open_part()
+
+    part.begin(Identity(f"{uid}.1", uid, ExplicitVRLittleEndian), Sender(title, "FETALHC", "dicom://[2001:db8::1]"))
+    part.write(b"data set")
+    part.close()
+
+    assert part.path.read_bytes() == bytes(128) + b"DICM" + buffer.getvalue() + b"data set"
+    assert part.sha256 == hashlib.sha256(b"data set").hexdigest()
+    part.discard()
 
 
 def write_refusal(code: int) -> object:

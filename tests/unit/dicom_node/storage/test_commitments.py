@@ -139,6 +139,19 @@ def test_what_failed_is_sent_again_under_the_same_uid(repository: Repository) ->
     assert ask(repository, "2.25.2") == [uid]
 
 
+def test_a_report_says_nothing_about_what_was_sent_since(repository: Repository) -> None:
+    """An archive repeats a report where our answer to it was lost."""
+    (uid,) = sent(repository, "1.1")
+    ask(repository)
+    repository.commitment_answered(report(failed=((uid, 0x0112),)), after(10))
+    assert send_all(repository, 71) == [uid]
+    for told in (report(failed=((uid, 0x0112),)), report(uid)):
+        assert repository.commitment_answered(told, after(80)) == CommitmentOutcome("pacs", 0, 0, 0)
+    assert only(repository).state is SENT
+    assert ask(repository, "2.25.2") == [uid]
+    assert repository.commitment_answered(report(uid, uid="2.25.2"), after(90)) == CommitmentOutcome("pacs", 1, 0, 0)
+
+
 def test_one_that_is_never_committed_is_put_aside_and_may_be_retried(repository: Repository) -> None:
     (uid,) = sent(repository, "1.1")
     for round_ in range(MOST_RESENDS + 1):

@@ -27,6 +27,7 @@ def every_file(folder: Path) -> list[Path]:
 
 
 def test_written_file_is_whole_private_and_randomly_named(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=files.FOLDER_MODE)
     first = files.durable_write(tmp_path / "results", b"one")
     second = files.durable_write(tmp_path / "results", b"two")
 
@@ -55,13 +56,13 @@ def test_rename_syncs_file_then_renames_then_syncs_directory(tmp_path: Path, mon
     part = tmp_path / "x.part"
     part.write_bytes(b"data")
     final = tmp_path / "objects" / "ab" / "abc.dcm"
+    final.parent.parent.mkdir()
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", rename)
 
     files.durable_rename(part, final)
 
     assert calls[0] == ("fsync", str(part))
-    assert ("fsync", str(tmp_path)) in calls  # names objects/
     assert ("fsync", str(tmp_path / "objects")) in calls  # names ab/
     assert calls[-2:] == [("rename", str(final)), ("fsync", str(final.parent))]
 
@@ -78,6 +79,21 @@ def test_a_folder_made_by_another_process_is_synced_once(tmp_path: Path, monkeyp
         files.durable_rename(tmp_path / f"{name}.part", folder / f"{name}.dcm")
 
     assert synced.count(str(folder.parent)) == 1
+
+
+def test_what_the_folder_lies_in_is_not_made_anew(tmp_path: Path) -> None:
+    """A share that is gone: what is written beneath its mount point is hidden when it comes back."""
+    part = tmp_path / "x.part"
+    part.write_bytes(b"data")
+    for write in (
+        lambda: files.open_part(tmp_path / "share" / "spool"),
+        lambda: files.durable_write(tmp_path / "share" / "results", b"data"),
+        lambda: files.durable_rename(part, tmp_path / "share" / "objects" / "ab" / "abc.dcm"),
+    ):
+        with pytest.raises(StorageUnavailable):
+            write()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["x.part"]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -127,6 +143,7 @@ def test_disk_full_leaves_no_half_file(tmp_path: Path) -> None:
         "try:\n    durable_write(pathlib.Path(sys.argv[1]), bytes(1 << 20))\n"
         "except DiskFull:\n    sys.exit(7)\n"
     )
+    (tmp_path / "results").mkdir()
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "results")], check=False)
 
     assert done.returncode == 7
@@ -149,6 +166,8 @@ def test_a_failing_sync_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_orphans_are_old_files_without_a_row(tmp_path: Path) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     old, young = (now - timedelta(hours=2)).timestamp(), now.timestamp()
+    for name in files.ROOTS:
+        (tmp_path / name).mkdir()
     known = files.durable_write(tmp_path / files.OBJECTS, b"known")
     lost = files.durable_write(tmp_path / files.RESULTS, b"lost")
     fresh = files.durable_write(tmp_path / files.OBJECTS, b"being committed")
@@ -175,3 +194,19 @@ def test_orphans_are_old_files_without_a_row(tmp_path: Path) -> None:
 
 def test_orphans_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert files.orphans(tmp_path / "nothing", lambda paths: set(), datetime.now(UTC)) == ()
+
+
+def test_the_names_of_one_folder_are_held_at_a_time(tmp_path: Path) -> None:
+    """An installation has millions of files, and every receiver looks for orphans."""
+    (tmp_path / files.OBJECTS).mkdir()
+    stored = [files.durable_write(tmp_path / files.OBJECTS, b"object") for _ in range(40)]
+    folders = {path.parent.name for path in stored}
+    asked: list[set[str]] = []
+
+    def known_paths(paths: Sequence[str]) -> set[str]:
+        asked.append({Path(path).parent.name for path in paths})
+        return set(paths)
+
+    assert files.orphans(tmp_path, known_paths, datetime.now(UTC) + timedelta(hours=1)) == ()
+    assert all(len(some) == 1 for some in asked)
+    assert set().union(*asked) == folders

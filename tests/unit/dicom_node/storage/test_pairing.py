@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.errors import DatabaseRefused
-from dicom_node.storage.pairing import MARK, pair
+from dicom_node.storage.pairing import MARK, begin_adoption, end_adoption, pair
 
 
 class Installation:
@@ -34,7 +34,7 @@ def test_the_first_use_leaves_a_mark_that_only_this_installation_passes(tmp_path
     assert stat.S_IMODE((tmp_path / "data" / MARK).stat().st_mode) == 0o600
     with pytest.raises(DatabaseRefused, match="another installation"):
         pair(tmp_path / "data", Installation("two", False))
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [MARK]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [MARK, "objects", "results", "spool"]
 
 
 def test_a_node_of_before_gets_its_mark(tmp_path: Path) -> None:
@@ -57,3 +57,14 @@ def test_a_share_that_is_not_mounted_is_noticed(tmp_path: Path) -> None:
 def test_once_marked_an_empty_folder_is_well(tmp_path: Path) -> None:
     pair(tmp_path, Installation("one", False))
     pair(tmp_path, Installation("one", True))
+
+
+def test_nobody_starts_before_what_was_acknowledged_is_known_again(tmp_path: Path) -> None:
+    pair(tmp_path, Installation("one", False))
+    begin_adoption(tmp_path)
+    begin_adoption(tmp_path)
+    with pytest.raises(DatabaseRefused, match="db adopt"):
+        pair(tmp_path, Installation("one", False))
+    end_adoption(tmp_path)
+    end_adoption(tmp_path)
+    pair(tmp_path, Installation("one", False))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from dicom_node.domain import DeliveryState, Destination, JobKind, JobState, Relation, ResultKind
 from dicom_node.errors import LeaseLost, Permanent
+from dicom_node.storage import instances
 from dicom_node.storage.repository import Repository
 from tests.attempts import failed, taken
 from tests.objects import IMAGE_OBJECTS
@@ -225,6 +228,20 @@ def test_a_first_version_measured_while_the_next_is_unexamined_is_held(repositor
     repository.register(image("1.1", "other"), START)
     repository.commit_result(slow, answer("first"), (PACS,), START)
     assert delivery_states(repository, slow.instance_id) == {DeliveryState.HELD}
+
+
+def test_a_version_that_is_being_committed_while_the_first_is_answered_holds_it(repository: Repository) -> None:
+    """The answer waits for the lock of the versions, and must then see the one that it waited for."""
+    repository.register(image("1.1"), START)
+    job = claimed(repository)
+    answered = threading.Thread(target=lambda: repository.commit_result(job, answer(), (PACS,), START))
+    with repository._write() as session:
+        instances.register(session, image("1.1", "other"), START)
+        answered.start()
+        answered.join(0.5)  # it waits now; if it does not yet, it will not have to, and the test is easier
+        assert answered.is_alive()
+    answered.join(30)
+    assert delivery_states(repository, job.instance_id or 0) == {DeliveryState.HELD}
 
 
 def test_a_confirmed_correction_is_held_by_the_version_after_it(repository: Repository) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Registered, ResultKind
+from dicom_node.storage import retention
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import AuditRow, InstallationRow, Row
@@ -201,13 +202,28 @@ def test_where_commitment_is_asked_for_sent_is_not_the_end(repository: Repositor
     assert len(list(repository.forget_old_studies(asking, LATER))) == 1
 
 
-def test_what_an_alternate_took_is_the_alternates_to_commit(repository: Repository) -> None:
+def test_what_an_alternate_took_is_kept_until_it_commits_that(repository: Repository) -> None:
+    """Whoever asked for commitment, of the destination or of its alternate, has not got it yet."""
     measured(repository, "1.1")
     for delivery in repository.claim_deliveries("courier", LEASE_S, 100, after(61), "pacs"):
         repository.mark_sent(delivery, taken(asked="spare"), after(61))
     looked_at(repository)
-    assert list(repository.forget_old_studies(replace(ALL, committing=("spare",)), LATER)) == []
-    assert len(list(repository.forget_old_studies(replace(ALL, committing=("pacs",)), LATER))) == 1
+    for asked in ("spare", "pacs"):
+        assert list(repository.forget_old_studies(replace(ALL, committing=(asked,)), LATER)) == []
+    request = repository.ask_commitment("2.25.1", "spare", 100, after(62))
+    assert request is not None
+    uids = tuple(uid for _class, uid in request.objects)
+    repository.commitment_answered(CommitmentReport("2.25.1", uids, ()), after(63))
+    assert len(list(repository.forget_old_studies(replace(ALL, committing=("spare", "pacs")), LATER))) == 1
+
+
+def test_what_comes_again_as_it_was_makes_its_study_young(repository: Repository) -> None:
+    """A person sends an old exam again because the archive lost it, and is told Success."""
+    settled(repository)
+    assert repository.register(image("1.1"), LATER) is Registered.SAME
+    assert list(repository.forget_old_studies(ALL, LATER)) == []
+    later = LATER + timedelta(seconds=1)
+    assert len(list(repository.forget_old_studies(Cutoffs(later, later), later))) == 1
 
 
 def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository: Repository) -> None:
@@ -216,3 +232,12 @@ def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository:
     came, gone = (found.entry for found in repository.whole_audit_trail(Wanted()))
     assert (came.event, came.sop_instance_uid) == ("object.received", "1.1")
     assert (gone.event, gone.study_instance_uid, gone.detail) == ("study.deleted", "1.2.3", {"files": 1})
+
+
+def test_a_study_that_is_gone_is_not_deleted_again(repository: Repository) -> None:
+    """Two receivers look at the same time."""
+    repository.register(image("1.1", measurable=False), START)
+    with repository._write() as session:
+        assert retention.remove(session, "1.2.3", ALL) is not None
+    with repository._write() as session:
+        assert retention.remove(session, "1.2.3", ALL) is None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import text
+from sqlalchemy.event import listen, remove
+from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
     CommitmentOutcome,
     CommitmentReport,
+    Delivery,
     DeliveryState,
     Destination,
     IllegalTransition,
@@ -29,7 +33,10 @@ from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import schema
 from dicom_node.storage.engine import open_engine
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.wakeup import Writing
 from tests.attempts import failed, taken
+from tests.postgresql import Server
+from tests.receiving import eventually
 from tests.unit.dicom_node.storage.rooms import PACS, START, after, answer, claimed, image, report
 
 STUDY = "1.2.3"
@@ -411,6 +418,82 @@ def test_an_overlay_on_its_way_when_another_was_selected_is_not_tried_again(
     else:
         repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
     assert [d.state for d in repository.deliveries((), 9) if d.id == delivery.id] == [DeliveryState.CANCELLED]
+
+
+def sent_again_later(repository: Repository, delivery: Delivery) -> None:
+    repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
+
+
+def retried(repository: Repository, delivery: Delivery) -> None:
+    repository.retry_delivery(delivery.id, after(100))
+
+
+def not_committed(repository: Repository, delivery: Delivery) -> None:
+    repository.commitment_answered(CommitmentReport("1.9", (), ((delivery.sop_instance_uid, 0x0112),)), after(100))
+
+
+def nothing_before(_repository: Repository, _delivery: Delivery) -> None:
+    pass
+
+
+def given_up(repository: Repository, delivery: Delivery) -> None:
+    repository.bury_delivery(delivery, failed(0xC000), "given up", after(100))
+
+
+def asked_about(repository: Repository, delivery: Delivery) -> None:
+    repository.mark_sent(delivery, taken(asked="reader"), after(100))
+    assert repository.ask_commitment("1.9", "reader", 9, after(100)) is not None
+
+
+@pytest.mark.peer("postgres")
+@pytest.mark.parametrize(
+    ("before", "act"), [(nothing_before, sent_again_later), (given_up, retried), (asked_about, not_committed)]
+)
+def test_an_overlay_that_waits_again_is_held_by_a_correction_of_another_image_of_its_study_at_that_moment(
+    postgresql: Server,
+    postgresql_url: str,
+    before: Callable[[Repository, Delivery], None],
+    act: Callable[[Repository, Delivery], None],
+) -> None:
+    """The overlay is of one image, and the version of the study that asked for it rests on both."""
+    with closing(Repository.open(postgresql_url)) as repository, closing(Repository.open(postgresql_url)) as another:
+        first = answered(repository, "1.1", answer("1.1", (ResultKind.OVERLAY,)))
+        answered(repository, "1.2", answer("1.2", ()))
+        select_head(repository, first, (READER,))
+        (delivery,) = repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader")
+        before(repository, delivery)
+
+        with at_the_next_commit(postgresql, lambda: another.register(image("1.2", "corrected"), after(100))):
+            act(repository, delivery)
+
+        assert len(repository.versions("1.2")) == 2
+        assert [d.state for d in repository.deliveries((), 9) if d.id == delivery.id] == [DeliveryState.HELD]
+
+
+@contextmanager
+def at_the_next_commit(server: Server, act: Callable[[], object]) -> Iterator[None]:
+    """Have `act` begin elsewhere when this thread has changed something and not committed it yet.
+
+    The commit follows when `act` is over or waits for a lock of ours.
+    """
+    here, others = threading.current_thread(), [threading.Thread(target=act)]
+
+    def begin(_session: Session) -> None:
+        if threading.current_thread() is here and not others[0].ident:
+            others[0].start()
+            eventually(lambda: not others[0].is_alive() or server.sql(WAITING))
+
+    listen(Writing, "before_commit", begin)
+    try:
+        yield
+    finally:
+        remove(Writing, "before_commit", begin)
+    assert others[0].ident, "nothing was changed"
+    others[0].join(60)
+    assert not others[0].is_alive()
+
+
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 def test_an_operator_may_retry_and_cancel_the_job_of_a_study(repository: Repository) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from dicom_node.audit import NODE, AuditEntry, AuditEvent, AuditRecord
 from dicom_node.domain import DeliveryState, JobState, NewStudyResult, Relation, Route
@@ -179,6 +179,16 @@ def test_nothing_is_changed_or_deleted(repository: Repository, table: str, state
     assert recorded(repository)[0].entry.actor == "SCANNER"
 
 
+@pytest.mark.parametrize("table", ["audit", "audit_seal"])
+def test_nor_emptied(repository: Repository, table: str) -> None:
+    """What PostgreSQL does without asking the triggers of rows."""
+    repository.record(HELLO, START)
+    repository.seal_trail()
+    with pytest.raises((IntegrityError, OperationalError, NodeError)), repository._write() as session:
+        session.execute(text(f"TRUNCATE {table}"))
+    assert repository.verify_trail().sealed == 1
+
+
 def test_the_chain_covers_what_was_sealed_and_says_what_was_not(repository: Repository) -> None:
     assert repository.seal_trail() == 0
     assert repository.verify_trail().head is None
@@ -243,6 +253,22 @@ def test_whoever_owns_the_database_cannot_change_it_unseen(
     assert found.broken_at == broken_at
     assert found.why
     assert found.sealed == broken_at - 1
+
+
+def test_what_was_put_in_past_the_chain_is_told(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom_node.storage.trail._LATECOMERS", 2)
+    for number in range(5):
+        repository.record(HELLO, after(number))
+    with repository._read() as session:
+        old = session.execute(select(AuditRow.__table__).where(AuditRow.id == 1)).mappings().one()
+    without_guards(repository, "DELETE FROM audit WHERE id = 1")
+    seal_all(repository)
+    assert repository.verify_trail().slipped_in == 0
+    with repository._write() as session:
+        session.execute(insert(AuditRow).values(**old))
+    seal_all(repository)
+    found = repository.verify_trail()
+    assert (found.broken_at, found.slipped_in) == (None, 1)
 
 
 def test_a_record_that_was_committed_late_is_sealed_late(repository: Repository) -> None:

@@ -11,7 +11,7 @@ import pydicom
 from httpx import Response
 
 from dicom_node.domain import Destination, NewResult, NewStudyResult, ResultKind
-from dicom_node.storage.files import durable_write
+from dicom_node.storage.files import OBJECTS, durable_write, make_folder
 from dicom_node.users import TOKEN_PREFIX, ApiToken, UserRole, new_secret
 from dicom_node.web.console import Console
 from tests.ultrasound import us_phantom
@@ -48,7 +48,8 @@ def written(console: Console, dataset: pydicom.Dataset) -> str:
     """The path, relative to the data folder, of an object that was stored."""
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
-    return durable_write(console.data_dir / "objects", buffer.getvalue()).relative_to(console.data_dir).as_posix()
+    make_folder(console.data_dir / OBJECTS)
+    return durable_write(console.data_dir / OBJECTS, buffer.getvalue()).relative_to(console.data_dir).as_posix()
 
 
 def measured(console: Console, uid: str = "1.2.3.1", study: str = STUDY) -> int:

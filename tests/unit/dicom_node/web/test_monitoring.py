@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from dicom_node.domain import DestinationState
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.users import UserRole
 from dicom_node.web.application import build_app
@@ -63,6 +64,16 @@ def test_numbers_tell_of_work_and_of_nobody(console: Console) -> None:
     ):
         assert line in text
     assert "1.2.3" not in text
+    assert "SCANNER" not in text
+
+
+def test_a_scanner_that_is_off_is_no_destination_that_is_away(console: Console) -> None:
+    measured(console)
+    now = console.now()
+    for name in ("pacs", "SCANNER@10.0.0.1:104"):
+        console.repository.tell_destination(DestinationState(name, False, now, now, "no_route", None))
+    text = client(console).get("/metrics").text
+    assert 'dicom_node_destination_up{destination="pacs"} 0.0' in text
     assert "SCANNER" not in text
 
 

@@ -1,0 +1,36 @@
+"""Machines that vanish: how long a connection to PostgreSQL waits for one that has not said goodbye.
+
+A host that loses power or its link closes nothing. Left alone, a system asks after two hours whether the other side is
+still there: so long a worker would wait for an answer, and so long the server would keep the rows locked that a worker
+was about to commit, whose job nobody else could claim. Here both ends ask after seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+IDLE_S, EVERY_S, COUNT = 15, 5, 3
+"""A connection on which nothing came is asked for so long after, so often, and is given up after so many silences."""
+
+UNANSWERED_MS = 30_000
+"""Data that was sent and not even acknowledged by the other system."""
+
+OURS: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": IDLE_S,
+    "keepalives_interval": EVERY_S,
+    "keepalives_count": COUNT,
+    "tcp_user_timeout": UNANSWERED_MS,
+}
+"""Parameters of a connection (PostgreSQL manual, libpq, parameter key words); no effect on a Unix socket."""
+
+THEIRS = "; ".join(
+    f"SET {name} = {value}"
+    for name, value in {
+        "tcp_keepalives_idle": IDLE_S,
+        "tcp_keepalives_interval": EVERY_S,
+        "tcp_keepalives_count": COUNT,
+        "tcp_user_timeout": UNANSWERED_MS,
+    }.items()
+)
+"""What the server is to do about us, for this connection (PostgreSQL manual, client connection defaults, TCP)."""

@@ -1,0 +1,138 @@
+"""Commits that threads share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from dicom_node.errors import DatabaseUnavailable
+from dicom_node.storage.repository import Repository
+from dicom_node.storage.together import Together
+from dicom_node.storage.trail import Wanted
+from tests.receiving import eventually
+from tests.unit.dicom_node.storage.rooms import START, image
+
+
+class Disk:
+    """Commits when told to, and remembers which wishes came together."""
+
+    def __init__(self, judge: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+        self.groups: list[tuple[str, ...]] = []
+        self.durable: list[str] = []
+        self.open = threading.Event()
+        self._judge = judge
+
+    def commit_all(self, wishes: Sequence[str]) -> Sequence[str]:
+        self.groups.append(tuple(wishes))
+        assert self.open.wait(30)
+        self._judge(wishes)
+        self.durable.extend(wishes)
+        return [wish.upper() for wish in wishes]
+
+
+def asked(together: Together[str, str], pool: ThreadPoolExecutor, wishes: str) -> list[Future[str]]:
+    """The first one is being committed while the others come, one after the other."""
+    futures = []
+    for number, wish in enumerate(wishes):
+        futures.append(pool.submit(together.commit, wish))
+        eventually(lambda number=number: len(together._waiting) == number and together._is_committing)
+    return futures
+
+
+def test_what_comes_while_the_disk_is_busy_is_committed_in_one_and_each_has_its_own_answer() -> None:
+    disk = Disk()
+    together = Together(disk.commit_all)
+    with ThreadPoolExecutor(8) as pool:
+        futures = asked(together, pool, "abcd")
+        disk.open.set()
+        assert [future.result(30) for future in futures] == ["A", "B", "C", "D"]
+    assert disk.groups == [("a",), ("b", "c", "d")]
+
+
+def test_nobody_is_answered_before_the_commit_that_has_its_wish() -> None:
+    disk = Disk()
+    together = Together(disk.commit_all)
+    early: list[str] = []
+
+    def commit(wish: str) -> None:
+        together.commit(wish)
+        if wish not in disk.durable:
+            early.append(wish)
+
+    disk.open.set()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(commit, [f"{number}" for number in range(400)]))
+    assert early == []
+    assert sorted(wish for group in disk.groups for wish in group) == sorted(f"{number}" for number in range(400))
+
+
+def test_one_that_cannot_be_committed_costs_the_others_nothing() -> None:
+    def judge(wishes: Sequence[str]) -> None:
+        if "c" in wishes:
+            raise ValueError("c")
+
+    disk = Disk(judge)
+    together = Together(disk.commit_all)
+    with ThreadPoolExecutor(8) as pool:
+        futures = asked(together, pool, "abcd")
+        disk.open.set()
+        assert [futures[place].result(30) for place in (0, 1, 3)] == ["A", "B", "D"]
+        with pytest.raises(ValueError, match="c"):
+            futures[2].result(30)
+    assert sorted(disk.durable) == ["a", "b", "d"]
+
+
+def test_a_database_that_is_away_is_asked_once_for_all() -> None:
+    def judge(wishes: Sequence[str]) -> None:
+        if len(wishes) > 1:
+            raise DatabaseUnavailable("away")
+
+    disk = Disk(judge)
+    together = Together(disk.commit_all)
+    with ThreadPoolExecutor(8) as pool:
+        futures = asked(together, pool, "abc")
+        disk.open.set()
+        assert futures[0].result(30) == "A"
+        for future in futures[1:]:
+            with pytest.raises(DatabaseUnavailable, match="away"):
+                future.result(30)
+    assert disk.groups == [("a",), ("b", "c")]
+
+
+def test_whoever_is_interrupted_while_committing_for_others_leaves_nobody_waiting() -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def judge(wishes: Sequence[str]) -> None:
+        if "b" in wishes:
+            raise Interrupted
+
+    disk = Disk(judge)
+    together = Together(disk.commit_all)
+    with ThreadPoolExecutor(8) as pool:
+        futures = asked(together, pool, "abc")
+        disk.open.set()
+        assert futures[0].result(30) == "A"
+        for future in futures[1:]:
+            with pytest.raises(Interrupted):
+                future.result(30)
+    disk._judge = lambda _: None
+    assert together.commit("b") == "B"
+
+
+def test_objects_of_many_threads_are_registered_each_with_its_job_and_record(repository: Repository) -> None:
+    barrier = threading.Barrier(12)
+
+    def push(number: int) -> None:
+        barrier.wait(30)
+        repository.register(image(f"1.{number}", measurable=number % 2 == 0), START)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(push, range(12)))
+    counts = repository.counts(START)
+    assert (counts["instances"], counts["jobs_queued"]) == (12, 6)
+    heard = [record.entry.sop_instance_uid for record in repository.whole_audit_trail(Wanted())]
+    assert sorted(map(str, heard)) == sorted(f"1.{number}" for number in range(12))
