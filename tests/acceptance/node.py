@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,7 +46,8 @@ class Pacs(Protocol):
 class Node:
     """A data folder, a configuration with short leases and objects for each image, and `dicom-node serve` over them.
 
-    `sections` replaces or adds keys of the configuration, by section: {"inference": {"weights_dir": ...}}.
+    `sections` replaces or adds keys of the configuration, by section: {"inference": {"weights_dir": ...}}. `peers`: AE
+    titles that may send.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Node:
     sections: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    peers: Sequence[str] = (SCANNER,)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +100,7 @@ class Node:
         merged: dict[str, Any] = {
             name: {**defaults.get(name, {}), **self.sections.get(name, {})} for name in {*defaults, *self.sections}
         }
-        merged["peers"] = [{"ae_title": SCANNER}]
+        merged["peers"] = [{"ae_title": ae_title} for ae_title in self.peers]
         merged["destinations"] = [
             {"name": name, "ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
             for name, pacs in self.destinations.items()

@@ -1,4 +1,6 @@
-// Chromium with the viewer in it, for browser.py: one JSON command a line in, one JSON answer a line out.
+// Chromium with the viewer or the console in it, for browser.py: one JSON command a line in, one JSON answer a line out.
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
@@ -11,6 +13,8 @@ const FLAGS = [
 const SERIES = '[data-cy="series-description-label"]';
 const CANVAS = '[data-cy="viewport-pane"] canvas';
 const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'];
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS });
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
@@ -28,6 +32,9 @@ function drawn(selector) {
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   return pixels.some((value, index) => index % 4 < 3 && value > 0);
 }
+
+/** Where to look: a region by its heading, or the whole page. */
+const within = region => (region ? page.getByRole('region', { name: region, exact: true }) : page.locator('body'));
 
 const verbs = {
   /** The viewer with one study; answers when `count` series are listed and the first picture is drawn. */
@@ -74,6 +81,39 @@ const verbs = {
   },
   async picture({ path }) {
     await page.screenshot({ path });
+  },
+  // The console: driven as a person does, by what stands on the page
+  async visit({ url }) {
+    await page.goto(url);
+  },
+  async fill({ region, label, text }) {
+    await within(region).getByLabel(label, { exact: true }).fill(text);
+  },
+  async click({ region, role, name }) {
+    await within(region).getByRole(role, { name, exact: true }).click();
+  },
+  /** The words of the first element of a CSS selector that has `text` in it, once it is there. */
+  async see({ selector, text }) {
+    const found = page.locator(selector).filter({ hasText: text }).first();
+    await found.waitFor();
+    return found.textContent();
+  },
+  async reload() {
+    await page.reload();
+  },
+  async colours({ scheme }) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' }); // no colour half way to another
+  },
+  async keep({ path }) {
+    await page.screenshot({ path, fullPage: true, animations: 'disabled' });
+  },
+  /** What axe-core finds that keeps somebody out: rule, and where. */
+  async faults() {
+    await page.evaluate(await readFile(AXE, 'utf8')); // not a script of the page: its policy allows none from elsewhere
+    const found = await page.evaluate(() => globalThis.axe.run({ resultTypes: ['violations'] }));
+    return found.violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target.join(' ')}`));
   },
   errors: () => errors,
 };

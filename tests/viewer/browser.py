@@ -1,4 +1,4 @@
-"""A page of Chromium with the viewer in it, asked from Python; browse.mjs beside this file does what is asked.
+"""A page of Chromium with the viewer or the console in it, asked from Python; browse.mjs does what is asked.
 
 Playwright's own library for Node drives it: the viewer comes from npm anyway, so that one lock file pins both, and
 no Python package is needed besides.
@@ -88,6 +88,34 @@ class Browser:
         self._ask("picture", path=str(path))
         x, y, width, height = (round(edge) for edge in self.read().box)
         return np.asarray(Image.open(path).convert("RGB"))[y : y + height, x : x + width]
+
+    def visit(self, url: str) -> None:
+        self._ask("visit", url=url)
+
+    def fill(self, label: str, text: str, region: str = "") -> None:
+        """`region`: the heading of the part of the page where the field of this label is."""
+        self._ask("fill", region=region, label=label, text=text)
+
+    def click(self, name: str, region: str = "", role: str = "button") -> None:
+        self._ask("click", region=region, role=role, name=name)
+
+    def see(self, selector: str, text: str = "") -> str:
+        """All words of the element of a CSS selector with `text` inside, once there is one."""
+        seen: str = self._ask("see", selector=selector, text=text)
+        return seen
+
+    def reload(self) -> None:
+        self._ask("reload")
+
+    def keep(self, name: str, scheme: str = "light") -> None:
+        """The whole page under `name`, for people, with the colours of `scheme` ("light", "dark")."""
+        self._ask("colours", scheme=scheme)
+        self._ask("keep", path=str(self.pictures / f"{name}-{scheme}.png"))
+
+    def faults(self) -> list[str]:
+        """What axe-core finds of serious or critical faults of accessibility: rule and place."""
+        found: list[str] = self._ask("faults")
+        return found
 
     def errors(self) -> list[str]:
         """Exceptions of the page and refused requests since it was opened."""
