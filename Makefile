@@ -57,7 +57,7 @@ runtime:
 dev:
 	@tools/bootstrap dev
 
-viewer: ## the OHIF viewer and the driver of its browser, for tests/viewer (200 MB; needs Node.js, npm, chromium)
+viewer: ## the OHIF viewer, the driver of its browser and axe-core, for tests/viewer (200 MB; needs Node.js, npm, chromium)
 	@npm ci --prefix tests/viewer --ignore-scripts --no-audit --no-fund --loglevel=error
 
 dcmjs: ## dcmjs-dimse, a scanner for tests/integration/test_dcmjs.py (40 MB; needs Node.js, npm)
