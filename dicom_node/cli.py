@@ -715,6 +715,50 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     print("\n".join(told))
 
 
+@cli.command("synth-cine")
+@verb
+def synth_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    out: Annotated[Path, typer.Option("--out", dir_okay=False, help="the clip; its truth goes beside it as .json")],
+    data: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="the challenge's folder; else a phantom is drawn")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="with --data: the still, such as 010_HC")] = None,
+    hc_mm: Annotated[
+        float, typer.Option("--hc", min=40.0, max=400.0, help="without --data: HC of the phantom, mm")
+    ] = 224.0,
+    frames: Annotated[int, typer.Option(min=1, help="how many")] = 60,
+    frame_time_ms: Annotated[float, typer.Option("--frame-time", min=1.0, help="ms from frame to frame")] = 50.0,
+    degraded: Annotated[float, typer.Option(min=0.0, max=1.0, help="share of spoilt frames")] = 0.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="spoil by this alone: shadow, blur, drop_out or off_plane; may be repeated"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="decides everything that is drawn")] = 1,
+    jpeg: Annotated[bool, typer.Option("--jpeg", help="JPEG baseline instead of uncompressed")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a synthetic cine loop as DICOM, with the true outline and HC of every frame."""
+    from dicom_node.demo.cine import CineFile, cine_phantom, write_cine  # noqa: PLC0415  brings pictures
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.cine_truth import Recorded  # noqa: PLC0415
+    from inference.training.stills import named_still, still_of_phantom  # noqa: PLC0415
+    from inference.training.synthetic_cine import DEGRADED, CineError, Condition, Sweep  # noqa: PLC0415
+
+    kinds = DEGRADED if only is None else tuple(_states(Condition, only))
+    try:
+        sweep = Sweep(frames=frames, frame_time_s=frame_time_ms / 1000.0, degraded=degraded, conditions=kinds)
+        still = still_of_phantom(cine_phantom(seed, hc_mm)) if data is None else named_still(data, image)
+        clip = Recorded(still, sweep, seed)
+        uid = write_cine(clip.pictures(), CineFile(still.spacing, frame_time_ms, jpeg), out)
+        clip.write(out.with_suffix(".json"), uid)
+    except (ChallengeFolderError, CineError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{out} cannot be written ({error.strerror or type(error).__name__})")
+    row = {"path": str(out), "truth": str(out.with_suffix(".json")), **clip.facts()}
+    show([row], ("path", "truth", "frames", "reference_hc_mm", "hc_deviation_mm"), as_json)
+
+
 def _judge_non_heads(data: Path, out: Path, loaded: Config, count: int) -> str:
     """The headline of the page on pictures without a head."""
     from itertools import chain  # noqa: PLC0415

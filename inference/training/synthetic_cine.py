@@ -13,7 +13,7 @@ well it does on a real sweep.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -227,10 +227,9 @@ def reference_hc_mm(still: Still) -> float:
     return circumference_mm(to_millimetres(still.ellipse, still.spacing))
 
 
-def hc_deviation_mm(frames: Iterable[CineFrame]) -> float | None:
+def hc_deviation_mm(hc_mm: Sequence[float]) -> float | None:
     """Temporal standard deviation of the true HC over the frames that have one; None where none has."""
-    values = [frame.hc_mm for frame in frames if frame.hc_mm is not None]
-    return float(np.std(values)) if values else None
+    return float(np.std(hc_mm)) if len(hc_mm) else None
 
 
 def _brightened(grey: Luminance, gain_db: Decibels) -> Luminance:
