@@ -715,6 +715,44 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     print("\n".join(told))
 
 
+@cli.command("train-cine")
+@verb
+def train_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    data: DataFolder,
+    still: Annotated[
+        Path, typer.Option("--still", exists=True, file_okay=False, help="finished run of `train` to begin with")
+    ],
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder of the run; a cut-off run goes on")],
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="how many synthetic clips; about 11 MB of cache each")
+    ] = None,
+    epochs: Annotated[
+        tuple[int, int, int] | None, typer.Option(metavar="STAGE1 STAGE2 STAGE3", help="other numbers of epochs")
+    ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention/--no-attention", help="without: the same clips, the module shut; to compare")
+    ] = True,
+    config: ConfigFile = None,
+) -> None:
+    """Train temporal attention on synthetic clips of the exams that a run of `train` has seen, in three stages."""
+    loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.recipe import RecipeError  # noqa: PLC0415
+    from inference.training.temporal import train_temporal  # noqa: PLC0415
+    from inference.training.temporal_recipe import TemporalRecipe  # noqa: PLC0415
+
+    recipe = replace(TemporalRecipe(), attention=attention, threads=loaded.inference.threads or 1)
+    if clips is not None:
+        recipe = replace(recipe, clips=clips)
+    if epochs is not None:
+        recipe = replace(recipe, stage1_epochs=epochs[0], stage2_epochs=epochs[1], stage3_epochs=epochs[2])
+    try:
+        print(train_temporal(data, still, out, recipe))
+    except (ChallengeFolderError, RecipeError) as error:
+        _fail(str(error))
+
+
 @cli.command("synth-cine")
 @verb
 def synth_cine(  # noqa: PLR0913, PLR0917  the options of the verb

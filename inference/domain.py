@@ -534,11 +534,48 @@ class Abstention:
 Finding = Measurement | Abstention
 
 
+class Advice(StrEnum):
+    """Why a sweep should be taken again, in the order of what matters."""
+
+    FEW_FRAMES_MEASURED = "few_frames_measured"
+    PLANE_NOT_HELD = "plane_not_held"
+    FRAMES_DISAGREE = "frames_disagree"
+
+
+ADVICE_TEXT: dict[Advice, str] = {
+    Advice.FEW_FRAMES_MEASURED: "Fewer than half of the frames could be measured; take the sweep again if possible.",
+    Advice.PLANE_NOT_HELD: "The head's cross-section changes over the sweep; hold the plane and take it again.",
+    Advice.FRAMES_DISAGREE: "Fewer than half of the frames agree on HC; take the sweep again if possible.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """What the examined frames of one region say together; frame numbers are 1-based.
+
+    `hc_mm` is where they agree and `deviation_mm` the weighted standard deviation of HC around it, both to 0.1 mm;
+    `weights` has a share for each finding in their order, 0 for one that takes no part. `reliability` is the share of
+    the examined frames that have a number whose interval holds `hc_mm`: 1 where any frame would have done as well, 0
+    where nobody would find this HC again. `why` is the commonest reason of the frames without a number, where advice
+    is given for them.
+    """
+
+    hc_mm: float
+    deviation_mm: float
+    weights: tuple[float, ...]
+    reliability: float
+    freeze_frame: int
+    frames_used: tuple[int, ...]
+    advice: Advice | None
+    why: Reason | None
+
+
 @dataclass(frozen=True, slots=True)
 class Examination:
     """All findings of one object, one per examined region and frame; `chosen` indexes the one that speaks for it.
 
-    Where the findings contradict one another, `objection` speaks instead.
+    Where the findings contradict one another, `objection` speaks instead. `consensus` is that of the frames of the
+    chosen finding's region; None where fewer than two were examined there, or none has a number.
     """
 
     findings: tuple[Finding, ...]
@@ -547,6 +584,7 @@ class Examination:
     model: ModelIdentity
     seconds: float
     objection: Abstention | None = None
+    consensus: Consensus | None = None
 
     @property
     def finding(self) -> Finding:

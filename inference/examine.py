@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from inference.agreement import agree
 from inference.appearance import UNSEEN, Appearance, appearance
+from inference.consensus import consensus
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
     SQUARE_PIXELS,
     Abstention,
     CalibrationSource,
+    Consensus,
     EllipseMm,
     EllipsePx,
     Examination,
@@ -59,7 +61,7 @@ from inference.quality import (
     object_to_size,
     object_to_strangeness,
 )
-from inference.segment import Segmenter, hesitation, second_part, trace
+from inference.segment import Segmentation, Segmenter, hesitation, second_part, trace
 from inference.uncertainty import Doubts, Evidence
 from inference.weakness import is_weak
 
@@ -90,9 +92,11 @@ class Examiner:
         return self._model.identity
 
     def examine(self, frames: Iterable[Frame]) -> Examination:
-        """Look at every region of every frame; the measured finding of the best quality speaks for all.
+        """Look at every region of every frame; one measured finding speaks for all.
 
-        Where another region contradicts it, nobody does: `Examination.objection`.
+        It is of the region that has the one of the best quality; of several frames of that region it is the one nearest
+        to where they agree (`inference.consensus`). Where another region contradicts it, nobody does:
+        `Examination.objection`.
         """
         began = time.perf_counter()
         findings: list[Finding] = []
@@ -104,7 +108,10 @@ class Examiner:
             raise ValueError("an examination needs at least one region")
         seconds = time.perf_counter() - began
         chosen, objection = _choose(findings), _disagreement(findings)
-        return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection)
+        together = _consensus_beside(findings, chosen)
+        if together is not None:
+            chosen = _place_of(findings, findings[chosen].region, together.freeze_frame)
+        return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection, together)
 
     def examine_region(self, frame: Frame, region: Region) -> Finding:
         """One region of one frame."""
@@ -147,10 +154,13 @@ class Examiner:
 
     def outline(self, frame: Frame, region: Region) -> Outline | Objection:
         """Find the head in one region, whatever its quality; an objection where nothing is found."""
-        box = region.box
-        crop = frame.within(box)
+        segmentation = self._segmenter(frame.within(region.box), _spacing_or_shape(region))
+        return self.outline_in(segmentation, frame, region)
+
+    def outline_in(self, segmentation: Segmentation, frame: Frame, region: Region) -> Outline | Objection:
+        """The head in what a network answered for the region, as `outline` reads it; whichever network it was."""
+        crop = frame.within(region.box)
         spacing = _spacing_or_shape(region)
-        segmentation = self._segmenter(crop, spacing)
         seen = trace(segmentation.probability, self._model.probability, self._model.slope_power)
         if seen is None or seen.component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(
             *crop.shape
@@ -296,3 +306,13 @@ def _choose(findings: list[Finding]) -> int:
         return (0, 0.0) if finding.ellipse is None else (1, finding.quality or 0.0)
 
     return max(range(len(findings)), key=lambda i: (rank(findings[i]), -i))
+
+
+def _consensus_beside(findings: list[Finding], chosen: int) -> Consensus | None:
+    """Of the frames of the chosen finding's region; None for a single frame."""
+    beside = [finding for finding in findings if finding.region == findings[chosen].region]
+    return consensus(beside) if len(beside) > 1 else None
+
+
+def _place_of(findings: list[Finding], region: RegionPx | None, frame: int) -> int:
+    return next(place for place, one in enumerate(findings) if (one.region, one.frame) == (region, frame))

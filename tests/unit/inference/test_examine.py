@@ -166,6 +166,22 @@ def test_the_best_frame_of_several_speaks_and_all_are_named() -> None:
     assert result.finding.frame == 5
 
 
+def test_of_several_frames_the_one_nearest_to_their_consensus_speaks() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    sizes = (200.0, 203.0, 206.0, 240.0)
+    frames = [
+        replace(frame_of(EllipsePx(400, 270, size, 0.8 * size, 10), regions=(region,)), number=number)
+        for number, size in enumerate(sizes, start=1)
+    ]
+    result = examiner().examine(frames)
+    together = result.consensus
+    assert together is not None
+    assert (result.finding.frame, together.freeze_frame, together.weights[3]) == (2, 2, 0.0)
+    assert isinstance(result.finding, Measurement)
+    assert result.finding.hc_mm == pytest.approx(together.hc_mm, abs=0.2)
+    assert examiner().examine(frames[:1]).consensus is None
+
+
 @pytest.mark.parametrize(("columns", "remarked"), [(0, False), (4, False), (80, True)])
 def test_colour_over_the_head_is_reported_by_its_share_of_the_area(columns: int, remarked: bool) -> None:
     head, box = EllipsePx(400, 270, 220, 170, 10), RegionPx(40, 30, 799, 539)
