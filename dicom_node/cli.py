@@ -797,6 +797,48 @@ def synth_cine(  # noqa: PLR0913, PLR0917  the options of the verb
     show([row], ("path", "truth", "frames", "reference_hc_mm", "hc_deviation_mm"), as_json)
 
 
+@cli.command("evaluate-cine")
+@verb
+def evaluate_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for rows, page and figures")] = Path(
+        "docs/evaluation"
+    ),
+    runs: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="folder with the still's runs fold0 to fold4")
+    ] = None,
+    temporal: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="with --runs: run of train-cine for that fold")
+    ] = None,
+    fold: Annotated[int, typer.Option(min=0, max=4, help="with --runs: the fold whose exams judge")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="with --runs: so many images of it, not all")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Judge the answers for synthetic cines of held-out exams, or (without --runs) write the page from its rows."""
+    loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
+    from inference.training import cine_judge  # noqa: PLC0415  brings torch
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.cine_rows import CineRowsError  # noqa: PLC0415
+    from inference.training.evaluate import RowsError, read_rows  # noqa: PLC0415
+    from inference.training.export import Shipment  # noqa: PLC0415
+    from inference.training.outoffold import RunError, read_runs  # noqa: PLC0415
+    from inference.training.recipe import RecipeError  # noqa: PLC0415
+
+    place, name = cine_judge.CinePlace(data, out), loaded.inference.model
+    try:
+        if runs is not None:
+            (run,) = read_runs(runs, [fold])
+            stills = read_rows(out / "folds" / f"{name}.csv")
+            examiner = cine_judge.calibrated_examiner(run, Shipment(name=name), stills)
+            cine_judge.judge(place, run, examiner, temporal, images)
+        print(cine_judge.renew(place))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    except (ChallengeFolderError, CineRowsError, RecipeError, RowsError, RunError, cine_judge.CineJudgeError) as error:
+        _fail(str(error))
+
+
 def _judge_non_heads(data: Path, out: Path, loaded: Config, count: int) -> str:
     """The headline of the page on pictures without a head."""
     from itertools import chain  # noqa: PLC0415

@@ -1,8 +1,9 @@
 """From the frames of a cine to one answer: where they agree, which of them speaks, and whether to look again.
 
-No mean is given out as a head: the consensus decides which frame speaks, and its HC can be checked against its
-picture. Frames without a number take no part, those the model is less sure of count less (by the inverse square of
-their interval's width), and those that stray count nothing (biweight, Beaton & Tukey 1974, Technometrics 16:147).
+No mean is given out as a head: the consensus decides which frame speaks (`speaker`), and its HC can be checked
+against its picture. Frames without a number take no part, those the model is less sure of count less (by the inverse
+square of their interval's width), and those that stray count nothing (biweight, Beaton & Tukey 1974, Technometrics
+16:147).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ TO_DEVIATION = 1.4826
 LEAST_DEVIATION = 0.004
 """Relative: below it frames do not differ by more than a hand's tremor."""
 
+ROUNDING = 1e-6
+"""Widths in mm that differ by less are the same."""
 LOWEST_RELIABILITY = 0.5
 LARGEST_DEVIATION = 0.03
 """Relative standard deviation of HC over the frames, above which the plane is not held."""
@@ -44,10 +47,11 @@ def consensus(findings: Sequence[Finding]) -> Consensus | None:
     heads = [finding for finding in findings if isinstance(finding, Measurement)]
     if not heads:
         return None
-    settled = settle([head.hc_mm for head in heads], [_width(head) for head in heads])
+    values, widths = [head.hc_mm for head in heads], [_width(head) for head in heads]
+    settled = settle(values, widths)
     shares = iter(settled.weights)
     weights = tuple(float(next(shares)) if isinstance(finding, Measurement) else 0.0 for finding in findings)
-    off = np.array([head.hc_mm for head in heads]) - settled.centre
+    off = np.array(values) - settled.centre
     deviation = float(np.sqrt(settled.weights @ off**2))
     holding = sum(hc_range(head).low <= settled.centre <= hc_range(head).high for head in heads)
     reliability = holding / len(findings)
@@ -57,7 +61,7 @@ def consensus(findings: Sequence[Finding]) -> Consensus | None:
         deviation_mm=round(deviation, 1),
         weights=weights,
         reliability=round(reliability, 2),
-        freeze_frame=heads[nearest(settled, [head.hc_mm for head in heads])].frame,
+        freeze_frame=heads[speaker(settled, values, widths)].frame,
         frames_used=tuple(finding.frame for finding, weight in zip(findings, weights, strict=True) if weight > 0.0),
         advice=advice,
         why=commonest_reason(findings) if advice is Advice.FEW_FRAMES_MEASURED else None,
@@ -76,10 +80,16 @@ def settle(values: Sequence[float], widths: Sequence[float]) -> Settled:
     return Settled(centre, weights / weights.sum())
 
 
-def nearest(settled: Settled, values: Sequence[float]) -> int:
-    """Which of the values that count lies nearest the centre; of equals the one that counts most, then the first."""
-    places = [place for place in range(len(values)) if settled.weights[place] > 0.0]
-    return min(places, key=lambda place: (abs(values[place] - settled.centre), -settled.weights[place], place))
+def speaker(settled: Settled, values: Sequence[float], widths: Sequence[float]) -> int:
+    """Which value speaks: of the half that the model is surest of, the nearest to the centre.
+
+    Sure are small `widths`, and only values that count take part. Of equals the one that counts most speaks, then the
+    first. Nearness alone would often choose a shadowed frame that happens to agree.
+    """
+    counts = [place for place in range(len(values)) if settled.weights[place] > 0.0]
+    limit = float(np.median([widths[place] for place in counts])) + ROUNDING
+    sure = [place for place in counts if widths[place] <= limit]
+    return min(sure, key=lambda place: (abs(values[place] - settled.centre), -settled.weights[place], place))
 
 
 def commonest_reason(findings: Sequence[Finding]) -> Reason | None:

@@ -94,8 +94,8 @@ class Examiner:
     def examine(self, frames: Iterable[Frame]) -> Examination:
         """Look at every region of every frame; one measured finding speaks for all.
 
-        It is of the region that has the one of the best quality; of several frames of that region it is the one nearest
-        to where they agree (`inference.consensus`). Where another region contradicts it, nobody does:
+        It is of the region that has the one of the best quality; of several frames of that region it is the one that
+        their consensus chooses (`inference.consensus`). Where another region contradicts it, nobody does:
         `Examination.objection`.
         """
         began = time.perf_counter()

@@ -36,7 +36,7 @@ RESEARCH_MARK = "AI - research use"
 SCANNED_MARK = "Scale of the scanned film or paper"
 ATTENTION_TITLE = message("What the network saw for a head")
 ATTENTION_NOTES = ("GradCAM++, share of its largest value", "Not a sign that HC is right")
-CONSENSUS_CAPTION = "Weight in the consensus on HC; the nearest to it is chosen"
+CONSENSUS_CAPTION = "Weight in the consensus on HC; a sure frame near it is chosen"
 DEVIATION_TITLE = message("Where the outline is in doubt")
 INTERVAL_COVERS = message(
     "The HC interval says how far HC may be from an expert's HC on this same image,"

@@ -67,3 +67,18 @@ def test_a_picture_without_a_head_starts_no_sweep() -> None:
 def test_a_cine_without_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         write_cine([], CineFile(PixelSpacingMm(0.2, 0.2), 50.0, jpeg=False), tmp_path / "none.dcm")
+
+
+def test_a_page_without_rows_is_refused_by_name(tmp_path: Path) -> None:
+    arguments = ["evaluate-cine", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 1
+    assert "still.csv is missing" in result.stderr
+
+
+def test_training_from_what_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
+    arguments = ["train-cine", "--data", tmp_path, "--still", tmp_path, "--out", tmp_path / "out"]
+    result = CliRunner().invoke(cli, [*map(str, arguments)])
+    assert result.exit_code == 1
+    assert "no run of `train`" in result.stderr
+    assert not (tmp_path / "out").exists()

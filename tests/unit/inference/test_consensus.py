@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.consensus import commonest_reason, consensus, nearest, settle
+from inference.consensus import commonest_reason, consensus, settle, speaker
 from inference.domain import ADVICE_TEXT, Advice, Finding, IntervalMm, Measurement, Reason
 from tests.reports import abstention, measurement
 
@@ -30,6 +30,13 @@ def test_frames_that_agree_speak_through_the_one_nearest_to_their_middle() -> No
     assert (said.freeze_frame, said.reliability, said.advice, said.why) == (1, 1.0, None, None)
     assert said.frames_used == (1, 2, 3, 4, 5)
     assert sum(said.weights) == pytest.approx(1.0)
+
+
+def test_a_frame_that_the_model_is_unsure_of_does_not_speak_though_it_agrees() -> None:
+    shadowed = head(1, 200.0, 6.0)
+    said = consensus([shadowed, *(head(frame, hc) for frame, hc in ((2, 199.0), (3, 201.0), (4, 200.6)))])
+    assert said is not None
+    assert (said.hc_mm, said.freeze_frame) == (pytest.approx(200.2, abs=0.1), 4)
 
 
 def test_a_frame_that_strays_counts_nothing() -> None:
@@ -110,7 +117,7 @@ def test_the_centre_lies_among_the_values_and_weights_are_shares(values: list[fl
     assert min(values) - 1e-9 <= settled.centre <= max(values) + 1e-9
     assert settled.weights.sum() == pytest.approx(1.0)
     assert np.all(settled.weights >= 0.0)
-    assert settled.weights[nearest(settled, values)] > 0.0
+    assert settled.weights[speaker(settled, values, [2.0] * len(values))] > 0.0
 
 
 @given(st.lists(st.floats(199.0, 201.0), min_size=6, max_size=30), st.floats(-150.0, 300.0))
