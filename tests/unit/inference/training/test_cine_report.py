@@ -1,6 +1,7 @@
 """Figures of the methods from made-up rows whose right answer is known."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_page_and_figures_are_made_again_from_the_rows(tmp_path: Path) -> None:
     assert record["shares"]["0.5"]["paired"]["C - B"]["clips"] == 4  # those that both have looked at
     assert record["off_plane"]["B"] == {"clips": 6, "with_a_number": 0}
     assert record["still"]["mae_mm"][0] == 1.0
+
+
+def test_the_committed_page_is_that_of_the_committed_rows(tmp_path: Path) -> None:
+    evaluation = Path(__file__).parents[4] / "docs" / "evaluation"
+    shutil.copytree(evaluation / "cine", tmp_path / "cine")
+    renew(CinePlace(tmp_path, tmp_path))
+    for name in ("cine.md", "cine.json"):
+        assert (tmp_path / name).read_text() == (evaluation / name).read_text(), name
 
 
 def test_where_nothing_is_measured_nothing_is_made_up(tmp_path: Path) -> None:
