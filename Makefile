@@ -37,7 +37,7 @@ types: dev ## mypy, strict
 bench: dev ## every benchmark; writes benchmarks/results.json
 	@$(RUN) -m benchmarks $(ARGS)
 
-soak: dev ## the long fault tests; writes soak.json and fuzz.json in benchmarks
+soak: dev ## the long fault tests; writes soak.json, fuzz.json and bad_peers.json in benchmarks
 	@SOAK_JSON=$(CURDIR)/benchmarks/soak.json $(RUN) -m pytest --run-slow -m slow -s --timeout=0 $(ARGS)
 
 config: runtime ## write config.yaml again from dicom_node/config.py

@@ -24,7 +24,7 @@ from dicom_node.examiner import build_examiner, find_entry
 from dicom_node.measuring import measure_file
 from inference.examine import Examiner
 from inference.look import Look
-from tests.acceptance.scanner import head_image
+from tests.acceptance.scanner import MEASURED_HEADS, head_image
 from tests.ultrasound import save
 
 CORES = 2
@@ -59,7 +59,8 @@ def main(folder: Path) -> None:
 
 def frames(folder: Path) -> list[Path]:
     """Files of different heads, those of the warm-up first."""
-    return [save(head_image(1 + n, SHAPE), folder / f"{n:03}.dcm") for n in range(WARM_UP + FRAMES)]
+    heads = [MEASURED_HEADS[n % len(MEASURED_HEADS)] for n in range(WARM_UP + FRAMES)]
+    return [save(head_image(head, SHAPE), folder / f"{n:03}.dcm") for n, head in enumerate(heads)]
 
 
 def milliseconds(files: list[Path], examiner: Examiner) -> list[float]:

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.record import Record
 from tests.acceptance.node import Node, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
-from tests.acceptance.scanner import SUCCESS, Scanner, head_image, uid_of
+from tests.acceptance.scanner import MEASURED_HEADS, SUCCESS, Scanner, head_image, uid_of
 from tests.objects import IMAGE_OBJECTS
 from tests.ultrasound import save
 
@@ -86,7 +86,8 @@ def timings(folder: Path, variant: Variant) -> list[Timing]:
         stand_in_pacs(folder / "pacs") as pacs,
         running_node(folder / "node", {"pacs": pacs}, variant.environment, inference=inference) as node,
     ):
-        images = [save(head_image(1 + n % HEADS, SHAPE), folder / f"{n}.dcm") for n in range(WARM_UP + IMAGES)]
+        heads = [MEASURED_HEADS[n % HEADS] for n in range(WARM_UP + IMAGES)]
+        images = [save(head_image(head, SHAPE), folder / f"{n}.dcm") for n, head in enumerate(heads)]
         return [one(node, pacs, image) for image in images][WARM_UP:]
 
 

@@ -9,16 +9,19 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_node import logs
+from dicom_node import __version__, ageing, logs
+from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
-from dicom_node.errors import DatabaseRefused
-from dicom_node.schedule import StudyTick, housekeeping
+from dicom_node.errors import DatabaseRefused, NodeError
+from dicom_node.queue import utc_now
+from dicom_node.schedule import SealTick, StudyTick, housekeeping
 from dicom_node.storage.engine import sqlite_file
+from dicom_node.storage.pairing import alone, paired
 from dicom_node.storage.repository import Repository
 from dicom_node.supervisor import READY_LINE, Supervisor
 
@@ -41,12 +44,13 @@ def serve(config: Config, config_path: Path | None, supervised: bool = False) ->
         NodeError: the database cannot be used, or a process could not start.
     """
     logs.configure(config.logging.level, config.logging.format)
-    with open_repository(config):  # migrated once, before anybody uses it
-        pass
-    stop = stop_on_signals()
-    if supervised:
-        stop_at_end_of_input(stop)
-    Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
+    with ExitStack() as held:
+        with open_repository(config) as repository:  # migrated once, before anybody uses it
+            held.enter_context(paired(config.node.data_dir.resolve(), repository))
+        stop = stop_on_signals()
+        if supervised:
+            stop_at_end_of_input(stop)
+        Supervisor({role.value: command_of(role, config_path) for role in Role}).run(stop)
 
 
 def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
@@ -55,8 +59,10 @@ def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
     return (sys.executable, "-m", "dicom_node", role.value, *with_config, "--supervised")
 
 
-def run_role(role: Role, config: Config, supervised: bool) -> None:
+def run_role(role: Role, config: Config, supervised: bool, config_path: Path | None = None) -> None:
     """One role in this process until SIGTERM or SIGINT or, if supervised, until standard input ends.
+
+    `config_path`: where the configuration came from, for what is taken up from there without a restart.
 
     Raises:
         NodeError: the role cannot start.
@@ -66,9 +72,16 @@ def run_role(role: Role, config: Config, supervised: bool) -> None:
     if supervised:
         stop_at_end_of_input(stop)
         tell_when_ready(role)
-    with open_repository(config) as repository:
-        _RUN[role](config, repository, stop)
+    with open_repository(config) as repository, paired(config.node.data_dir.resolve(), repository):
+        repository.record(_process(AuditEvent.PROCESS_STARTED, role), utc_now())
+        _RUN[role](config, config_path, repository, stop)
+        with suppress(NodeError):  # it is over in either case
+            repository.record(_process(AuditEvent.PROCESS_STOPPED, role), utc_now())
     handler.flush()
+
+
+def _process(event: AuditEvent, role: Role) -> AuditEntry:
+    return AuditEntry(event, NODE, outcome=role.value, detail={"version": __version__, "pid": os.getpid()})
 
 
 @contextmanager
@@ -93,25 +106,33 @@ def existing_repository(config: Config) -> Iterator[Repository]:
         yield repository
 
 
-def _receive(config: Config, repository: Repository, stop: threading.Event) -> None:
+@contextmanager
+def undisturbed(config: Config) -> Iterator[None]:
+    """Nobody else works on the data folder. Raises NodeRunning."""
+    with alone(config.node.data_dir.resolve()):
+        yield
+
+
+def _receive(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     tick = StudyTick(repository, config.results.study_quiet_s)
-    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick):
-        server.run(config, repository, stop)
+    others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
+    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
+        server.run(config, repository, stop, config_path)
 
 
-def _work(config: Config, repository: Repository, stop: threading.Event) -> None:
+def _work(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     from dicom_node import worker  # noqa: PLC0415  torch stays out of the other roles
 
     worker.run(config, repository, stop)
 
 
-def _deliver(config: Config, repository: Repository, stop: threading.Event) -> None:
+def _deliver(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
     courier.run(config, repository, stop)
 
 
-_RUN: dict[Role, Callable[[Config, Repository, threading.Event], None]] = {
+_RUN: dict[Role, Callable[[Config, Path | None, Repository, threading.Event], None]] = {
     Role.RECEIVER: _receive,
     Role.WORKER: _work,
     Role.COURIER: _deliver,

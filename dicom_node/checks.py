@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
-from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection
-from dicom_node.errors import NodeError
+from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
+from dicom_node.domain import CallerTls
+from dicom_node.errors import ConfigError, NodeError
+from dicom_node.queue import utc_now
+from dicom_node.routing import SENDER
+from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
-from dicom_node.storage.engine import masked, named_errors, open_engine, sqlite_file
-from inference.models import ModelError, find_model
+from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
+from dicom_node.tls import TlsFiles, calling_context, expiry_remark, listening_context
+from inference.domain import ModelError
+from inference.models import find_model
+
+CLOCK_SHARE_OF_LEASE = 4
+"""A clock may be off by the lease over this: a lease is renewed when a third of it has passed."""
 
 
 class Verdict(StrEnum):
@@ -37,18 +48,26 @@ class Check:
 
 def check(config: Config) -> Iterator[Check]:
     """Look at everything that the configuration names on this machine."""
-    yield _check_port(config)
+    for name, port in (("port", config.node.port), ("tls.port", config.node.tls.port)):
+        if port is not None:
+            yield _check_port(name, config.node.host, port)
+    yield from _check_tls(config.node.tls)
     folder = _check_data_dir(config.node.data_dir)
     yield folder
     if folder.verdict is not Verdict.FAILED:
+        yield _check_space(config.node)
         yield _check_database(config)
-    yield _check_model(config)
+    yield from _check_models(config)
     if config.narrative.mode == "llm":
         yield _check_narrative(config.narrative)
+    yield from _check_rules(config)
     if not config.peers:
         yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
     if not config.destinations:
         yield Check("destinations", Verdict.WARNING, "no destination is listed, so results stay on this machine")
+    for destination in config.destination_list():
+        if destination.tls is not None:
+            yield _check_way(destination.name, destination.tls)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -60,8 +79,7 @@ def resolved(config: Config) -> dict[str, Any]:
     return document
 
 
-def _check_port(config: Config) -> Check:
-    host, port = config.node.host, config.node.port
+def _check_port(name: str, host: str, port: int) -> Check:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,9 +88,26 @@ def _check_port(config: Config) -> Check:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 text = f"{host} port {port} is in use: by a running node, or by something else"
-                return Check("port", Verdict.WARNING, text)
-            return Check("port", Verdict.FAILED, f"cannot listen on {host} port {port} ({error.strerror})")
-    return Check("port", Verdict.OK, f"{host} port {port} is free")
+                return Check(name, Verdict.WARNING, text)
+            return Check(name, Verdict.FAILED, f"cannot listen on {host} port {port} ({error.strerror})")
+    return Check(name, Verdict.OK, f"{host} port {port} is free")
+
+
+def _check_tls(tls: NodeTlsSection) -> Iterator[Check]:
+    """The files of the port over TLS: whether they can be used, when the certificate ends, who may read the key."""
+    if tls.port is None or tls.certificate is None or tls.private_key is None:
+        return
+    try:
+        listening_context(tls.files())
+        remark = expiry_remark(tls.certificate, utc_now())
+    except ConfigError as error:
+        yield Check("tls", Verdict.FAILED, str(error))
+        return
+    asks = "callers are not asked for one" if tls.authorities is None else "callers need one too"
+    text = f"{tls.certificate} can be used; {asks}"
+    yield Check("tls", Verdict.OK if remark is None else Verdict.WARNING, remark or text)
+    if tls.private_key.stat().st_mode & 0o077:
+        yield Check("tls key", Verdict.WARNING, f"{tls.private_key} can be read by others: chmod 600")
 
 
 def _check_data_dir(folder: Path) -> Check:
@@ -87,15 +122,37 @@ def _check_data_dir(folder: Path) -> Check:
     return Check("data_dir", Verdict.OK, f"{folder.resolve()} {text}")
 
 
+def _check_space(node: NodeSection) -> Check:
+    existing = node.data_dir.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    free_mb = shutil.disk_usage(existing).free // (1024 * 1024)
+    text = f"{free_mb} MB are free"
+    if free_mb < node.minimum_free_mb:
+        return Check("space", Verdict.FAILED, f"{text}, less than node.minimum_free_mb: no object would be taken")
+    if free_mb < node.low_free_mb:
+        return Check("space", Verdict.WARNING, f"{text}, less than node.low_free_mb")
+    if node.low_free_mb < node.minimum_free_mb:
+        text = f"{text}; node.low_free_mb is below node.minimum_free_mb, so objects are refused without a warning"
+        return Check("space", Verdict.WARNING, text)
+    return Check("space", Verdict.OK, text)
+
+
 def _check_database(config: Config) -> Check:
     url = make_url(config.database_url)
     file = sqlite_file(config.database_url)
-    if file is not None and not file.exists():
-        return Check("database", Verdict.OK, f"{masked(url)} will be made")
     try:
+        if file is not None:
+            refuse_network(file)
+            if not file.exists():
+                return Check("database", Verdict.OK, f"{masked(url)} will be made")
         newest = _has_newest_schema(config)
+        ahead_s = _ahead_of_database_s(config)
     except NodeError as error:
         return Check("database", Verdict.FAILED, str(error))
+    if abs(ahead_s) > config.queue.lease_s / CLOCK_SHARE_OF_LEASE:
+        text = f"this machine's clock is {ahead_s:+.0f} s off that of {masked(url)}: set it (NTP)"
+        return Check("database", Verdict.FAILED, text)
     return Check("database", Verdict.OK, f"{masked(url)} answers" + ("" if newest else "; `serve` will migrate it"))
 
 
@@ -109,6 +166,19 @@ def _has_newest_schema(config: Config) -> bool:
         engine.dispose()
 
 
+def _ahead_of_database_s(config: Config) -> float:
+    """How far this machine's clock is ahead of a database server's; 0 for SQLite, which has none."""
+    engine = open_engine(config.database_url)
+    try:
+        if engine.dialect.name == "sqlite":
+            return 0.0
+        with named_errors(engine.url), engine.connect() as connection:
+            theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return (utc_now() - theirs).total_seconds()
+    finally:
+        engine.dispose()
+
+
 def _check_narrative(narrative: NarrativeSection) -> Check:
     """Whether there is a key; nobody is asked."""
     if narrative.key() is None:
@@ -117,9 +187,41 @@ def _check_narrative(narrative: NarrativeSection) -> Check:
     return Check("narrative", Verdict.OK, f"numbers of every report go to {narrative.endpoint}")
 
 
-def _check_model(config: Config) -> Check:
+def _check_models(config: Config) -> Iterator[Check]:
+    """The configured one, and those that rules name."""
+    for name in dict.fromkeys((config.inference.model, *(rule.model for rule in config.rules if rule.model))):
+        try:
+            find_model(config.weights, name).verify(config.weights)
+        except ModelError as error:
+            yield Check("model", Verdict.FAILED, str(error))
+        else:
+            yield Check("model", Verdict.OK, f"{name} is there and its sha256 is the manifest's")
+
+
+def _check_rules(config: Config) -> Iterator[Check]:
+    """A rule behind one that always holds is never asked where the first speaks alone; a sender needs a port."""
+    entries = config.rules
+    if config.routing.match == "first":
+        always = next((place for place, rule in enumerate(entries) if rule.when == ConditionEntry()), len(entries))
+        for rule in entries[always + 1 :]:
+            text = f"{rule.name} stands behind {entries[always].name}, which always holds, and never speaks"
+            yield Check("rules", Verdict.WARNING, text)
+    if any(SENDER in (rule.send or ()) for rule in entries):
+        known = {destination.ae_title for destination in config.destinations}
+        for title in sorted({peer.ae_title for peer in config.peers} - known):
+            text = f"no destination has the AE title {title}: a rule that sends to the sender sends nothing there"
+            yield Check("rules", Verdict.WARNING, text)
+
+
+def _check_way(name: str, tls: CallerTls) -> Check:
+    """Whether the files can be used, and for how long; nobody is called."""
+    files = TlsFiles(tls.certificate, tls.private_key, tls.authorities)
     try:
-        find_model(config.weights, config.inference.model).verify(config.weights)
-    except ModelError as error:
-        return Check("model", Verdict.FAILED, str(error))
-    return Check("model", Verdict.OK, f"{config.inference.model} is there and its sha256 is the manifest's")
+        calling_context(files, check_host_name=tls.check_host_name)
+        given = (file for file in (tls.certificate, tls.authorities) if file is not None)
+        remarks = [remark for file in given if (remark := expiry_remark(file, utc_now())) is not None]
+    except ConfigError as error:
+        return Check(f"destination {name}", Verdict.FAILED, str(error))
+    if remarks:
+        return Check(f"destination {name}", Verdict.WARNING, "; ".join(remarks))
+    return Check(f"destination {name}", Verdict.OK, "its TLS files can be used")

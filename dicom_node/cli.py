@@ -6,32 +6,40 @@ Each verb loads only what it needs: no listing imports torch.
 from __future__ import annotations
 
 import functools
+import getpass
 import json
+import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from sqlalchemy import make_url
 
-from dicom_node import __version__, app, checks, logs
+from dicom_node import __version__, app, logs
 from dicom_node.app import Role, existing_repository, open_repository
-from dicom_node.config import Config, checked_ae_title, find_config, load_config
+from dicom_node.audit import AuditEntry, AuditEvent, AuditRecord
+from dicom_node.config import Config, PeerEntry, checked_ae_title, find_config, load_config
 from dicom_node.deliver import scu
-from dicom_node.deliver.courier import link_to
-from dicom_node.deliver.scu import Outgoing, PeerAddress, Sent, outgoing
-from dicom_node.domain import Delivery, DeliveryState, Job, JobState
+from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
+from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
+from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
 from dicom_node.errors import InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
+from dicom_node.storage.engine import masked
+from dicom_node.storage.files import FILE_MODE
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.trail import Wanted
 from dicom_node.supervisor import REFUSED_STATUS
-from inference.domain import PixelSpacingMm
-from inference.models import ModelError, read_manifest
+from inference.domain import ModelError, PixelSpacingMm
 
 PROGRAM = "dicom-node"
 P = ParamSpec("P")
@@ -45,9 +53,13 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 jobs_cli = typer.Typer(invoke_without_command=True, help="List the work of the node; retry, cancel or confirm it.")
+rules_cli = typer.Typer(invoke_without_command=True, help="The rules of routing; what they decide about a file.")
+audit_cli = typer.Typer(invoke_without_command=True, help="Who did what: list, export or verify the audit trail.")
 db_cli = typer.Typer(no_args_is_help=True, help="The node's database.")
 cli.add_typer(jobs_cli, name="jobs")
+cli.add_typer(rules_cli, name="rules")
 cli.add_typer(db_cli, name="db")
+cli.add_typer(audit_cli, name="audit")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="configuration file; else $DICOM_NODE_CONFIG, else ./config.yaml")
@@ -60,6 +72,10 @@ Peer = Annotated[
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
 OptionalRowId = Annotated[int | None, typer.Argument(min=1, help="the id that the listing shows")]
+Since = Annotated[datetime | None, typer.Option(help="from this time on; local time")]
+Until = Annotated[datetime | None, typer.Option(help="before this time; local time")]
+Study = Annotated[str | None, typer.Option(help="only this Study Instance UID")]
+Events = Annotated[list[str] | None, typer.Option("--event", help="only this event; may be repeated")]
 AllDead = Annotated[bool, typer.Option("--all-dead", help="all that are dead instead of one")]
 _ALL = 1_000_000
 DataFolder = Annotated[
@@ -144,7 +160,8 @@ def courier(config: ConfigFile = None, supervised: Supervised = False) -> None:
 def _run_role(role: Role, config: Path | None, supervised: bool) -> None:
     """A supervisor must know a refusal, which stays one, from a failure that may pass."""
     try:
-        app.run_role(role, _config(config), supervised)
+        path = find_config(config)
+        app.run_role(role, load_config(path), supervised, path)
     except (Refused, ModelError) as error:
         _fail(str(error), REFUSED_STATUS if supervised else 1)
 
@@ -214,11 +231,11 @@ def send(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send DICOM files to a peer by C-STORE, as they are."""
+    """Send DICOM files to a peer by C-STORE (or STOW-RS, where the destination has a url), as they are."""
     loaded = _config(config)
-    link = link_to(loaded, resolve_peer(to, loaded))
+    way = resolve_way(to, loaded)
     readable, rows = _readable(paths)
-    for item, outcome in scu.send(readable, link):
+    for item, outcome in way.send(readable):
         word = outcome.status_word
         rows.append(
             {
@@ -253,31 +270,46 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Outgoing], list[dict[str, Any
 @cli.command()
 @verb
 def echo(peer: Peer, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Ask a peer by C-ECHO whether it is there and knows us."""
+    """Ask a peer by C-ECHO whether it is there and knows us; a DICOMweb service by a question about nobody."""
     loaded = _config(config)
-    address = resolve_peer(peer, loaded)
-    answer = scu.echo(link_to(loaded, address))
+    way = resolve_way(peer, loaded)
+    answer, address, where = _asked(way)
     if as_json:
-        print(json.dumps({**asdict(address), **asdict(answer), "answered": answer.answered}))
+        print(json.dumps({**address, **asdict(answer), "answered": answer.answered}))
     elif answer.answered:
-        print(f"{address.ae_title} at {address.host}:{address.port} answered in {answer.seconds * 1000:.0f} ms")
+        print(f"{where} answered in {answer.seconds * 1000:.0f} ms")
     if not answer.answered:
-        where = f"{address.ae_title} at {address.host}:{address.port}"
         _fail(f"{where}: {answer.text}" + ("" if answer.cause is None else f" [{answer.cause.value}]"))
+
+
+def _asked(way: DicomWay | StowWay) -> tuple[EchoAnswer, dict[str, Any], str]:
+    """The answer, who was asked, and the same in words."""
+    if isinstance(way, DicomWay):
+        peer = way.link.peer
+        return scu.echo(way.link), asdict(peer), f"{peer.ae_title} at {peer.host}:{peer.port}"
+    began = time.monotonic()
+    failure = way.ask()
+    cause, text = (None, "answered") if failure is None else (failure.cause, failure.text)
+    return EchoAnswer(cause, text, None, time.monotonic() - began), {"url": way.url}, way.url
 
 
 _ADDRESS = re.compile(r"(?P<ae_title>.+)@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s\[\]]+):(?P<port>[0-9]{1,5})")
 
 
-def resolve_peer(text: str, config: Config) -> PeerAddress:
-    """A destination by its name, or AET@HOST:PORT (an IPv6 host in brackets).
-
-    Raises:
-        typer.BadParameter: neither.
-    """
+def resolve_way(text: str, config: Config) -> DicomWay | StowWay:
+    """The way to a destination by its name, or to AET@HOST:PORT. Raises typer.BadParameter: neither."""
     for destination in config.destination_list():
         if destination.name == text:
-            return PeerAddress(destination.ae_title, destination.host, destination.port)
+            return way_to(config, destination)
+    return DicomWay(link_to(config, resolve_peer(text, config)))
+
+
+def resolve_peer(text: str, config: Config) -> PeerAddress:
+    """AET@HOST:PORT (an IPv6 host in brackets).
+
+    Raises:
+        typer.BadParameter: it is not, nor is it the name of a destination.
+    """
     match = _ADDRESS.fullmatch(text)
     if match is None:
         names = ", ".join(d.name for d in config.destinations) or "none"
@@ -295,19 +327,33 @@ def resolve_peer(text: str, config: Config) -> PeerAddress:
 @cli.command()
 @verb
 def peers(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Who may send to this node, and who was refused lately and why."""
+    """Who may talk to this node, and who was refused lately, why, and what would let it in (200 are kept)."""
     loaded = _config(config)
-    allowed = [{"ae_title": peer.ae_title, "hosts": list(peer.hosts)} for peer in loaded.peer_list()]
+    allowed = [_told_peer(entry) for entry in loaded.peers]
     with existing_repository(loaded) as repository:
         refused = [asdict(record) for record in repository.refusals(limit)]
     if as_json:
         print(json.dumps({"peers": allowed, "refused": refused}, default=told, indent=1))
         return
-    print("May send:")
-    show([{**row, "hosts": row["hosts"] or "any"} for row in allowed], ("ae_title", "hosts"), False, "nobody")
+    print("May talk to us:")
+    shown = [{**row, "hosts": row["hosts"] or "any", "limits": _told_limits(row)} for row in allowed]
+    show(shown, ("ae_title", "hosts", "may", "tls", "certificate_name", "limits"), False, "nobody")
     print("\nRefused lately:")
     columns = ("refused_at", "calling_ae", "called_ae", "host", "reason", "advice")
     show(refused, columns, as_json=False, empty="nobody")
+
+
+def _told_peer(entry: PeerEntry) -> dict[str, Any]:
+    return {**entry.model_dump(mode="json"), "tls": "required" if entry.secure else "allowed"}
+
+
+def _told_limits(row: dict[str, Any]) -> str | None:
+    limits = {
+        "associations": row["maximum_associations"],
+        "objects a minute": row["objects_per_minute"],
+        "MB an object": row["maximum_object_mb"],
+    }
+    return ", ".join(f"{limit} {name}" for name, limit in limits.items() if limit is not None) or None
 
 
 @cli.command()
@@ -316,17 +362,94 @@ def destinations(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Where results go, and how many are in which state there."""
     loaded = _config(config)
     with existing_repository(loaded) as repository:
-        counts = repository.delivery_counts()
+        counts, states = repository.delivery_counts(), repository.destination_states()
     rows: list[dict[str, Any]] = [
-        {**asdict(d), "objects": [kind.value for kind in d.objects], "configured": True}
+        {
+            **asdict(d),
+            "objects": [kind.value for kind in d.objects],
+            "configured": True,
+            **_told_state(states.get(d.name)),
+        }
         for d in loaded.destination_list()
     ]
     known = {row["name"] for row in rows}
     rows += [{"name": name, "configured": False} for name in sorted(set(counts) - known)]
     for row in rows:
         row |= {state.value: counts.get(row["name"], {}).get(state, 0) for state in DeliveryState}
-    columns = ("name", "configured", "ae_title", "host", "port", "objects", *(s.value for s in DeliveryState))
-    show(rows, columns, as_json, empty="no destination is configured")
+    columns = ("name", "configured", "ae_title", "host", "port", "answers", "since", "remark", "objects")
+    show(rows, (*columns, *(s.value for s in DeliveryState)), as_json, empty="no destination is configured")
+
+
+def _told_state(state: DestinationState | None) -> dict[str, Any]:
+    """Whether it answers, as the courier found; nothing is known of one that was never asked."""
+    if state is None:
+        return {"answers": None, "since": None, "checked_at": None, "cause": None, "remark": None}
+    return {
+        "answers": state.reachable,
+        "since": state.since,
+        "checked_at": state.checked_at,
+        "cause": state.cause,
+        "remark": state.comment,
+    }
+
+
+@rules_cli.callback()
+@verb
+def rules(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """The rules in their order: what has to hold, and what is done then."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    loaded = _config(config)
+    rows = [
+        {"when": None, **entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)} for entry in loaded.rules
+    ]
+    if not as_json:
+        rows = [{name: _told_setting(value) for name, value in row.items()} for row in rows]
+    columns = ("name", "when", "action", "model", "priority", "send")
+    show(rows, columns, as_json, empty="no rule is configured")
+
+
+def _told_setting(value: Any) -> str | None:
+    """As it may be written in the file, on one line."""
+    if not isinstance(value, dict):
+        return "always" if value is None else str(value)
+    import yaml  # noqa: PLC0415
+
+    return str(yaml.safe_dump(value, default_flow_style=True, width=1000)).strip()
+
+
+@rules_cli.command("test")
+@verb
+def explain_rules(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="FILE_OR_FOLDER...")],
+    calling_ae: Annotated[str | None, typer.Option(help="AE title of the machine that would send it")] = None,
+    called_ae: Annotated[str | None, typer.Option(help="AE title it would call; else node.ae_title")] = None,
+    host: Annotated[str | None, typer.Option(help="address it would come from")] = None,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line and file")] = False,
+) -> None:
+    """Explain what would become of files: which rules hold and why, what is measured, what goes where."""
+    loaded = _config(config or context.obj)
+    from dicom_node.explaining import Sender, explain  # noqa: PLC0415
+
+    sender = Sender(calling_ae, called_ae or loaded.node.ae_title, host)
+    failed = 0
+    for path in files_below(paths):
+        try:
+            explained = explain(path, loaded, sender)
+        except (InstanceRefused, OSError) as error:
+            print(f"{PROGRAM}: {path}: {_told_refusal(error)}", file=sys.stderr)
+            failed += 1
+            continue
+        print(json.dumps(explained.document()) if as_json else "\n".join(explained.lines()), flush=True)
+    if failed:
+        _fail(f"{failed} files could not be read")
+
+
+def _told_refusal(error: InstanceRefused | OSError) -> str:
+    return str(error) if isinstance(error, InstanceRefused) else f"cannot be read ({error.strerror})"
 
 
 # --- work ----------------------------------------------------------------------------------------------------------
@@ -368,7 +491,7 @@ _JOB_COLUMNS = (
     *("id", "kind", "state", "attempts", "available_at"),
     *("sop_instance_uid", "revision", "relation", "result", "reason", "error"),
 )
-_DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "attempts", "available_at", "status", "comment")
+_DELIVERY_COLUMNS = ("id", "destination", "kind", "state", "via", "attempts", "available_at", "status", "comment")
 
 
 def _states(kind: type[Word], given: Sequence[str] | None) -> list[Word]:
@@ -444,6 +567,17 @@ def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -
     _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
 
 
+@jobs_cli.command("attempts")
+@verb
+def attempts(context: typer.Context, delivery: RowId, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Every attempt of a delivery: who was asked, when, for how long, and what was said."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        made = repository.attempts(delivery)
+    rows = [{**asdict(one), "status": None if one.status_word is None else f"0x{one.status_word:04X}"} for one in made]
+    columns = ("began_at", "asked", "seconds", "outcome", "cause", "status", "comment")
+    show(rows, columns, as_json, empty="no attempt yet")
+
+
 @jobs_cli.command("retry-delivery")
 @verb
 def retry_delivery(
@@ -472,8 +606,111 @@ def _require_one(row: int | None, all_dead: bool) -> None:
 
 def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
     with existing_repository(_config(config)) as repository:
-        change(repository)
+        change(repository.acting_as(person()))
     print("done")
+
+
+# --- the audit trail ------------------------------------------------------------------------------------------------
+
+
+@audit_cli.callback()
+@verb
+def audit(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    config: ConfigFile = None,
+    event: Events = None,
+    since: Since = None,
+    until: Until = None,
+    study: Study = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The latest acts, newest first; to have read them is one too."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with existing_repository(_config(config)) as repository:
+        wanted = _wanted(event, since, until, study)
+        rows = [_audit_row(found) for found in repository.audit_trail(wanted, limit)]
+        _tell_reading(repository, "list", len(rows))
+    columns = ("at", "event", "actor", "host", "outcome", "sop_instance_uid", "study_instance_uid", "detail")
+    show([row if as_json else {**row, "detail": _told_detail(row["detail"])} for row in rows], columns, as_json)
+
+
+@audit_cli.command("export")
+@verb
+def export_audit(  # noqa: PLR0913, PLR0917  the options of the verb
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", dir_okay=False, help="file to be written; it must not exist")],
+    config: ConfigFile = None,
+    event: Events = None,
+    since: Since = None,
+    until: Until = None,
+    study: Study = None,
+) -> None:
+    """Write the trail to a file, oldest first, one JSON object a line with its place and hash in the chain."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        wanted, count = _wanted(event, since, until, study), 0
+        while repository.seal_trail():
+            pass
+        try:
+            with out.open("x", encoding="utf-8") as file:
+                out.chmod(FILE_MODE)
+                for count, found in enumerate(repository.whole_audit_trail(wanted), 1):  # noqa: B007
+                    print(json.dumps(_audit_row(found), default=str), file=file)
+        except OSError as error:
+            _fail(f"{out}: cannot be written ({error.strerror})")
+        _tell_reading(repository, "export", count)
+    print(f"{count} records")
+
+
+@audit_cli.command("verify")
+@verb
+def verify_audit(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Compute the hash chain again: whether a record was altered or removed since it was sealed."""
+    with existing_repository(_config(config or context.obj)) as repository:
+        found = repository.verify_trail()
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(f"{found.sealed} records are as they were written, {found.unsealed} not sealed yet")
+        print(f"hash of the last one: {found.head or '-'}")
+    if found.broken_at is not None:
+        _fail(f"the chain is broken at number {found.broken_at}: {found.why}")
+
+
+def _wanted(events: Sequence[str] | None, since: datetime | None, until: datetime | None, study: str | None) -> Wanted:
+    """Times without a zone are local ones."""
+    begin, end = (None if time is None else time.astimezone() for time in (since, until))
+    return Wanted(_states(AuditEvent, events), begin, end, study)
+
+
+def _audit_row(found: AuditRecord) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "at": found.at,
+        "node": found.node,
+        **asdict(found.entry),
+        "number": found.number,
+        "sha256": found.seal,
+    }
+
+
+def _told_detail(detail: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in detail.items() if value is not None)
+
+
+def _tell_reading(repository: Repository, how: str, count: int) -> None:
+    entry = AuditEntry(AuditEvent.TRAIL_READ, person(), outcome=how, detail={"count": count})
+    repository.record(entry, utc_now())
+
+
+def person() -> str:
+    """Who runs this program, as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return f"uid-{os.getuid()}"
 
 
 # --- the installation ----------------------------------------------------------------------------------------------
@@ -483,6 +720,8 @@ def _change(config: Path | None, change: Callable[[Repository], None]) -> None:
 @verb
 def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """The weight files, whether they are the ones that were measured, and their figures."""
+    from inference.models import read_manifest  # noqa: PLC0415  brings OpenCV
+
     loaded = _config(config)
     rows = [
         {
@@ -509,6 +748,8 @@ def models(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @verb
 def check_config(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Read the configuration, show it with every default, say whether the node could start and what it can decode."""
+    from dicom_node import checks  # noqa: PLC0415  brings OpenCV
+
     path = find_config(config)
     loaded = load_config(path)
     found = list(checks.check(loaded))
@@ -560,11 +801,63 @@ def db_info(config: ConfigFile = None, as_json: AsJson = False) -> None:
     loaded = _config(config)
     with existing_repository(loaded) as repository:
         counts = repository.counts(utc_now())
-    facts = {"url": checks.resolved(loaded)["database"]["url"], **counts}
+    facts = {"url": masked(make_url(loaded.database_url)), **counts}
     if as_json:
         print(json.dumps(facts, indent=1))
         return
     show([{"what": name, "value": value} for name, value in facts.items()], ("what", "value"), as_json=False)
+
+
+@db_cli.command("adopt")
+@verb
+def db_adopt(config: ConfigFile = None) -> None:
+    """Register objects of the data folder that the database does not know; after pg_restore, while the node is down."""
+    loaded = _config(config)
+    with app.undisturbed(loaded), open_repository(loaded) as repository:
+        _adopt(loaded, repository)
+
+
+@cli.command()
+@verb
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a new file")], config: ConfigFile = None
+) -> None:
+    """Write the database to a file while the node runs; copy objects/ and results/ of the data folder afterwards."""
+    from dicom_node.storage.backup import back_up  # noqa: PLC0415
+
+    loaded = _config(config)
+    with existing_repository(loaded):
+        back_up(loaded.database_url, to)
+    print(to)
+
+
+@cli.command()
+@verb
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="what `backup` wrote")],
+    config: ConfigFile = None,
+) -> None:
+    """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
+    from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
+
+    loaded = _config(config)
+    with app.undisturbed(loaded):
+        put_back(loaded.database_url, source)
+        with open_repository(loaded) as repository:
+            _adopt(loaded, repository)
+
+
+def _adopt(loaded: Config, repository: Repository) -> None:
+    from dicom_node.receive.adoption import adopt  # noqa: PLC0415
+    from dicom_node.storage.pairing import pair, take_over  # noqa: PLC0415
+
+    data_dir = loaded.node.data_dir.resolve()
+    take_over(data_dir, repository)
+    found = adopt(loaded, repository)
+    pair(data_dir, repository)
+    print(f"{found.registered} objects registered")
+    if found.unreadable:
+        _fail(f"{found.unreadable} files below objects/ cannot be read and have no row; the node would delete them")
 
 
 @cli.command()

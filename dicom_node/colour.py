@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import cv2
@@ -52,9 +53,14 @@ def coloured(picture: Picture, boxes: Iterable[RegionPx]) -> Mask | None:
 
 def _coloured_in_image(picture: Picture) -> Mask:
     """One 2-D image, RGB uint8 [rows, columns, 3]."""
-    luminance, chroma = _luminance_and_chroma(picture)
-    strength = _length(chroma)
-    if strength.max(initial=0.0) < LOWEST_CHROMA:
+    y_cr_cb: NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YCrCb).astype(
+        np.uint8, copy=False
+    )
+    luminance = y_cr_cb[:, :, 0]
+    if _is_grey(y_cr_cb[:, :, 1:]):
+        return np.zeros(luminance.shape, np.bool_)
+    chroma: Chroma = y_cr_cb[:, :, :0:-1].astype(np.float32) - np.float32(128.0)
+    if _length(chroma).max() < LOWEST_CHROMA:
         return np.zeros(luminance.shape, np.bool_)
     lit = luminance >= DARKEST_LUMINANCE
     of_tint = tint(luminance[lit], chroma[lit])
@@ -90,9 +96,10 @@ def tint(luminance: NDArray[np.uint8], chroma: Chroma) -> Chroma:
     return np.stack([np.interp(np.arange(256), places, values[:, i]) for i in range(2)], axis=1).astype(np.float32)
 
 
-def _luminance_and_chroma(picture: Picture) -> tuple[NDArray[np.uint8], Chroma]:
-    y_cr_cb = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YCrCb)
-    return y_cr_cb[:, :, 0].astype(np.uint8, copy=False), y_cr_cb[:, :, :0:-1].astype(np.float32) - np.float32(128.0)
+def _is_grey(cr_cb: NDArray[np.uint8]) -> bool:
+    """No pixel can reach `LOWEST_CHROMA`: told from the bytes, so that a grey cine costs no float planes."""
+    farthest = max(int(cr_cb.max(initial=128)) - 128, 128 - int(cr_cb.min(initial=128)))
+    return math.hypot(farthest, farthest) < LOWEST_CHROMA
 
 
 def _length(chroma: Chroma) -> NDArray[np.float32]:

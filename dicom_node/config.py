@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dicom_node.domain import USUAL_OBJECTS, Destination, Peer, ResultKind
+from dicom_node.domain import USUAL_OBJECTS, USUAL_RIGHTS, CallerTls, Destination, Peer, PeerLimits, ResultKind, Right
 from dicom_node.errors import ConfigError
+from dicom_node.routing import SENDER, Router
+from dicom_node.rules import RuleEntry
+from dicom_node.section import Section
+from dicom_node.tls import TlsFiles
 from inference.domain import AgeSource
 from sr_templates.language import Language
 from sr_templates.report import SrClass
@@ -23,13 +29,9 @@ from sr_templates.report import SrClass
 ENVIRONMENT_VARIABLE = "DICOM_NODE_CONFIG"
 DEFAULT_FILE = Path("config.yaml")
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def checked_ae_title(value: str) -> str:
@@ -46,15 +48,57 @@ def checked_ae_title(value: str) -> str:
     return title
 
 
+class NodeTlsSection(Section):
+    port: Port | None = Field(None, description="DICOM port over TLS, 2762 is the registered one; null: none")
+    certificate: Path | None = Field(None, description="PEM file: our certificate, followed by its chain")
+    private_key: Path | None = Field(None, description="PEM file: its private key without passphrase, mode 0600")
+    authorities: Path | None = Field(
+        None,
+        description="PEM file: who vouches for callers, who then need a certificate (mutual TLS); null: no one asks",
+    )
+
+    @model_validator(mode="after")
+    def _check_files(self) -> NodeTlsSection:
+        if self.port is not None and (self.certificate is None or self.private_key is None):
+            raise ValueError("a port over TLS needs `certificate` and `private_key`")
+        return self
+
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.certificate, self.private_key, self.authorities)
+
+
 class NodeSection(Section):
-    ae_title: str = Field("FETALHC", description="our AE title; the called AE title of every association must match it")
+    ae_title: str = Field("FETALHC", description="our AE title; callers must call it, or one of the following")
+    other_ae_titles: tuple[str, ...] = Field(
+        (), description="further AE titles of ours; what was sent to which is stored with every object"
+    )
     host: str = Field("0.0.0.0", description="address to listen on; 127.0.0.1 keeps the node to this machine")  # noqa: S104
-    port: Port = Field(11112, description="DICOM port")
+    port: Port | None = Field(11112, description="DICOM port without TLS; null: only the one over TLS")
+    tls: NodeTlsSection = Field(NodeTlsSection(), description="a port over TLS, beside the plain one")
     data_dir: Path = Field(Path("./data"), description="folder for objects, spool and the SQLite database")
     maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
     minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
+    low_free_mb: int = Field(5000, ge=0, description="below this much free space the log warns every few minutes")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
+
+    @field_validator("other_ae_titles")
+    @classmethod
+    def _check_others(cls, titles: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_ae_title, titles))
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> NodeSection:
+        if self.port is None and self.tls.port is None:
+            raise ValueError("one of `port` and `tls.port` has to be given")
+        if self.port == self.tls.port:
+            raise ValueError("`port` and `tls.port` must differ")
+        return self
+
+    @property
+    def ae_titles(self) -> tuple[str, ...]:
+        """All our AE titles, the main one first."""
+        return tuple(dict.fromkeys((self.ae_title, *self.other_ae_titles)))
 
 
 class DatabaseSection(Section):
@@ -71,28 +115,131 @@ class DatabaseSection(Section):
         return url
 
 
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"({_LABEL}\.)*(?=[A-Za-z0-9-]*[A-Za-z]){_LABEL}")
+"""RFC 1123; the last label is not all digits, so that a mistyped address is none."""
+
+
+def checked_host(value: str) -> str:
+    """An address, a CIDR block or a host name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        if len(value) > 253 or not _HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is neither an address, nor a CIDR block, nor a host name") from None
+    return value
+
+
 class PeerEntry(Section):
-    ae_title: str = Field(description="AE title of a scanner that may send to us")
-    hosts: tuple[str, ...] = Field((), description="addresses or CIDR blocks it may come from; empty means any")
+    ae_title: str = Field(description="AE title of a scanner")
+    hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
+    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment")
+    tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
+    certificate_name: str | None = Field(
+        None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
+    )
+    maximum_associations: int | None = Field(None, ge=1, description="at the same time; null: no limit of its own")
+    objects_per_minute: int | None = Field(None, ge=1, description="faster senders are slowed; null: no limit")
+    maximum_object_mb: int | None = Field(None, ge=1, description="larger objects are refused; null: no limit")
 
     _check_ae = field_validator("ae_title")(checked_ae_title)
 
     @field_validator("hosts")
     @classmethod
-    def _networks(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            ipaddress.ip_network(host, strict=False)
-        return hosts
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_host, hosts))
+
+    @property
+    def secure(self) -> bool:
+        return self.tls == "required" or self.certificate_name is not None
+
+    def peer(self) -> Peer:
+        largest = None if self.maximum_object_mb is None else self.maximum_object_mb * 1024 * 1024
+        limits = PeerLimits(self.maximum_associations, self.objects_per_minute, largest)
+        return Peer(self.ae_title, self.hosts, self.may, self.secure, self.certificate_name, limits)
+
+
+class DestinationTls(Section):
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the destination; null: the authorities of this system"
+    )
+    certificate: Path | None = Field(None, description="PEM file of our certificate, where the destination wants one")
+    private_key: Path | None = Field(None, description="PEM file of its key, without passphrase")
+    check_host_name: bool = Field(True, description="whether the certificate must be about `host`")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DestinationTls:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        return self
 
 
 class DestinationEntry(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="short name, used in logs and by the CLI")
-    ae_title: str = Field(description="AE title of the PACS")
-    host: str = Field(description="host name or address of the PACS")
-    port: Port = Field(description="DICOM port of the PACS")
+    ae_title: str | None = Field(None, description="AE title of the PACS")
+    host: str | None = Field(None, description="host name or address of the PACS")
+    port: Port | None = Field(None, description="DICOM port of the PACS")
+    url: str | None = Field(None, description="instead of these three: base address of a DICOMweb service (STOW-RS)")
+    authorization_file: Path | None = Field(
+        None, description="with url: file with the value of the Authorization header and nothing else"
+    )
+    tls: DestinationTls | None = Field(None, description="authorities, certificate, private_key; null: no TLS")
     objects: tuple[ResultKind, ...] | None = Field(None, description="which objects it gets; null: results.objects")
+    alternate: str | None = Field(None, description="name of the destination that takes over while this one is away")
+    commitment: bool = Field(False, description="ask it for storage commitment of what it was sent")
 
-    _check_ae = field_validator("ae_title")(checked_ae_title)
+    @field_validator("ae_title")
+    @classmethod
+    def _check_ae(cls, ae_title: str | None) -> str | None:
+        return None if ae_title is None else checked_ae_title(ae_title)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> DestinationEntry:
+        three = (self.ae_title, self.host, self.port)
+        if (None in three) if self.url is None else three != (None, None, None):
+            raise ValueError("give ae_title, host and port, or url")
+        if self.url is None and self.authorization_file is not None:
+            raise ValueError("authorization_file goes with url")
+        if self.url is not None and self.commitment:
+            raise ValueError("storage commitment is no service of DICOMweb")
+        if self.url is not None:
+            _check_service(self.url, self.authorization_file is not None)
+        return self
+
+    def destination(self, usual: tuple[ResultKind, ...]) -> Destination:
+        """`usual`: what it gets unless it lists objects itself."""
+        parts = urlsplit(self.url or "")
+        return Destination(
+            name=self.name,
+            ae_title=self.ae_title or "",
+            host=self.host or parts.hostname or "",
+            port=self.port or parts.port or (443 if parts.scheme == "https" else 80),
+            objects=usual if self.objects is None else self.objects,
+            tls=None if self.tls is None else CallerTls(**dict(self.tls)),
+            url=self.url,
+            authorization_file=self.authorization_file,
+            alternate=self.alternate,
+            commitment=self.commitment,
+        )
+
+
+def _check_service(url: str, secret: bool) -> None:
+    """Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("url is not an http or https address without user, password and query")
+    if secret and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("authorization_file needs https: over http everybody on the way reads it")
+
+
+class RoutingSection(Section):
+    match: Literal["first", "all"] = Field(
+        "first", description="of the rules that match: the first alone, or all of them, an earlier one before a later"
+    )
 
 
 class InferenceSection(Section):
@@ -147,7 +294,6 @@ class ResultsSection(Section):
     )
 
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NARRATIVE_KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
 
@@ -206,6 +352,32 @@ class DeliverySection(Section):
     connect_timeout_s: float = Field(10.0, gt=0, description="TCP connection and association")
     response_timeout_s: float = Field(60.0, gt=0, description="answer to one C-STORE")
     deadline_h: float = Field(168.0, gt=0, description="after this long an undelivered object is put aside as dead")
+    ask_again_s: float = Field(
+        60.0,
+        gt=0,
+        description="a destination that does not answer is asked, at first more often, then at this interval",
+    )
+    alternate_after_s: float = Field(
+        300.0, ge=0, description="after this long without an answer its alternate takes over, until it answers again"
+    )
+    commitment_every_s: float = Field(
+        10.0, gt=0, description="what was sent is gathered this long before storage commitment is asked for"
+    )
+    commitment_timeout_h: float = Field(
+        24.0, gt=0, description="after this long without a report storage commitment is asked for again"
+    )
+    health_s: float = Field(300.0, gt=0, description="a destination that gets nothing is asked this often (C-ECHO)")
+
+
+class RetentionSection(Section):
+    delivered_days: float | None = Field(
+        None,
+        gt=0,
+        description="studies are deleted so long after the last of them was delivered; null: never",
+    )
+    nothing_to_send_days: float | None = Field(
+        None, gt=0, description="the same for studies of which nothing had to be sent anywhere; null: never"
+    )
 
 
 class LoggingSection(Section):
@@ -220,12 +392,15 @@ class Config(Section):
     database: DatabaseSection = DatabaseSection()
     peers: tuple[PeerEntry, ...] = ()
     destinations: tuple[DestinationEntry, ...] = ()
+    rules: tuple[RuleEntry, ...] = ()
+    routing: RoutingSection = RoutingSection()
     inference: InferenceSection = InferenceSection()
     dating: DatingSection = DatingSection()
     results: ResultsSection = ResultsSection()
     narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
+    retention: RetentionSection = RetentionSection()
     logging: LoggingSection = LoggingSection()
 
     @model_validator(mode="after")
@@ -233,6 +408,33 @@ class Config(Section):
         names = [d.name for d in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("destination names must be unique")
+        for entry in self.destinations:
+            if entry.alternate is not None and (entry.alternate not in names or entry.alternate == entry.name):
+                raise ValueError(f"the alternate of {entry.name} must be the name of another destination")
+        return self
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Config:
+        """Two rules of one name could not be told apart in listings; a misspelt destination would get nothing."""
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise ValueError("rule names must be unique")
+        known = {d.name for d in self.destinations}
+        if SENDER in known:
+            raise ValueError(f"a destination cannot be named {SENDER}: rules call so whoever sent the object")
+        for rule in self.rules:
+            unknown = sorted(set(rule.send or ()) - known - {SENDER})
+            if unknown:
+                raise ValueError(f"rule {rule.name} sends to {', '.join(unknown)}, which is no destination")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_where_it_is_needed(self) -> Config:
+        for peer in self.peers:
+            if peer.secure and self.node.tls.port is None:
+                raise ValueError(f"peer {peer.ae_title} needs TLS, and node.tls.port is not given")
+            if peer.certificate_name is not None and self.node.tls.authorities is None:
+                raise ValueError(f"peer {peer.ae_title} needs a certificate, and node.tls.authorities is not given")
         return self
 
     @property
@@ -246,14 +448,26 @@ class Config(Section):
         return f"sqlite:///{(self.node.data_dir / 'node.sqlite3').resolve()}"
 
     def peer_list(self) -> tuple[Peer, ...]:
-        return tuple(Peer(p.ae_title, p.hosts) for p in self.peers)
+        return tuple(entry.peer() for entry in self.peers)
+
+    def caller_list(self) -> tuple[Peer, ...]:
+        """The peers, and the destinations that may call to report on storage commitment."""
+        reporters = [destination for destination in self.destination_list() if destination.commitment]
+        titles = {reporter.ae_title for reporter in reporters}
+        listed = (
+            replace(peer, may=(*dict.fromkeys((*peer.may, Right.COMMITMENT)),)) if peer.ae_title in titles else peer
+            for peer in self.peer_list()
+        )
+        return (*listed, *(Peer(r.ae_title, (r.host,), (Right.ECHO, Right.COMMITMENT)) for r in reporters))
 
     def destination_list(self) -> tuple[Destination, ...]:
         usual = self.results.objects
-        return tuple(
-            Destination(d.name, d.ae_title, d.host, d.port, usual if d.objects is None else d.objects)
-            for d in self.destinations
-        )
+        return tuple(entry.destination(usual) for entry in self.destinations)
+
+    def router(self) -> Router:
+        """The rules, ready to decide."""
+        rules = tuple(entry.rule() for entry in self.rules)
+        return Router(rules, self.routing.match == "first", self.destination_list())
 
     def wanted_objects(self) -> frozenset[ResultKind]:
         """What has to be made of images and studies: `results.objects`, and what any destination lists."""
@@ -281,6 +495,8 @@ def load_config(path: Path | None) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8") from error
     try:
         raw: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:

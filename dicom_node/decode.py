@@ -110,9 +110,23 @@ def read_instance(path: Path, *, secondary_captures: bool = False) -> DecodedIns
         calibrate(file.header, what.rows, what.columns, pixels.sample_aspect),
         times_ms[: what.frames] if times_ms else None,
         picture,
-        # offset tables of that group describe pixel data that this header no longer has
-        header=without_groups(file.header, (PIXEL_DATA_GROUP,)),
+        header=_without_pixels(file.header),
     )
+
+
+def read_header(path: Path) -> Dataset:
+    """The header that `read_instance` gives, of an object that it took before; no file stays open.
+
+    Raises:
+        InstanceRefused: EMPTY_FILE, NOT_DICOM, TRUNCATED or UNREADABLE.
+        OSError: the file cannot be read.
+    """
+    return _without_pixels(read_part10(path).header)
+
+
+def _without_pixels(header: Dataset) -> Dataset:
+    """Offset tables of that group describe pixel data that the header no longer has."""
+    return without_groups(header, (PIXEL_DATA_GROUP,))
 
 
 def _check_class(header: Dataset, secondary_captures: bool) -> None:

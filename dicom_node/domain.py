@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from dicom_node.errors import Refused
 
@@ -13,6 +14,7 @@ class ResultKind(StrEnum):
     """The objects that a measurement becomes; those of a study follow when it has been quiet.
 
     STUDY_OVERLAY is a wish only: the overlay of the image that the study selects, kept as that image's OVERLAY.
+    ORIGINAL is the received object itself, sent on as it came.
     """
 
     TID1500 = "tid1500"
@@ -27,6 +29,7 @@ class ResultKind(StrEnum):
     STUDY_SR = "study_sr"
     STUDY_PDF = "study_pdf"
     STUDY_OVERLAY = "study_overlay"
+    ORIGINAL = "original"
 
 
 USUAL_OBJECTS = (ResultKind.TID1500, ResultKind.STUDY_SR, ResultKind.STUDY_PDF, ResultKind.STUDY_OVERLAY)
@@ -39,23 +42,111 @@ EXPLANATIONS = frozenset({ResultKind.GRADCAM, ResultKind.UNCERTAINTY})
 """Those that need a second look at the measured frame."""
 
 
+class Right(StrEnum):
+    """What a peer may ask of us."""
+
+    STORE = "store"
+    ECHO = "echo"
+    COMMITMENT = "commitment"  # tell us what became of a storage commitment that we asked for
+
+
+USUAL_RIGHTS = (Right.STORE, Right.ECHO)
+"""What a scanner needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What one peer may take at most, in all its associations with one receiver process; None: no limit of its own."""
+
+    associations: int | None = None
+    objects_per_minute: int | None = None
+    object_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who may talk to us: AE title, and the addresses or CIDR blocks it may come from (empty: any)."""
+    """Who may talk to us: AE title, and the addresses, CIDR blocks or host names it may come from (empty: any).
+
+    `secure`: only over TLS. `certificate_name`: over TLS its certificate must carry this name.
+    """
 
     ae_title: str
     hosts: tuple[str, ...]
+    may: tuple[Right, ...] = USUAL_RIGHTS
+    secure: bool = False
+    certificate_name: str | None = None
+    limits: PeerLimits = PeerLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTls:
+    """How a destination is called over TLS; the paths are those of PEM files, see tls.TlsFiles."""
+
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    check_host_name: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go."""
+    """Where results go: to an application entity or, where `url` is given, to a DICOMweb service (STOW-RS).
+
+    `alternate` names the destination that takes over while this one does not answer; with `commitment` it is asked to
+    take responsibility for what it was sent (PS3.4 J).
+    """
 
     name: str
     ae_title: str
     host: str
     port: int
     objects: tuple[ResultKind, ...]
+    tls: CallerTls | None = None
+    url: str | None = None
+    authorization_file: Path | None = None
+    alternate: str | None = None
+    commitment: bool = False
+
+
+class Action(StrEnum):
+    """Whether a received object is measured. USUAL: ultrasound images are, captures where the configuration says so."""
+
+    USUAL = "usual"
+    MEASURE = "measure"
+    IGNORE = "ignore"
+
+
+class Priority(StrEnum):
+    """Which job is taken first; a later one waits as long as there are earlier ones."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """What jobs are ordered by, lowest first."""
+        return (Priority.URGENT, Priority.NORMAL, Priority.LOW).index(self) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the rules decided about a received object when it came; see routing.py.
+
+    `send`: to which destination which kinds go; None: to each what it lists. `forward`: which ones get the original.
+    `model` None: the configured one.
+    """
+
+    rules: tuple[str, ...] = ()
+    action: Action = Action.USUAL
+    model: str | None = None
+    priority: Priority = Priority.NORMAL
+    send: tuple[tuple[str, tuple[ResultKind, ...]], ...] | None = None
+    forward: tuple[str, ...] = ()
+
+
+USUAL_ROUTE = Route()
+"""That of an object about which no rule says anything."""
 
 
 class Relation(StrEnum):
@@ -86,11 +177,15 @@ class InstanceRef:
     relation: Relation
     calling_ae: str
     received_at: datetime
+    route: Route = USUAL_ROUTE
 
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit."""
+    """What the receiver knows once the file lies in its place; becomes an InstanceRef by the commit.
+
+    `patient_id` is for the audit trail alone.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -104,6 +199,8 @@ class NewInstance:
     called_ae: str
     peer_host: str
     measurable: bool
+    route: Route = USUAL_ROUTE
+    patient_id: str = field(default="", repr=False)
 
 
 class Registered(StrEnum):
@@ -143,18 +240,22 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    COMMITTED = "committed"
     DEAD = "dead"
     HELD = "held"
     CANCELLED = "cancelled"
 
 
 DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.CANCELLED}),
+    DeliveryState.PENDING: frozenset(
+        {DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.CANCELLED, DeliveryState.DEAD}
+    ),
     DeliveryState.SENDING: frozenset({DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD}),
     DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
-    DeliveryState.SENT: frozenset(),
-    DeliveryState.CANCELLED: frozenset(),
+    DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}),
+    DeliveryState.COMMITTED: frozenset(),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING}),  # a version of the study selects the image again
 }
 
 
@@ -226,7 +327,8 @@ class NewResult:
 class Delivery:
     """One object on its way to one destination. `status_word` is the DIMSE status of the last answer, if any.
 
-    `waiting_since` is where the delivery deadline counts from: creation, release or an operator's retry.
+    `waiting_since` is where the delivery deadline counts from: creation, release or an operator's retry. `via` names
+    the alternate destination that took the object in place of its own.
     """
 
     id: int
@@ -243,6 +345,73 @@ class Delivery:
     path: str
     kind: ResultKind
     waiting_since: datetime
+    via: str | None = None
+
+
+class AttemptOutcome(StrEnum):
+    """What an attempt to deliver means for the next one."""
+
+    SENT = "sent"
+    TRANSIENT = "transient"  # not stored; the same object may be taken later
+    PERMANENT = "permanent"  # not stored, and waiting will not change that
+    UNKNOWN = "unknown"  # the data went out and no valid status came back
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to deliver an object, and what came of it.
+
+    `asked` is the name of the destination that was called: the delivery's own or its alternate. `status_word` is the
+    DIMSE status (None: none came); `seconds` runs from the call to the answer and, for the first object of a batch, has
+    the association in it.
+    """
+
+    asked: str
+    outcome: AttemptOutcome
+    cause: str
+    status_word: int | None
+    comment: str | None
+    began_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """What a destination is asked to take responsibility for: pairs of SOP Class UID and SOP Instance UID."""
+
+    transaction_uid: str
+    objects: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What a destination answered: the SOP Instance UIDs that it committed, and of those that it did not the reason."""
+
+    transaction_uid: str
+    committed: tuple[str, ...]
+    failed: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentOutcome:
+    """What a report changed: deliveries that are committed now, are sent again, or were given up."""
+
+    destination: str
+    committed: int
+    resent: int
+    given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """Whether a destination answers, since when that is so, and why not. `comment` has no patient data."""
+
+    name: str
+    reachable: bool
+    since: datetime
+    checked_at: datetime
+    cause: str | None
+    comment: str | None
 
 
 @dataclass(frozen=True, slots=True)

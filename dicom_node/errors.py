@@ -5,11 +5,14 @@ NodeError
 │   ├── ConfigError         configuration does not say a valid thing
 │   ├── InstanceRefused     an object cannot be looked at (carries a Reason)
 │   ├── ModelRefused        weights are missing, altered or of another kind
+│   ├── ObjectTooLarge      an object is larger than its sender may send
+│   ├── NodeRunning         this must not be done while the node runs
 │   └── DatabaseRefused     the database is not one that this software can use
 ├── Transient               may work later, unchanged
 │   ├── DiskFull            the spool has no room
 │   ├── StorageUnavailable  the file system does not let us write or read
 │   ├── DatabaseUnavailable the database is locked or cannot be reached
+│   │   └── OutcomeUnknown  the connection broke: what was under way may have been committed, now or in a moment
 │   ├── DestinationUnreachable
 │   └── LeaseLost           another worker owns the job now
 └── Permanent               will not work by waiting; a person must look
@@ -51,6 +54,14 @@ class ModelRefused(Refused):
     """The model file is missing, altered or of another kind."""
 
 
+class ObjectTooLarge(Refused):
+    """The object is larger than this peer may send."""
+
+
+class NodeRunning(Refused):
+    """The node is running on this data folder: stop it first."""
+
+
 class DatabaseRefused(Refused):
     """The database is not one that this software can use."""
 
@@ -77,6 +88,10 @@ class TemporaryFolderUnwritable(OSError):
 
 class DatabaseUnavailable(Transient):
     """The database is locked or cannot be reached."""
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection to the database broke."""
 
 
 class DestinationUnreachable(Transient):

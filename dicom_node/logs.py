@@ -7,6 +7,8 @@ gates stand between a record and the stream, and none of them depends on the cal
   so are all messages of libraries, which quote data sets at will;
 * only the fields of `FIELDS` are written, and only if the value has the field's form;
 * of an exception the type and the places are written, never its text.
+
+Python's warnings take the same way: they quote values, and would go past all three to standard error.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "study_instance_uid": _uid,
     "series_instance_uid": _uid,
     "transfer_syntax_uid": _uid,
+    "transaction_uid": _uid,
     # network
     "ae_title": _ae,
     "calling_ae": _ae,
@@ -68,6 +71,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "host": _token,
     "port": _number,
     "destination": _token,
+    "asked": _token,
     "status_word": _status_word,
     # rows
     "instance_id": _number,
@@ -98,6 +102,10 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     # quantities
     "count": _number,
     "removed": _number,
+    "free_mb": _number,
+    "committed": _number,
+    "resent": _number,
+    "given_up": _number,
     "frame": _number,
     "size_bytes": _number,
     "seconds": _number,
@@ -110,6 +118,7 @@ FIELDS: Mapping[str, Callable[[object], Logged]] = {
     "images": _number,
     "loss": _number,
     "delay_s": _number,
+    "days_left": _number,
     "pid": _number,
     "exit_status": _number,
 }
@@ -180,6 +189,7 @@ def configure(level: str = "INFO", form: Format = "json", stream: TextIO | None 
     handler.setLevel(level)
     root.addHandler(handler)
     root.setLevel(min(logging.INFO, handler.level))
+    logging.captureWarnings(capture=True)
     for chatty in ("pynetdicom", "pydicom", "apscheduler", "alembic", "sqlalchemy", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return handler

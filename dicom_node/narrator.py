@@ -1,4 +1,4 @@
-"""Who words the PDF: fixed sentences, or a language model whose every number is checked before it gets onto the page.
+"""Who words the PDF: fixed sentences, or a language model whose every word and number is checked first.
 
 Only what `told_numbers` says leaves: no name, identifier, date, UID, picture or text of the source.
 """
@@ -18,6 +18,7 @@ from inference.domain import Measurement
 from sr_templates.language import Language, Words
 from sr_templates.narrative import from_template, told_numbers
 from sr_templates.narrative_check import MOST_CHARACTERS, checked
+from sr_templates.narrative_vocabulary import VOCABULARIES
 from sr_templates.report import Narrative, ReportInput
 
 _log = logging.getLogger(__name__)
@@ -29,12 +30,16 @@ SYSTEM = (
     " Write exactly two paragraphs of plain prose in {language}, with one empty line between them, each of at most"
     " {characters} characters; no heading, list, markup or quotation marks. First paragraph: the findings, that is HC"
     " with its interval, BPD, OFD, cephalic index, and gestational age with its range. Second paragraph: what the"
-    " numbers rest on (one image, outlined by software, seen by nobody yet; the equation; the growth standard where"
-    " one is given), and that the examiner judges plane, fetus and meaning."
+    " numbers rest on (one image, outlined by software, which nobody has checked; the equation; the growth standard"
+    " where one is given), and that the examiner judges plane, fetus and meaning."
     " Use only the numbers you are given, each exactly as it is written, with its unit, and directly after its name"
-    " (in German: KU for HC, FOD for OFD, Kopfindex, Gestationsalter, Intervall, Bereich). Do not compute, round,"
-    " convert or compare numbers, and write none in words. Do not judge whether anything is as it should be, name no"
-    " disease, give no advice, mention no date."
+    " (in German: KU for HC, FOD for OFD, Kopfindex, Gestationsalter, Intervall, Bereich); give a range right after the"
+    " number that it belongs to. Do not compute, round, convert or compare numbers, and write none in words. Name"
+    " nothing that you are given no number for, and equation and growth standard never in one sentence with a number"
+    " that does not come from them. Do not judge whether anything is as it should be, name no disease, give"
+    " no advice, mention no date. Beside names, numbers and units use only the words and sayings of these lists, in"
+    " upper or lower case; a text with any other word is thrown away. In a sentence with numbers: {beside}. In a"
+    " sentence without numbers also: {statements}. Word for word: {sayings}."
 )
 
 
@@ -60,8 +65,24 @@ class LanguageModelNarrator:
         key = self.key()
         if key is None:
             return Unanswered(Silence.NO_KEY)
-        system = SYSTEM.format(language=LANGUAGES[words.language], characters=MOST_CHARACTERS - 200)
-        return ask(self.service, key, system, json.dumps(told_numbers(measurement, coverage, words), indent=0))
+        return ask(
+            self.service,
+            key,
+            instruction(words.language),
+            json.dumps(told_numbers(measurement, coverage, words), indent=0),
+        )
+
+
+def instruction(language: Language) -> str:
+    """What a language model is told to do, the same for every measurement."""
+    vocabulary = VOCABULARIES[language]
+    return SYSTEM.format(
+        language=LANGUAGES[language],
+        characters=MOST_CHARACTERS - 200,
+        beside=" ".join(sorted(vocabulary.with_numbers)),
+        statements=" ".join(sorted(vocabulary.statements - vocabulary.with_numbers)),
+        sayings="; ".join(vocabulary.sayings),
+    )
 
 
 def narrator_of(section: NarrativeSection) -> Callable[[ReportInput], Narrative]:

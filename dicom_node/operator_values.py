@@ -4,9 +4,12 @@ Of several reports of a study the newest one alone speaks: machines send the who
 or taken away. What it says twice in different ways it does not say, and what nobody vouches for is left out:
 
 * a last menstrual date, a date of delivery: from items of value type DATE, wherever they stand;
+* whether there are several fetuses: a count says so, they are told apart by name or number, or there are several
+  sections of what stands once for each fetus;
 * the operator's HC: the value that was selected (CID 224), else the one that is derived from the others (mean, median
   or best value, CID 3627), else the only one, else that of the latest Observation DateTime (0040,A032); none where
-  several values are left, where the report is about several fetuses, or where an algorithm is named as its author.
+  several values are left, where there are several fetuses or their count is unreadable, or where an algorithm is named
+  as its author.
 
 Reports of this node, and whatever is not an obstetric report, are passed over.
 """
@@ -23,15 +26,21 @@ from typing import TypeVar
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 
 from dicom_node.errors import InstanceRefused
 from dicom_node.part10 import untrusted
+from dicom_node.patients import contradictions
 from inference.domain import OperatorHc, Reason
+from sr_templates.source import missing_uid
 from sr_templates.uids import is_own_object
 
 Value = TypeVar("Value")
 Name = tuple[str, str]
 """(code value, coding scheme designator)."""
+
+Fetus = frozenset[tuple[Name | None, str]]
+"""What a fetus is called: (concept, value); empty where it is not named."""
 
 MAXIMUM_ITEMS = 20_000
 """A long report of a scanner has some hundreds of content items."""
@@ -39,7 +48,8 @@ MAXIMUM_ITEMS = 20_000
 TITLES = frozenset({("125000", "DCM"), ("268445003", "SCT"), ("24869-0", "LN")})
 """CID 12024, OB-GYN Ultrasound Report Document Title."""
 
-IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+LAST_OF_START = Tag(0x0040, 0xA043)
+"""Concept Name Code Sequence: in the root the title, the last of what is asked before the content."""
 
 LMP = frozenset({("8665-2", "LN"), ("11955-2", "LN")})
 """CID 12003 has the first; machines of earlier editions write the second (so does the list of PS3.15 annex E)."""
@@ -47,9 +57,13 @@ EDD = frozenset({("11778-8", "LN")})
 EDD_FROM_LMP = frozenset({("11779-6", "LN")})
 AGE_BY_LMP = frozenset({("11885-1", "LN")})
 HEAD_CIRCUMFERENCE = frozenset({("11984-2", "LN")})
-NUMBER_OF_FETUSES = frozenset({("11878-6", "LN")})
-FETUS = frozenset({("11951-1", "LN"), ("121030", "DCM"), ("121037", "DCM")})
+NUMBER_OF_FETUSES = frozenset({("11878-6", "LN"), ("121038", "DCM")})
+"""The second is retired; both come as a summary's number and as observation context."""
+SUBJECT_ID = ("121030", "DCM")
+FETUS = frozenset({("11951-1", "LN"), SUBJECT_ID, ("121037", "DCM")})
 """Fetus ID, Subject ID, and the retired Fetus Number: they tell fetuses apart."""
+ONCE_FOR_EACH_FETUS = frozenset({("125002", "DCM"), ("125008", "DCM")})
+"""Fetal Biometry (TID 5005) and Fetus Summary (TID 5003), whose sections stand once for each."""
 SELECTION_STATUS = frozenset({("121404", "DCM")})
 DERIVATION = frozenset({("121401", "DCM")})
 ALGORITHM = frozenset({("111001", "DCM"), ("111000", "DCM")})
@@ -83,13 +97,15 @@ class OperatorValues:
     edd_from_lmp: date | Reason | None = None
     age_by_lmp_days: int | Reason | None = None
     hc: OperatorHc | None = None
+    several_fetuses: bool = False
 
     def facts(self) -> str:
         """All of it in one line, the same for the same: part of a result's identity. Empty without a report."""
         if self.report is None:
             return ""
         told = (self.exam_date, self.lmp, self.edd, self.edd_from_lmp, self.age_by_lmp_days)
-        return "|".join(map(str, (*told, self.hc, self.report.get("SOPInstanceUID", ""))))
+        uid = self.report.get("SOPInstanceUID", "")
+        return "|".join(map(str, (*told, self.hc, self.several_fetuses, uid)))
 
 
 NOTHING_SAID = OperatorValues()
@@ -97,10 +113,11 @@ NOTHING_SAID = OperatorValues()
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A content item, and the fetus of the nearest container above it that names one."""
+    """A content item, its depth below the root, and the fetus of the nearest container above it that names one."""
 
     content: Dataset
-    fetus: str
+    fetus: Fetus
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +139,34 @@ def operator_values(reports: Iterable[Dataset]) -> OperatorValues:
     newest: tuple[str, str] | None = None
     for report in reports:
         try:
+            made = made_at(report)
+            if made is None or (newest is not None and made < newest):
+                continue
             with untrusted(Reason.UNREADABLE, "report"):
-                made = _made(report)
-                if not _is_obstetric(report) or (newest is not None and made < newest):
-                    continue
                 found, newest = _read(report), made
         except InstanceRefused:
             continue
     return found
 
 
+def made_at(report: Dataset) -> tuple[str, str] | None:
+    """Content date and time of an obstetric report, as text that sorts; None: it is none. Never raises.
+
+    `report` may end at `LAST_OF_START`.
+    """
+    try:
+        with untrusted(Reason.UNREADABLE, "report"):
+            return _made(report) if _is_obstetric(report) else None
+    except InstanceRefused:
+        return None
+
+
 def same_patient(header: Dataset, report: Dataset) -> bool:
-    """Whether the two name one patient; an object without a Patient ID (0010,0020) contradicts none.
+    """Whether the two may be of one patient: what is said in both does not differ; see `patients.contradictions`.
 
     Both as `read_part10` gives them, converted.
     """
-    ids = [_text(each, "PatientID") for each in (header, report)]
-    return not all(ids) or ids[0] == ids[1]
+    return not contradictions((header, report))
 
 
 def _made(report: Dataset) -> tuple[str, str]:
@@ -149,9 +177,8 @@ def _made(report: Dataset) -> tuple[str, str]:
 
 def _is_obstetric(report: Dataset) -> bool:
     """Whether it is one, of somebody else, and can be named as evidence."""
-    identified = all(_text(report, keyword) for keyword in IDENTIFIERS)
     title = report.get("ValueType") == "CONTAINER" and _name(report) in TITLES
-    return identified and title and not is_own_object(report)
+    return title and missing_uid(report) is None and not is_own_object(report)
 
 
 def _read(report: Dataset) -> OperatorValues:
@@ -164,12 +191,13 @@ def _read(report: Dataset) -> OperatorValues:
         edd_from_lmp=_one(_dates(items, EDD_FROM_LMP)),
         age_by_lmp_days=_one(_ages(items)),
         hc=_operator_hc(items, _text(report, "SOPInstanceUID")),
+        several_fetuses=_several_fetuses(items),
     )
 
 
 def _items(root: Dataset) -> Iterator[_Item]:
     """All content items below the root, in document order. Raises ValueError: there are too many."""
-    waiting = [_Item(root, "")]
+    waiting = [_Item(root, frozenset(), 0)]
     for _ in range(MAXIMUM_ITEMS):
         if not waiting:
             return
@@ -177,7 +205,7 @@ def _items(root: Dataset) -> Iterator[_Item]:
         yield item
         children = _children(item.content)
         fetus = _fetus(children) or item.fetus
-        waiting += [_Item(child, fetus) for child in reversed(children)]
+        waiting += [_Item(child, fetus, item.depth + 1) for child in reversed(children)]
     raise ValueError("too many content items")
 
 
@@ -186,9 +214,15 @@ def _children(item: Dataset) -> list[Dataset]:
     return _sequence(item, "ContentSequence")
 
 
-def _fetus(children: Collection[Dataset]) -> str:
-    named = [_text(c, "TextValue") for c in children if _name(c) in FETUS and c.get("ValueType") == "TEXT"]
-    return named[0] if named else ""
+def _fetus(children: Iterable[Dataset]) -> Fetus:
+    return frozenset((_name(c), _value(c)) for c in children if _name(c) in FETUS)
+
+
+def _value(item: Dataset) -> str:
+    """What it says, whatever its value type; empty where that cannot be read."""
+    coded, (value, _) = _code(item, "ConceptCodeSequence"), _measured(item)
+    said = [_text(item, keyword) for keyword in ("TextValue", "UID", "PersonName")]
+    return "|".join(filter(None, (*said, *(coded or ()), "" if value is None else f"{value:g}")))
 
 
 def _one(values: Collection[Value | None]) -> Value | Reason | None:
@@ -218,7 +252,7 @@ def _ages(items: Collection[_Item]) -> list[int | None]:
 def _operator_hc(items: Collection[_Item], report_uid: str) -> OperatorHc | None:
     """See the module's docstring for which value it is."""
     numbers = [*_numbers(items, HEAD_CIRCUMFERENCE)]
-    if len({item.fetus for item in numbers}) > 1 or _several_fetuses(items):
+    if len({item.fetus for item in numbers}) > 1 or _several_fetuses(items) or None in _counts(items):
         return None
     candidates = [made for item in numbers if (made := _candidate(item.content)) is not None]
     plain = [c for c in candidates if not c.summarises]
@@ -262,8 +296,34 @@ def _latest(candidates: Collection[_Candidate]) -> float | None:
 
 
 def _several_fetuses(items: Collection[_Item]) -> bool:
-    counts = [_measured(item.content)[0] for item in _numbers(items, NUMBER_OF_FETUSES)]
-    return any(count is None or count > 1 for count in counts)
+    """See the module's docstring; one section too many of one named fetus is no second fetus."""
+    counted = any(count is not None and count > 1 for count in _counts(items))
+    return counted or _named_apart(items) or _several_sections(items)
+
+
+def _counts(items: Collection[_Item]) -> list[float | None]:
+    """How many fetuses there are, wherever it is said; None: unreadable."""
+    return [_measured(item.content)[0] for item in items if _name(item.content) in NUMBER_OF_FETUSES]
+
+
+def _named_apart(items: Collection[_Item]) -> bool:
+    """Whether one concept has several values. The root's own Subject ID is the mother's (TID 1007)."""
+    called: dict[Name | None, set[str]] = {}
+    for item in items:
+        name = _name(item.content)
+        if name in FETUS and not (name == SUBJECT_ID and item.depth == 1):
+            called.setdefault(name, set()).add(_value(item.content))
+    return any(len(values) > 1 for values in called.values())
+
+
+def _several_sections(items: Collection[_Item]) -> bool:
+    """Whether sections of one kind are of fetuses that have different names, or none."""
+    kinds: dict[Name | None, list[Fetus]] = {}
+    for item in items:
+        name = _name(item.content)
+        if name in ONCE_FOR_EACH_FETUS and item.content.get("ValueType") == "CONTAINER":
+            kinds.setdefault(name, []).append(_fetus(_children(item.content)))
+    return any(len(found) > 1 and (len({*found}) > 1 or not found[0]) for found in kinds.values())
 
 
 def _numbers(items: Collection[_Item], names: frozenset[Name]) -> Iterator[_Item]:

@@ -139,6 +139,42 @@ def read_part10(path: Path) -> Part10File:
     return Part10File(path, syntax, header, element, inflated.size, inflated)
 
 
+def read_start(path: Path, last: BaseTag) -> Dataset:
+    """The attributes up to `last`, converted; what stands behind them is not looked at.
+
+    Raises:
+        InstanceRefused: EMPTY_FILE, TRUNCATED or UNREADABLE; also of a file without preamble, as nobody stores one.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise InstanceRefused(Reason.EMPTY_FILE)
+    meta = _file_meta(path, size)
+    if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        inflated = InflatedFile(path, _end_of_meta(meta))
+        with inflated.open() as stream:
+            return _read_start(stream, inflated.size, meta, last)
+    with path.open("rb") as file:
+        file.seek(_end_of_meta(meta))
+        return _read_start(file, size, meta, last)
+
+
+def _read_start(file: BinaryIO, size: int, meta: FileMetaDataset, last: BaseTag) -> Dataset:
+    """From where the file stands."""
+    budget, syntax = HeaderBudget(), meta.TransferSyntaxUID
+    with untrusted(Reason.UNREADABLE, "data set"):
+        stream = cast(BinaryIO, HeaderStream(file, size, budget))
+        start = read_dataset(
+            stream,
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, _vr, _length: tag > last,
+            defer_size=DEFERRED_BYTES,
+        )
+        convert(start, budget, stream)
+    return start
+
+
 def _read_bare(path: Path, size: int, start: bytes) -> Part10File:
     """A data set without preamble or file meta information, as old archives and toolkits leave them.
 

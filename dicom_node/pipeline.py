@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dicom_node import answers
 from dicom_node.cine import cine_of, examined_frames
 from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.domain import (
+    Action,
     Destination,
     InstanceRef,
     Job,
@@ -29,20 +32,24 @@ from dicom_node.domain import (
     NewResult,
     Relation,
     ResultKind,
+    Route,
 )
-from dicom_node.errors import InstanceRefused
+from dicom_node.errors import InstanceRefused, ModelRefused
+from dicom_node.examiner import Engine
 from dicom_node.independent_age import SOURCES
 from dicom_node.looking import look
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from dicom_node.reporting import Evidence, NotMeasured, Reporter
+from dicom_node.routing import routed
 from dicom_node.stopwatch import Stopwatch
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from dicom_node.study import StudyPipeline
 from dicom_node.study_reports import StudyReports
-from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement
+from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement, Reason
 from inference.examine import Examiner
 from sr_templates.cine import Cine
+from sr_templates.source import missing_uid
 from sr_templates.uids import UidEntropy
 
 _log = logging.getLogger(__name__)
@@ -63,9 +70,17 @@ class Looked:
     said: OperatorValues = NOTHING_SAID
 
 
+def no_other_model(name: str) -> Engine:
+    """Raises ModelRefused: the one model is all there is."""
+    raise ModelRefused(f"A rule asks for the model {name}, which is not loaded.")
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Turns a claimed job into a committed result."""
+    """Turns a claimed job into a committed result.
+
+    `examiner`, `reporter` and `destinations` are the usual ones; what the rules decided about an image goes before.
+    """
 
     repository: Repository
     data_dir: Path
@@ -78,6 +93,7 @@ class Pipeline:
     secondary_captures: bool = False
     age_sources: Sequence[AgeSource] = SOURCES
     study_reports: StudyReports | None = None
+    other_model: Callable[[str], Engine] = no_other_model
 
     def run(self, job: Job) -> None:
         """Do one job.
@@ -86,13 +102,35 @@ class Pipeline:
             Transient: storage or database do not answer; the job may be tried again.
         """
         if job.kind is JobKind.STUDY:
-            self._study_pipeline().run(job)
+            version = self.repository.study_version(job.study_version_id)
+            routes = [source.instance.route for source in version.sources]
+            self._on(routes)._study_pipeline().run(job)
             return
         instance = self.repository.instance(job.instance_id)
         if job.kind is JobKind.RECONCILE:
             self._reconcile(job, instance)
         else:
-            self._measure(job, instance)
+            self._on([instance.route])._measure(job, instance)
+
+    def _on(self, routes: Sequence[Route]) -> Pipeline:
+        """This pipeline as the rules want it for one image, or for a study whose images took these routes.
+
+        What is said of a study goes wherever one of its images' results may go; where the images were measured by
+        several models, the usual one signs.
+        """
+        changed = replace(self, destinations=routed(self.destinations, routes))
+        models = {route.model for route in routes}
+        if len(models) == 1 and (name := models.pop()) is not None:
+            engine = self.other_model(name)
+            protocol = replace(self.reporter.protocol, model=engine.entry)
+            changed = replace(changed, examiner=engine.examiner, reporter=replace(self.reporter, protocol=protocol))
+        if any(route.send is not None for route in routes):
+            wanted = {kind for destination in changed.destinations for kind in destination.objects}
+            usual = () if all(route.send is not None for route in routes) else self.reporter.kinds
+            changed = replace(changed, reporter=replace(changed.reporter, kinds=wanted.union(usual)))
+        if any(route.action is Action.MEASURE for route in routes):
+            changed = replace(changed, secondary_captures=True)
+        return changed
 
     def _study_pipeline(self) -> StudyPipeline:
         return StudyPipeline(
@@ -148,10 +186,11 @@ class Pipeline:
             with named_read_errors(), watch("decode"):
                 path = self.data_dir / instance.path
                 decoded = read_instance(path, secondary_captures=self.secondary_captures)
+                _check_can_be_named(decoded)
                 if decoded.calibration.regions:
                     decoded.display(1)  # always looked at, and kept: a still is decoded once
             with named_read_errors(), watch("examine"):
-                said = self._said_beside(instance, decoded)
+                said = self._said_beside(instance, decoded.header)
                 examination = look(decoded, self.examiner, self.cine_frames, self.age_sources, said)
             with named_read_errors(), watch("explain"):
                 explanation = self._explain(decoded, examination.finding)
@@ -162,9 +201,9 @@ class Pipeline:
         answer = answers.examined(None, instance.sop_instance_uid, examination, decoded.frame_times_ms)
         return Looked(answer, decoded, examination, explanation, said)
 
-    def _said_beside(self, instance: InstanceRef, decoded: DecodedInstance) -> OperatorValues:
+    def _said_beside(self, instance: InstanceRef, header: Dataset) -> OperatorValues:
         """What the machine's own report says, where one is stored and wanted."""
-        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, decoded.header)
+        return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, header)
 
     def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
         """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
@@ -225,3 +264,14 @@ class Pipeline:
                 return same_content(self.data_dir / standing.path, self.data_dir / instance.path), None
         except InstanceRefused as refusal:
             return Relation.CONFLICT, refusal
+
+
+def _check_can_be_named(decoded: DecodedInstance) -> None:
+    """Every result refers to its image by class, study, series and instance; without one of them none can be made.
+
+    Raises:
+        InstanceRefused: UNREADABLE.
+    """
+    keyword = missing_uid(decoded.header)
+    if keyword is not None:
+        raise InstanceRefused(Reason.UNREADABLE, f"(no {keyword}, or several: no result could refer to the image)")

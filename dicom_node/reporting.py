@@ -94,6 +94,7 @@ class StudyEvidence:
 
     `image` is the entropy of the image that the report is about: that of the selected head or, where none is, of the
     first. `picture` is the selected head's frame; None where none is. `has_overlay`: that image's is stored already.
+    `several_fetuses`: the machine's own report says so.
     `beside` as in `Evidence`; `further` is what the page shows of the selected head.
     """
 
@@ -107,6 +108,7 @@ class StudyEvidence:
     has_overlay: bool
     beside: tuple[Dataset, ...] = ()
     further: Further = NOTHING_FURTHER
+    several_fetuses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,14 @@ class Reporter:
         spoken = evidence.candidates[evidence.choice.selected or 0]
         uids = with_study(result_uids(evidence.image), evidence.entropy)
         facts = replace(self._facts(spoken, uids, earlier, created), beside=evidence.beside)
-        study = StudyReport(facts, evidence.candidates, evidence.choice, evidence.version, evidence.several_heads)
+        study = StudyReport(
+            report=facts,
+            candidates=evidence.candidates,
+            choice=evidence.choice,
+            version=evidence.version,
+            several_heads=evidence.several_heads,
+            several_fetuses=evidence.several_fetuses,
+        )
         made = []
         if ResultKind.STUDY_SR in self.kinds:
             made.append(self._write(ResultKind.STUDY_SR, build_study_sr(study)))

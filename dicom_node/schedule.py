@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.errors import NodeError
 from dicom_node.queue import utc_now
-from dicom_node.storage.files import KnownPaths, sweep_orphans
+from dicom_node.storage.files import KnownPaths, orphans
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,15 @@ ORPHAN_AGE = timedelta(hours=1)
 
 STUDY_TICK_S = 5.0
 """How late a study may be reported at most, besides what its quiet period says."""
+
+
+class Tick(Protocol):
+    """Something to do again and again; trouble is logged, not raised."""
+
+    @property
+    def every_s(self) -> float: ...
+
+    def __call__(self) -> object: ...
 
 
 class Studies(Protocol):
@@ -46,17 +56,37 @@ class StudyTick:
         return min(STUDY_TICK_S, self.quiet_s)
 
 
+@dataclass(frozen=True, slots=True)
+class SealTick:
+    """Seals what was recorded in the audit trail; `every_s`: how long a record may lie unsealed, in seconds."""
+
+    seal_trail: Callable[[], int]
+    every_s: float = 5.0
+
+    def __call__(self) -> int:
+        """How many records. Trouble is logged, not raised."""
+        sealed = 0
+        try:
+            while count := self.seal_trail():
+                sealed += count
+        except NodeError as error:
+            _log.warning("schedule.failed", extra={"task": "seal", "error": type(error).__name__})
+        return sealed
+
+
 @contextmanager
 def housekeeping(
-    data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None
+    data_dir: Path, known_paths: KnownPaths, study_tick: StudyTick | None = None, ticks: Sequence[Tick] = ()
 ) -> Iterator[BackgroundScheduler]:
     """Run the jobs in the background for as long as the block lasts."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scheduler.add_job(
-        sweep, "interval", (data_dir, known_paths), minutes=SWEEP_EVERY_MINUTES, next_run_time=utc_now(), id="sweep"
+        Sweep(data_dir, known_paths), "interval", minutes=SWEEP_EVERY_MINUTES, next_run_time=utc_now(), id="sweep"
     )
     if study_tick is not None:
         scheduler.add_job(enqueue_studies, "interval", (study_tick,), seconds=study_tick.every_s, id="studies")
+    for tick in ticks:
+        scheduler.add_job(tick, "interval", seconds=tick.every_s, next_run_time=utc_now(), id=type(tick).__name__)
     scheduler.start()
     try:
         yield scheduler
@@ -64,19 +94,39 @@ def housekeeping(
         scheduler.shutdown()
 
 
-def sweep(data_dir: Path, known_paths: KnownPaths) -> int:
-    """Delete files of the data folder that a crash left without a row; returns how many.
+class Sweep:
+    """Deletes files of the data folder that a crash left without a row.
 
-    Trouble is logged, not raised: the next tick tries again.
+    One that is seen for the first time is only remembered: it goes when it has been without a row for ORPHAN_AGE by a
+    clock that nobody sets. Else a wall clock that jumps ahead would make an orphan of a file that is being committed.
     """
-    try:
-        removed = sweep_orphans(data_dir, known_paths, utc_now() - ORPHAN_AGE)
-    except (NodeError, OSError) as error:
-        _log.warning("schedule.failed", extra={"task": "sweep", "error": type(error).__name__})
-        return 0
-    if removed:
-        _log.info("schedule.swept", extra={"removed": removed})
-    return removed
+
+    def __init__(self, data_dir: Path, known_paths: KnownPaths, steady_s: Callable[[], float] = time.monotonic) -> None:
+        self._data_dir = data_dir
+        self._known_paths = known_paths
+        self._steady_s = steady_s
+        self._seen_at_s: dict[Path, float] = {}
+
+    def __call__(self) -> int:
+        """How many were deleted. Trouble is logged, not raised: the next tick tries again."""
+        try:
+            found = orphans(self._data_dir, self._known_paths, utc_now() - ORPHAN_AGE)
+            removed = self._remove(found)
+        except (NodeError, OSError) as error:
+            _log.warning("schedule.failed", extra={"task": "sweep", "error": type(error).__name__})
+            return 0
+        if removed:
+            _log.info("schedule.swept", extra={"removed": removed})
+        return removed
+
+    def _remove(self, found: Sequence[Path]) -> int:
+        now_s = self._steady_s()
+        self._seen_at_s = {path: self._seen_at_s.get(path, now_s) for path in found}
+        gone = [path for path, at_s in self._seen_at_s.items() if now_s - at_s >= ORPHAN_AGE.total_seconds()]
+        for path in gone:
+            path.unlink(missing_ok=True)
+            del self._seen_at_s[path]
+        return len(gone)
 
 
 def enqueue_studies(tick: StudyTick) -> int:

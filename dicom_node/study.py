@@ -18,7 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dicom_node.decode import DecodedInstance, read_instance
+from pydicom.dataset import Dataset
+
+from dicom_node.decode import DecodedInstance, read_header, read_instance
 from dicom_node.domain import (
     Destination,
     InstanceRef,
@@ -31,6 +33,7 @@ from dicom_node.domain import (
 )
 from dicom_node.independent_age import independent_age
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
+from dicom_node.patients import contradictions
 from dicom_node.recall import told_by, told_frames, told_heads
 from dicom_node.reporting import Reporter, StudyEvidence
 from dicom_node.storage.files import named_read_errors
@@ -47,25 +50,24 @@ from inference.domain import (
     Status,
 )
 from inference.growth import beside_operator, compare
-from sr_templates import identity
 from sr_templates.report import NOTHING_FURTHER, Further
 from sr_templates.tid5000 import Candidate
 
 _log = logging.getLogger(__name__)
-
-WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
-"""What must be the same in all images before anything is said of them together."""
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One source of a study's version: its answer, and its object opened again for header and picture."""
+    """One source of a study's version: its answer, and its object's header read again.
+
+    Of a hundred images only that which speaks is opened for its picture: an open one holds a file, or a decoder.
+    """
 
     source: StudySource
     answer: Facts
-    decoded: DecodedInstance
+    header: Dataset
 
     @property
     def shows_several_heads(self) -> bool:
@@ -81,7 +83,15 @@ class Head:
 
     @property
     def candidate(self) -> Candidate:
-        return Candidate(self.image.decoded.header, self.measurement, told_by(self.image.answer))
+        return Candidate(self.image.header, self.measurement, told_by(self.image.answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The head that speaks, if any, and what the machine's own report says of it."""
+
+    choice: Choice
+    said: OperatorValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class StudyPipeline:
     reporter: Reporter
     destinations: Sequence[Destination]
     age_sources: Sequence[AgeSource]
-    said_beside: Callable[[InstanceRef, DecodedInstance], OperatorValues]
+    said_beside: Callable[[InstanceRef, Dataset], OperatorValues]
     explain: Callable[[DecodedInstance, Measurement], Explanation]
     now: Callable[[], datetime]
 
@@ -108,7 +118,10 @@ class StudyPipeline:
             images = tuple(map(self._open, version.sources))
             heads = tuple(Head(image, told) for image in images for told in told_heads(image.answer))
             choice = _choose(images, heads)
-            result = self._report(version, images, heads, choice)
+            said = NOTHING_SAID if choice.selected is None else self._said(heads[choice.selected])
+            if said.several_fetuses:  # heads of the same size are no sign of one fetus
+                choice = choose([head.measurement for head in heads], several_heads=True)
+            result = self._report(version, images, heads, Chosen(choice, said))
         facts = {
             "job_id": job.id,
             "study_instance_uid": version.study_instance_uid,
@@ -126,32 +139,37 @@ class StudyPipeline:
             _log.info("study.answered", extra=facts)
 
     def _open(self, source: StudySource) -> Image:
+        header = read_header(self.data_dir / source.instance.path)
+        return Image(source, json.loads(source.result.document), header)
+
+    def _decoded(self, image: Image) -> DecodedInstance:
         # it was measured once: whether captures are measured now is no longer the question
-        decoded = read_instance(self.data_dir / source.instance.path, secondary_captures=True)
-        return Image(source, json.loads(source.result.document), decoded)
+        return read_instance(self.data_dir / image.source.instance.path, secondary_captures=True)
 
     def _report(
-        self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice
+        self, version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], chosen: Chosen
     ) -> NewStudyResult:
+        choice, said = chosen.choice, chosen.said
         spoken = None if not heads or choice.reason is Reason.PATIENTS_DISAGREE else heads[choice.selected or 0]
-        said = NOTHING_SAID if choice.selected is None else self._said(heads[choice.selected])
         entropy = self.reporter.protocol.study_entropy(version, said.facts())
-        told = _document(version, images, heads, choice)
+        told = _document(version, images, heads, chosen)
         answer = NewResult(entropy.fingerprint(), told["status"], told["reason"], json.dumps(told), ())
         if spoken is None:
             return NewStudyResult(answer)
         instance = spoken.image.source.instance
+        decoded = None if choice.selected is None else self._decoded(spoken.image)
         evidence = StudyEvidence(
             candidates=tuple(self._compared(heads, choice.selected, said)),
             choice=choice,
             version=version.version,
-            several_heads=tuple(image.decoded.header for image in images if image.shows_several_heads),
+            several_heads=tuple(image.header for image in images if image.shows_several_heads),
+            several_fetuses=said.several_fetuses,
             entropy=entropy,
             image=self.reporter.protocol.entropy(instance, spoken.image.answer["frames_used"]),
-            picture=None if choice.selected is None else spoken.image.decoded.display(spoken.measurement.frame),
+            picture=None if decoded is None else decoded.display(spoken.measurement.frame),
             has_overlay=any(o.kind is ResultKind.OVERLAY for o in self.repository.objects_of(instance.id)),
             beside=() if said.report is None else (said.report,),
-            further=NOTHING_FURTHER if choice.selected is None else self._further(spoken),
+            further=NOTHING_FURTHER if decoded is None else self._further(spoken, decoded),
         )
         earlier = (
             *self.repository.study_predecessor_objects(version),
@@ -163,16 +181,16 @@ class StudyPipeline:
         selected = None if choice.selected is None else spoken.image.source.result.id
         return NewStudyResult(replace(answer, objects=own), selected, overlay)
 
-    def _further(self, head: Head) -> Further:
+    def _further(self, head: Head, decoded: DecodedInstance) -> Further:
         """What the page shows of the head that speaks; why, only by the weights that measured it."""
         why = None
         if self.reporter.explains_study and told_by(head.image.answer) == self.reporter.protocol.model.identity:
-            why = self.explain(head.image.decoded, head.measurement)
+            why = self.explain(decoded, head.measurement)
         return Further(why, told_frames(head.image.answer))
 
     def _said(self, head: Head) -> OperatorValues:
         """What the machine's own report says by now: it often comes when the last image has been measured."""
-        return self.said_beside(head.image.source.instance, head.image.decoded)
+        return self.said_beside(head.image.source.instance, head.image.header)
 
     def _compared(self, heads: Sequence[Head], selected: int | None, said: OperatorValues) -> Iterator[Candidate]:
         """The heads; that which speaks beside an age that does not come from it, and the sonographer's HC."""
@@ -182,7 +200,7 @@ class StudyPipeline:
     def _beside(self, head: Head, said: OperatorValues) -> Head:
         measured = head.measurement
         looked = Examination((measured,), 0, (measured.frame,), told_by(head.image.answer), 0.0)
-        age = independent_age(head.image.decoded.header, self.age_sources, said)
+        age = independent_age(head.image.header, self.age_sources, said)
         finding = beside_operator(compare(looked, age), said.hc).finding
         assert isinstance(finding, Measurement)  # noqa: S101  it was one
         return replace(head, measurement=finding)
@@ -190,15 +208,18 @@ class StudyPipeline:
 
 def _choose(images: Sequence[Image], heads: Sequence[Head]) -> Choice:
     """As `choose`; but of images that name different patients none speaks."""
-    patients = {tuple(identity.text_of(image.decoded.header, key) for key in WHOSE) for image in images}
-    if len(patients) > 1:
+    different = contradictions([image.header for image in images])
+    if different:
+        uid = images[0].source.instance.study_instance_uid
+        _log.warning("study.patients_disagree", extra={"study_instance_uid": uid, "what": "/".join(different)})
         return Choice(None, Reason.PATIENTS_DISAGREE, (Verdict.NOT_SELECTED,) * len(heads))
     several = any(image.shows_several_heads for image in images)
     return choose([head.measurement for head in heads], several)
 
 
-def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], choice: Choice) -> Facts:
+def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[Head], chosen: Chosen) -> Facts:
     """What is stored of the answer: the selected head at the top, all of them in `candidates`."""
+    choice = chosen.choice
     facts = [_facts(head, verdict) for head, verdict in zip(heads, choice.verdicts, strict=True)]
     reason = choice.reason
     return {
@@ -210,6 +231,7 @@ def _document(version: StudyVersion, images: Sequence[Image], heads: Sequence[He
         "selected": None if choice.selected is None else facts[choice.selected],
         "candidates": facts,
         "several_heads": [i.source.instance.sop_instance_uid for i in images if i.shows_several_heads],
+        "several_fetuses": chosen.said.several_fetuses,
     }
 
 

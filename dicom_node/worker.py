@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import closing
 from functools import partial
 from threading import Event
 
@@ -12,7 +13,7 @@ from dicom_node import __version__
 from dicom_node.config import Config, NarrativeSection
 from dicom_node.domain import Job
 from dicom_node.errors import InstanceRefused, LeaseLost, NodeError
-from dicom_node.examiner import build_examiner, find_entry
+from dicom_node.examiner import build_examiner, find_entry, other_models
 from dicom_node.lease import renewed
 from dicom_node.narrator import narrator_of
 from dicom_node.pipeline import Pipeline
@@ -20,6 +21,7 @@ from dicom_node.queue import JobQueue, QueuePolicy, utc_now
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.retry import GiveUp
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.wakeup import Work
 from dicom_node.study_reports import StudyReports
 from inference.models import ModelEntry
 from sr_templates.report import PageSize
@@ -38,9 +40,10 @@ def run(config: Config, repository: Repository, stop: Event) -> None:
     queue = JobQueue(repository, QueuePolicy.of(config.queue))
     name = f"{socket.gethostname()}/{os.getpid()}"
     _log.info("worker.ready", extra={"model": config.inference.model})
-    while not stop.is_set():
-        if not work_once(queue, pipeline, name, config.queue.lease_s):
-            stop.wait(config.queue.poll_s)
+    with closing(repository.patience(Work.JOB)) as patience:
+        while not stop.is_set():
+            if not work_once(queue, pipeline, name, config.queue.lease_s):
+                patience.wait(stop, config.queue.poll_s)
 
 
 def work_once(queue: JobQueue, pipeline: Pipeline, name: str, lease_s: float) -> bool:
@@ -157,4 +160,5 @@ def build_pipeline(config: Config, repository: Repository) -> Pipeline:
             repository, config.node.data_dir, config.dating.independent_ages, config.results.operator_hc == "compare"
         ),
         now=utc_now,
+        other_model=other_models(config),
     )

@@ -269,7 +269,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.OUTSIDE_STANDARD_RANGE: "The gestational age lies outside the range of the growth standard.",
     Reason.NO_CANDIDATE: "No image of the study carries an HC any more.",
     Reason.FETUS_NOT_IDENTIFIED: (
-        "Fetus not identified: the images show more than one head, or values of HC that do not fit together."
+        "Fetus not identified: the images show more than one head, the values of HC do not fit together, or the "
+        "machine's report is about more than one fetus."
     ),
     Reason.PATIENTS_DISAGREE: "The images of the study name different patients; nothing is said about the study.",
 }
@@ -457,6 +458,10 @@ class Growth:
         if self.difference_days is None or self.redating_threshold_days is None:
             return None
         return abs(self.difference_days) > self.redating_threshold_days
+
+
+class ModelError(ValueError):
+    """The manifest or a weight file is missing, altered or of another kind."""
 
 
 @dataclass(frozen=True, slots=True)

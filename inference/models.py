@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.domain import ModelIdentity
+from inference.domain import ModelError, ModelIdentity
 from inference.look import Look
 from inference.preprocess import Grid, Normalisation
 from inference.quality import Gate
@@ -19,10 +19,6 @@ MANIFEST = "manifest.json"
 EVERY_EXAM = "every exam"
 FIRST_SPLIT = "the training exams of the first split"
 CHUNK = 1 << 20
-
-
-class ModelError(ValueError):
-    """The manifest or a weight file is missing, altered or of another kind."""
 
 
 @dataclass(frozen=True, slots=True)

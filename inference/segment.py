@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import contourpy
 import cv2
@@ -124,12 +125,13 @@ class Segmenter:
         assert isinstance(network, HeadNetwork)  # noqa: S101  what the constructor asks for
         features = network.encode(view.batch)
         size = (self._grid.rows, self._grid.columns)
-        maps = network.last_maps(network.decoder_stages(features))
+        with _watched(network) as widths:
+            maps = network.last_maps(network.decoder_stages(features))
         answers = _turned_back(network.answer(maps, size))
-        upright = [feature[:1] for feature in features]
-        with _dropping_out(network, np.random.Generator(np.random.PCG64(view.seed))):
-            for _ in range(look.dropout_passes):
-                answers += _turned_back(network.decode(upright, size))
+        if look.dropout_passes:
+            upright = [_repeated(feature[:1], look.dropout_passes) for feature in features]
+            with _dropping_out(_factors(widths, look.dropout_passes, view.seed)):
+                answers += _as_they_are(network.decode(upright, size))
         return Insight(self._segmentation(view, answers), maps[:1], network)
 
     def _segmentation(self, view: _View, answers: list[Probability]) -> Segmentation:
@@ -143,9 +145,19 @@ class Segmenter:
 
 def _turned_back(logits: Tensor | tuple[Tensor, ...]) -> list[Probability]:
     """Probabilities of a picture and, if there, of its mirror image turned back, float32 [rows, columns] each."""
+    plain, *mirrored = _as_they_are(logits)
+    return [plain, *(np.ascontiguousarray(answer[:, ::-1]) for answer in mirrored)]
+
+
+def _as_they_are(logits: Tensor | tuple[Tensor, ...]) -> list[Probability]:
+    """Probabilities of a batch, float32 [rows, columns] each."""
     assert isinstance(logits, Tensor)  # noqa: S101  a tuple comes in training mode only
-    probability = torch.sigmoid(logits.float()).cpu()
-    return [probability[0, 0].numpy(), *(mirrored[0].flip(1).numpy() for mirrored in probability[1:])]
+    return list(torch.sigmoid(logits.float()).cpu().numpy()[:, 0])
+
+
+def _repeated(feature: Tensor, times: int) -> Tensor:
+    """[1, channels, rows, columns] to [times, ...]."""
+    return feature.expand(times, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def _seed_of(luminance: Luminance) -> int:
@@ -154,25 +166,53 @@ def _seed_of(luminance: Luminance) -> int:
 
 
 @contextmanager
-def _dropping_out(network: nn.Module, draws: np.random.Generator) -> Iterator[None]:
-    """Dropout layers drop channels, all else is as in evaluation.
-
-    The layers themselves stay asleep: torch draws by another method on an Intel processor than elsewhere, so that the
-    same seed would give another interval on another machine.
-    """
-
-    def drop(layer: nn.Module, _: tuple[Tensor, ...], features: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
-        kept = draws.random(features.shape[:2]) >= layer.p
-        factors = torch.from_numpy(kept.astype(np.float32) / np.float32(1.0 - layer.p))
-        return features * factors.to(features)[:, :, None, None]
-
-    hooks = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, nn.Dropout2d)]
+def _hooked(layers: Iterable[nn.Module], hook: Callable[[nn.Module, Any, Tensor], Tensor | None]) -> Iterator[None]:
+    """`hook` is called with what each of the layers gives, and may give something else instead."""
+    hooks = [layer.register_forward_hook(hook) for layer in layers]
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for each in hooks:
+            each.remove()
+
+
+@contextmanager
+def _watched(network: nn.Module) -> Iterator[dict[nn.Dropout2d, int]]:
+    """Fills in the channels of every dropout layer, in the order in which the network comes by them."""
+    widths: dict[nn.Dropout2d, int] = {}
+
+    def note(layer: nn.Module, _: tuple[Tensor, ...], features: Tensor) -> None:
+        assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
+        widths[layer] = features.shape[1]
+
+    with _hooked((m for m in network.modules() if isinstance(m, nn.Dropout2d)), note):
+        yield widths
+
+
+def _factors(widths: Mapping[nn.Dropout2d, int], passes: int, seed: int) -> dict[nn.Dropout2d, Tensor]:
+    """What each layer multiplies its channels by, float32 [passes, channels]: 0, or what keeps the mean.
+
+    Drawn pass by pass, and not by torch: that draws by another method on an Intel processor than elsewhere, so that the
+    same seed would give another interval on another machine.
+    """
+    draws = np.random.Generator(np.random.PCG64(seed))
+    kept = [[draws.random(width) >= layer.p for layer, width in widths.items()] for _ in range(passes)]
+    return {
+        layer: torch.from_numpy(np.stack(rows).astype(np.float32) / np.float32(1.0 - layer.p))
+        for layer, rows in zip(widths, zip(*kept, strict=True), strict=True)
+    }
+
+
+@contextmanager
+def _dropping_out(factors: Mapping[nn.Dropout2d, Tensor]) -> Iterator[None]:
+    """Dropout layers drop channels, all else is as in evaluation; one row of `factors` for each of the batch."""
+
+    def drop(layer: nn.Module, _: tuple[Tensor, ...], features: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Dropout2d)  # noqa: S101  no other is hooked
+        return features * factors[layer].to(features)[:, :, None, None]
+
+    with _hooked(factors, drop):
+        yield
 
 
 def largest_component(probability: Probability, level: float) -> NDArray[np.bool_]:

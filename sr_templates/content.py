@@ -14,6 +14,8 @@ from highdicom.sr import (
     ContentItem,
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
+    GraphicTypeValues,
+    ImageRegion,
     Measurement,
     NumContentItem,
     ObservationContext,
@@ -28,6 +30,7 @@ from highdicom.sr.coding import CodedConcept
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import UID, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
 from inference.domain import EllipsePx, GestationalAge
 from inference.domain import Measurement as HeadMeasurement
@@ -52,6 +55,24 @@ def outline_scoord(ellipse: EllipsePx) -> NDArray[np.float64]:
 def source_image(source: Dataset, frame: int) -> SourceImageForRegion:
     """The image that coordinates are selected from; `frame` (1-based) is said where the object counts frames."""
     return SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID, [frame] if is_multi_frame(source) else None)
+
+
+def outline_region(source: Dataset, frame: int, ellipse: EllipsePx) -> ImageRegion:
+    """The outline as coordinates that are selected from the image and its frame.
+
+    highdicom looks the class of the image up, and knows none of the retired ones: built for a class in use
+    (PS3.4 B.5), then told which one it is.
+    """
+    image = source_image(source, frame)
+    image.ReferencedSOPSequence[0].ReferencedSOPClassUID = stand_in_class(source)
+    region = ImageRegion(GraphicTypeValues.POLYLINE, outline_scoord(ellipse), image)
+    region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID = source.SOPClassUID
+    return region
+
+
+def stand_in_class(source: Dataset) -> UID:
+    """The ultrasound class in use of which the image could be one, for a library that knows no other."""
+    return UltrasoundMultiFrameImageStorage if is_multi_frame(source) else UltrasoundImageStorage
 
 
 def observation_context(report: ObjectInput) -> ObservationContext:

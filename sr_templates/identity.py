@@ -1,4 +1,7 @@
-"""Identity of patient and study as a person reads it. Malformed values are shown as they are; nothing raises."""
+"""Identity of patient and study as a person reads it. Malformed values are shown as they are; nothing raises.
+
+What is far longer than DICOM allows is cut: no page has room for it, and laying it out would hold a worker for hours.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,23 @@ from pydicom.valuerep import PersonName
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})")
 
+MOST_CHARACTERS = 5 * 64
+"""Of a value as it is shown: five of the longest that LO and a group of PN may have (PS3.5 6.2)."""
+
+CUT = "..."
+"""Ends a value that was cut; ASCII, as it may stand in a report of any character set."""
+
 
 def text_of(source: Dataset, keyword: str) -> str:
-    """A value on one line: several values joined by a comma, control characters gone, empty where there is none."""
+    """`whole_text_of`, cut to `MOST_CHARACTERS`."""
+    return _cut(whole_text_of(source, keyword))
+
+
+def whole_text_of(source: Dataset, keyword: str) -> str:
+    """A value on one line: several values joined by a comma, control characters gone, empty where there is none.
+
+    For comparing; what is to be shown comes from `text_of`.
+    """
     value = source.get(keyword)
     if value is None:
         return ""
@@ -28,7 +45,7 @@ def name_of(source: Dataset, keyword: str = "PatientName") -> str:
         return text_of(source, keyword)
     groups = [_alphabetic(value.alphabetic), _other(value.ideographic), _other(value.phonetic)]
     first, *rest = [g for g in groups if g] or [""]
-    return f"{first} ({'; '.join(rest)})" if rest else first
+    return _cut(f"{first} ({'; '.join(rest)})" if rest else first)
 
 
 def date_of(source: Dataset, keyword: str) -> str:
@@ -55,6 +72,10 @@ def one_line(text: str) -> str:
     """Without control and format characters, runs of white space as one space."""
     kept = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
     return " ".join(kept.split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - len(CUT)].rstrip() + CUT
 
 
 def _other(text: str) -> str:

@@ -1,38 +1,45 @@
-"""Whether a text that a language model wrote may stand on the page: each number in it has to be one of the measurement.
+"""Whether a text that a language model wrote may stand on the page: known words, and the measurement's own numbers.
 
-Each number is read with its unit and belongs to what was named last before it in its sentence, so that a true number
-in the wrong place is found too. Whoever is in doubt here says no: the template says the same and is always right.
+Every word must be one that the language's vocabulary lists, and every number one of the measurement, with its unit and
+under its own name. Whoever is in doubt here says no: the template says the same and is always right.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
-from inference.dating import DAYS_PER_WEEK
 from inference.domain import Growth, Measurement
 from sr_templates import wording
-from sr_templates.language import DECIMAL_MARK, Language
+from sr_templates.language import Language, Words
 from sr_templates.narrative import equation_short, first_size
+from sr_templates.narrative_claims import Facts, Kind, Reading, sentences, subjects_of, without_coverage, words_of
 from sr_templates.narrative_vocabulary import (
     ALLOWED,
-    FORBIDDEN,
-    NAMED,
-    NUMBER_WORDS,
+    EQUATION,
+    NOT_KNOWN,
     ONLY_WITH_A_NUMBER,
     OWN_WORDS,
     PLAIN,
+    STANDARD,
     TRIMESTER,
     TRIMESTERS,
+    VOCABULARIES,
     Subject,
 )
 from sr_templates.report import Narrative
 
 MOST_CHARACTERS = 700
 """Of one paragraph."""
+
+NEEDED = (Subject.HC, Subject.AGE, Subject.HC_RANGE, Subject.AGE_RANGE)
+
+AGES = frozenset({Subject.AGE, Subject.AGE_RANGE})
+RANKS = frozenset({Subject.PERCENTILE, Subject.Z})
+OTHER_SIZES = frozenset({Subject.BPD, Subject.OFD, Subject.INDEX})
+NOT_BY_EQUATION = RANKS | OTHER_SIZES | {Subject.INDEPENDENT}
+NOT_BY_STANDARD = AGES | OTHER_SIZES
 
 
 class Fault(StrEnum):
@@ -42,59 +49,12 @@ class Fault(StrEnum):
     TOO_LONG = "too_long"
     STRANGE_CHARACTERS = "strange_characters"
     OTHER_LANGUAGE = "other_language"
-    FORBIDDEN_WORD = "forbidden_word"
+    UNKNOWN_WORD = "unknown_word"
+    WRONG_SOURCE = "wrong_source"
     WRONG_NUMBER = "wrong_number"
-    NUMBER_IN_WORDS = "number_in_words"
     WRONG_TRIMESTER = "wrong_trimester"
     NOT_MEASURED = "not_measured"
     NUMBER_MISSING = "number_missing"
-
-
-class Kind(StrEnum):
-    """What a number counts."""
-
-    MM = "mm"
-    DAYS = "days"
-    PERCENT = "percent"
-    PERCENTILE = "percentile"
-    BARE = "bare"
-
-
-_DAYS = r"days?|Tage?n?"
-_WEEKS = r"weeks?|Wochen?"
-_AGE = (
-    rf"(?P<weeks>\d+)(?:\s*\+\s*|\s*(?:w|{_WEEKS})\s*(?:,|and|und)?\s*)(?P<rest>\d+)(?!\d)"
-    rf"(?:\s*(?:d\b|(?:{_DAYS})\b))?"
-)
-_VALUE = r"(?P<value>(?:(?<![\d\w])[-–])?\d+(?:[.,]\d+)*)(?:st|nd|rd|th)?"
-_UNIT = (
-    r"(?:[\s-]*(?P<unit>mm|cm|millimetres?|Millimeter|%|percent|Prozent"
-    rf"|{_DAYS}|{_WEEKS}|percentile|Perzentile)(?!\w))?"
-)
-_TOKEN = re.compile(rf"{_AGE}|{_VALUE}\.?{_UNIT}")
-_COVERAGE = re.compile(
-    r"(?P<value>\d+(?:[.,]\d+)?)\s*-?(?:%|percent|Prozent)[\s-]*(?:prediction |confidence )?[Ii]ntervall?"
-)
-_SENTENCE_END = re.compile(r"(?<=[^\d\s][.;])\s+|(?<=\d[.;])\s+(?=(?!Perzentil)[A-ZÄÖÜ])|\n+")
-
-_KINDS = {
-    "mm": Kind.MM, "millimetre": Kind.MM, "millimetres": Kind.MM, "Millimeter": Kind.MM,
-    "%": Kind.PERCENT, "percent": Kind.PERCENT, "Prozent": Kind.PERCENT,
-    "day": Kind.DAYS, "days": Kind.DAYS, "Tag": Kind.DAYS, "Tage": Kind.DAYS, "Tagen": Kind.DAYS,
-    "percentile": Kind.PERCENTILE, "Perzentile": Kind.PERCENTILE,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A number as the text has it; `exact` days for ages, else as many decimals as were written."""
-
-    kind: Kind
-    value: Decimal
-    begin: int
-
-
-Facts = Mapping[tuple[Subject, Kind], tuple[Decimal, ...]]
 
 
 def checked(text: str, measurement: Measurement, coverage: float | None, language: Language) -> Narrative | Fault:
@@ -104,10 +64,16 @@ def checked(text: str, measurement: Measurement, coverage: float | None, languag
     fault = _form_fault(text, paragraphs, language)
     if fault is not None:
         return fault
+    if any(TRIMESTERS[said[1].lower()] is not measurement.age.trimester for said in TRIMESTER.finditer(text)):
+        return Fault.WRONG_TRIMESTER
     facts = facts_of(measurement)
-    plain = _without_names("\n".join(paragraphs), measurement)
-    fault = _words_fault(plain, measurement, facts) or _numbers_fault(plain, facts, coverage, language)
-    return fault or Narrative(*paragraphs)
+    plain = _without_sayings("\n".join(paragraphs), measurement, facts, language)
+    parts = [without_coverage(part, coverage, language) for part in sentences(plain)]
+    known = [part for part in parts if part is not None]
+    fault = _words_fault(known, facts, language)
+    if fault is None and len(known) < len(parts):
+        fault = Fault.WRONG_NUMBER
+    return fault or _numbers_fault(known, facts, language) or Narrative(*paragraphs)
 
 
 def facts_of(measurement: Measurement) -> Facts:
@@ -119,13 +85,13 @@ def facts_of(measurement: Measurement) -> Facts:
         (Subject.INDEX, Kind.PERCENT): (_mm(measurement.cephalic_index_percent),),
     }
     if measurement.hc_interval is not None:
-        facts[Subject.RANGE, Kind.MM] = (_mm(measurement.hc_interval.low), _mm(measurement.hc_interval.high))
+        facts[Subject.HC_RANGE, Kind.MM] = (_mm(measurement.hc_interval.low), _mm(measurement.hc_interval.high))
     age = measurement.age
     widest = age.interval or age.equation_band
     if age.days is not None:
         facts[Subject.AGE, Kind.DAYS] = (Decimal(age.days),)
         if widest is not None:
-            facts[Subject.RANGE, Kind.DAYS] = (Decimal(widest.low), Decimal(widest.high))
+            facts[Subject.AGE_RANGE, Kind.DAYS] = (Decimal(widest.low), Decimal(widest.high))
     return {**facts, **_growth_facts(measurement)}
 
 
@@ -157,121 +123,54 @@ def _form_fault(text: str, paragraphs: list[str], language: Language) -> Fault |
     return None if all(OWN_WORDS[language].search(part) for part in paragraphs) else Fault.OTHER_LANGUAGE
 
 
-def _without_names(text: str, measurement: Measurement) -> str:
-    """Without the numbers that belong to the names of equation and standard; their places stay filled."""
-    size = first_size(measurement)
-    names = [equation_short(measurement), "2 SD", *([] if size is None else [wording.standard_name(size)])]
-    for name in names:
-        text = re.sub(re.escape(name), lambda found: "_" * len(found.group()), text)
-    return text
+def _without_sayings(text: str, measurement: Measurement, facts: Facts, language: Language) -> str:
+    """With `_` for names of equation and standard, a true trimester, and what may be said word for word."""
+    vocabulary, size, known = VOCABULARIES[language], first_size(measurement), {subject for subject, _ in facts}
+    names = dict.fromkeys(
+        (wording.equation_name(measurement.age, Words(language)), equation_short(measurement)), EQUATION
+    )
+    if size is not None:
+        title = wording.standard_name(size)
+        names[title] = "_" if title in names else STANDARD  # one name for both says nothing wrong of either
+    for name, mark in names.items():
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", mark * len(name), text)
+    unknown = [said for subject, said in NOT_KNOWN[language].items() if subject not in known]
+    for saying in sorted((*vocabulary.sayings, *unknown), key=len, reverse=True):
+        text = re.sub(rf"\b{re.escape(saying)}\b", _blank, text, flags=re.IGNORECASE)
+    return vocabulary.source.sub(_blank, TRIMESTER.sub(_blank, text))
 
 
-def _words_fault(text: str, measurement: Measurement, facts: Facts) -> Fault | None:
-    if FORBIDDEN.search(text):
-        return Fault.FORBIDDEN_WORD
-    if NUMBER_WORDS.search(text):
-        return Fault.NUMBER_IN_WORDS
-    for named in TRIMESTER.finditer(text):
-        if TRIMESTERS[named.group(1).lower()] is not measurement.age.trimester:
-            return Fault.WRONG_TRIMESTER
+def _blank(found: re.Match[str]) -> str:
+    """As many of its own mark as it has characters, so that places stay what they are."""
+    mark = next((mark for mark in (EQUATION, STANDARD) if mark in found.group()), "_")
+    return mark * len(found.group())
+
+
+def _words_fault(parts: list[str], facts: Facts, language: Language) -> Fault | None:
+    vocabulary = VOCABULARIES[language]
+    for part in parts:
+        numbers = any(character.isdigit() for character in part)
+        if not set(words_of(part)) <= (vocabulary.with_numbers if numbers else vocabulary.without_numbers):
+            return Fault.UNKNOWN_WORD
+    if any(_is_misattributed(part) for part in parts):
+        return Fault.WRONG_SOURCE
     known = {subject for subject, _ in facts}
-    said = {Subject(str(found.lastgroup)) for found in NAMED.finditer(text)}
+    said = set[Subject]().union(*map(subjects_of, parts))
     return Fault.NOT_MEASURED if any(s in said and s not in known for s in ONLY_WITH_A_NUMBER) else None
 
 
-def _numbers_fault(text: str, facts: Facts, coverage: float | None, language: Language) -> Fault | None:
-    said: set[tuple[Subject, Kind, Decimal]] = set()
-    for sentence in _SENTENCE_END.split(text):
-        rest = _without_coverage(sentence, coverage, language)
-        claims = None if rest is None else _claims(rest, language)
-        if rest is None or claims is None:
-            return Fault.WRONG_NUMBER
-        last: dict[Kind, Decimal] = {}
-        for claim in claims:
-            held = _held_by(claim, rest, facts)
-            if held is None or (held[0] is Subject.RANGE and last.get(held[1], held[2]) > held[2]):
-                return Fault.WRONG_NUMBER
-            if held[0] is Subject.RANGE:
-                last[held[1]] = held[2]
-            said.add(held)
-    needed = (Subject.HC, Subject.AGE, Subject.RANGE)
-    wanted = {
-        (subject, kind, value) for (subject, kind), values in facts.items() if subject in needed for value in values
-    }
-    return None if wanted <= said else Fault.NUMBER_MISSING
+def _is_misattributed(part: str) -> bool:
+    """An equation is for the age by HC, a growth standard for percentile and z-score; one sentence has not both."""
+    subjects, numbers = subjects_of(part), any(character.isdigit() for character in part)
+    ages, ranks = bool(subjects & AGES), bool(subjects & RANKS)
+    by_equation = EQUATION in part and (bool(subjects & NOT_BY_EQUATION) or (numbers and not ages))
+    by_standard = STANDARD in part and (bool(subjects & NOT_BY_STANDARD) or (numbers and not ranks))
+    return by_equation or by_standard
 
 
-def _without_coverage(sentence: str, coverage: float | None, language: Language) -> str | None:
-    """The sentence with "95 %" of "95 % interval" blanked; None where it is another share."""
-    for found in _COVERAGE.finditer(sentence):
-        value = _decimal(found.group("value"), language)
-        if coverage is None or value is None or value != Decimal(f"{coverage * 100:g}"):
-            return None
-        begin, end = found.span("value")
-        sentence = f"{sentence[:begin]}{'_' * (end - begin)}{sentence[end:]}"
-    return sentence
-
-
-def _claims(sentence: str, language: Language) -> list[Claim] | None:
-    """Every number of a sentence; None where one cannot be read or a digit is left over."""
-    claims: list[Claim | None] = [_claim(found, language) for found in _TOKEN.finditer(sentence)]
-    read = [claim for claim in claims if claim is not None]
-    left = any(character.isdigit() for character in _TOKEN.sub("", sentence))
-    return None if left or len(read) != len(claims) else read
-
-
-def _claim(found: re.Match[str], language: Language) -> Claim | None:
-    if found["weeks"] is not None:
-        weeks, rest = int(found["weeks"]), int(found["rest"])
-        days = Decimal(weeks * DAYS_PER_WEEK + rest)
-        return None if rest >= DAYS_PER_WEEK else Claim(Kind.DAYS, days, found.start())
-    value, unit = _decimal(found["value"], language), found["unit"]
-    if value is None:
-        return None
-    if unit == "cm":
-        # whole centimetres are no reading of a millimetre
-        return Claim(Kind.MM, value.scaleb(1), found.start()) if value.as_tuple().exponent != 0 else None
-    if unit in ("week", "weeks", "Woche", "Wochen"):
-        days = value * DAYS_PER_WEEK
-        return Claim(Kind.DAYS, days, found.start()) if value == value.to_integral_value() else None
-    return Claim(Kind.BARE if unit is None else _KINDS[unit], value, found.start())
-
-
-def _decimal(written: str, language: Language) -> Decimal | None:
-    """A number with at most one decimal mark, that of the language."""
-    mark = DECIMAL_MARK[language]
-    other = "," if mark == "." else "."
-    if other in written or written.count(mark) > 1:
-        return None
-    return Decimal(written.replace(mark, ".").replace("–", "-"))
-
-
-def _held_by(claim: Claim, sentence: str, facts: Facts) -> tuple[Subject, Kind, Decimal] | None:
-    """The fact that the claim states: of what was named last before it and has numbers of this kind."""
-    for subject in _named_before(sentence, claim.begin):
-        kinds = [claim.kind] if claim.kind is not Kind.BARE else list(Kind)
-        values = {kind: facts[subject, kind] for kind in kinds if (subject, kind) in facts}
-        if values:
-            exact = subject is Subject.RANGE or claim.kind in (Kind.BARE, Kind.DAYS)
-            for kind, known in values.items():
-                for value in known:
-                    if _says(claim.value, value, exact):
-                        return subject, kind, value
-            return None
-    if claim.kind is Kind.PERCENTILE:  # "the 83.3rd percentile": its name comes after it
-        known = facts.get((Subject.PERCENTILE, claim.kind), ())
-        return next(((Subject.PERCENTILE, claim.kind, value) for value in known if claim.value == value), None)
-    return None
-
-
-def _named_before(sentence: str, begin: int) -> Iterator[Subject]:
-    """Nearest first."""
-    yield from (Subject(str(found.lastgroup)) for found in reversed([*NAMED.finditer(sentence, 0, begin)]))
-
-
-def _says(written: Decimal, value: Decimal, exact: bool) -> bool:
-    """Whether `written` is the value, or the value rounded to the decimals that were written."""
-    if exact:
-        return written == value
-    to = Decimal(1).scaleb(min(0, int(written.as_tuple().exponent)))
-    return written in (value.quantize(to, ROUND_HALF_EVEN), value.quantize(to, ROUND_HALF_UP))
+def _numbers_fault(parts: list[str], facts: Facts, language: Language) -> Fault | None:
+    reading = Reading(facts, language)
+    if not all(reading.takes(part) for part in parts):
+        return Fault.WRONG_NUMBER
+    wanted = {(subject, kind) for subject, kind in facts if subject in NEEDED}
+    return None if wanted <= reading.said else Fault.NUMBER_MISSING

@@ -17,7 +17,11 @@ from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, Softcop
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
-from pydicom.uid import ColorSoftcopyPresentationStateStorage, GrayscaleSoftcopyPresentationStateStorage
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    UltrasoundImageStorage,
+)
 
 from inference.domain import EllipsePx, PixelSpacingMm
 from sr_templates import wording
@@ -26,7 +30,7 @@ from sr_templates.drawing import OUTLINE_COLOR
 from sr_templates.overlay import panel_lines
 from sr_templates.panel import place_panel
 from sr_templates.report import Picture, ReportInput
-from sr_templates.source import Shell, begin, copy_element, copy_request, image_reference
+from sr_templates.source import Shell, begin, copy_element, copy_request, image_reference, items_of
 
 SERIES = "AI unverified: graphics over the image"
 GRAY = Shell("presentation", GrayscaleSoftcopyPresentationStateStorage, "PR", SERIES, 6)
@@ -98,9 +102,13 @@ def _draw(report: ReportInput, picture: Picture, made: Dataset) -> None:
 
 
 def _still(source: Dataset, picture: Picture) -> Dataset:
-    """What highdicom asks of an image, without the number of frames that it would take for an enhanced image's."""
+    """What highdicom asks of an image, without the number of frames that it would take for an enhanced image's.
+
+    Of a class that it knows; the reference to the image is put in afterwards.
+    """
     still = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+    still.SOPClassUID = UltrasoundImageStorage
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         copy_element(source, still, keyword)
     still.Rows, still.Columns = picture.shape[:2]
     return still
@@ -142,7 +150,7 @@ def aspect_ratio(spacing: PixelSpacingMm) -> list[int]:
 
 def _grey_as_the_image_says(source: Dataset, made: Dataset) -> None:
     """Modality LUT, Softcopy VOI LUT and Softcopy Presentation LUT modules (C.11.1, C.11.8, C.11.6)."""
-    if source.get("ModalityLUTSequence"):
+    if items_of(source, "ModalityLUTSequence"):
         copy_element(source, made, "ModalityLUTSequence")
     elif _number(source, "RescaleSlope") is not None and _number(source, "RescaleIntercept") is not None:
         copy_element(source, made, "RescaleSlope")
@@ -157,7 +165,7 @@ def _grey_as_the_image_says(source: Dataset, made: Dataset) -> None:
 
 def _window(source: Dataset) -> Dataset | None:
     """The image's own VOI LUT, else its first window; None where it has none that can be used."""
-    if source.get("VOILUTSequence"):
+    if items_of(source, "VOILUTSequence"):
         item = Dataset()
         copy_element(source, item, "VOILUTSequence")
         return item

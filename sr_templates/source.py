@@ -18,6 +18,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -92,6 +93,9 @@ SCANNER = (
 )
 """What Contributing Equipment Sequence says about the scanner (PS3.3 C.12.1, type 3 except Manufacturer)."""
 
+REFERENCED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+"""What a reference from another object consists of."""
+
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"})
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
@@ -154,7 +158,7 @@ def request_items(source: Dataset) -> list[Dataset]:
     Empty unless the source names a requested procedure.
     """
     items = []
-    for request in source.get("RequestAttributesSequence") or ():
+    for request in items_of(source, "RequestAttributesSequence"):
         item = _item()
         copy_element(source, item, "StudyInstanceUID")
         item.ReferencedStudySequence = []
@@ -207,19 +211,38 @@ def local_time(source: Dataset, moment: datetime) -> datetime:
 
 
 def copy_element(source: Dataset, target: Dataset, keyword: str, required: bool = False) -> None:
-    """Copy one element, text as the bytes it arrived in; `required` puts it in empty where the source has none."""
+    """Copy one element, text as the bytes it arrived in; `required` puts it in empty where the source has none.
+
+    A sequence that came under another VR has no items, and what has none is not copied.
+    """
     tag = tag_for_keyword(keyword)
     assert tag is not None  # noqa: S101  our own tables
-    if tag not in source:
+    vr = dictionary_VR(tag)
+    if tag not in source or (vr == "SQ" and not isinstance(source.get(keyword), Sequence)):
         if required:
-            setattr(target, keyword, [] if dictionary_VR(tag) == "SQ" else "")
+            setattr(target, keyword, [] if vr == "SQ" else "")
         return
     element = as_sent(source).get(BaseTag(tag)) or source.get_item(tag)
-    vr = dictionary_VR(tag)
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and vr in _TEXT_VRS:
         target[tag] = element._replace(VR=vr, is_implicit_VR=False, is_little_endian=True)
     else:
         target[tag] = deepcopy(source[tag])
+
+
+def items_of(source: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where it is absent or came under another VR."""
+    value = source.get(keyword)
+    return [*value] if isinstance(value, Sequence) else []
+
+
+def missing_uid(header: Dataset) -> str | None:
+    """Keyword of a UID without which no other object can refer to this one (PS3.3 C.17.2.1); None: all are there."""
+    return next((key for key in REFERENCED if not _is_uid(header.get(key))), None)
+
+
+def _is_uid(value: object) -> bool:
+    """One value that is not empty; several are a MultiValue, and what could not be converted is bytes."""
+    return isinstance(value, str) and bool(value.strip(" \0"))
 
 
 def as_sent(source: Dataset) -> Mapping[BaseTag, RawDataElement]:
@@ -252,8 +275,7 @@ def _contributing_equipment(source: Dataset, target: Dataset) -> None:
     for keyword in SCANNER:
         copy_element(source, scanner, keyword)
     scanner.PurposeOfReferenceCodeSequence = [codes.code_item(codes.ACQUISITION_EQUIPMENT)]
-    earlier = list(target.get("ContributingEquipmentSequence") or ())
-    target.ContributingEquipmentSequence = [*earlier, scanner]
+    target.ContributingEquipmentSequence = [*items_of(target, "ContributingEquipmentSequence"), scanner]
 
 
 def _instance_number(source: Dataset, shell: Shell) -> str:

@@ -38,7 +38,8 @@ class StudyReport:
 
     `candidates` are its measured heads in the order of arrival, at least one, and `choice` is about them. `report` is
     about the selected head; where none is, about any of them, and only its source, its maker and its UIDs count.
-    `several_heads` are the headers of the images that show more than one head. `version` counts from 1.
+    `several_heads` are the headers of the images that show more than one head; `several_fetuses`: the
+    machine's own report says that there are several. `version` counts from 1.
     """
 
     report: ReportInput
@@ -46,6 +47,7 @@ class StudyReport:
     choice: Choice
     version: int
     several_heads: tuple[Dataset, ...] = ()
+    several_fetuses: bool = False
 
 
 def build_study_sr(study: StudyReport) -> FileDataset:
@@ -70,12 +72,17 @@ def sentences(study: StudyReport, words: Words = ENGLISH) -> tuple[str, ...]:
     if study.several_heads:
         shown = "; ".join(image_name(source, words=words) for source in study.several_heads)
         said.append(words("More than one head is seen in: {images}.", images=shown))
+    if study.several_fetuses:
+        said.append(words("The machine's report is about more than one fetus."))
     listed = words("All values are listed; none is selected, and no gestational age is given.")
     return (words(REASON_TEXT[study.choice.reason]), *said, listed)
 
 
 def _rule(words: Words) -> str:
-    return words("The selected HC has the narrowest interval relative to its value. All values agree; none is merged.")
+    return words(
+        "The selected HC has the narrowest interval relative to its value. All values fit together, which does not "
+        "show that they are of one fetus; none is merged."
+    )
 
 
 def image_name(source: Dataset, frame: int = 1, words: Words = ENGLISH) -> str:

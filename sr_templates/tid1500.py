@@ -26,8 +26,6 @@ from dataclasses import replace
 
 from highdicom.sr import (
     FindingSite,
-    GraphicTypeValues,
-    ImageRegion,
     Measurement,
     MeasurementReport,
     PlanarROIMeasurementsAndQualitativeEvaluations,
@@ -88,7 +86,7 @@ def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluation
     numbers.append(content.number(codes.CEPHALIC_INDEX, index_percent, codes.PERCENT))
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(report.uids.tracking, wording.TRACKING_IDENTIFIER),
-        referenced_region=_region(report),
+        referenced_region=content.outline_region(report.source, head.frame, head.ellipse),
         finding_type=codes.HEAD,
         algorithm_id=content.algorithm(report, head),
         finding_sites=[FindingSite(codes.HEAD)],
@@ -143,8 +141,3 @@ def _size_for_age(size: SizeForAge, at: Standing, age: IndependentAge) -> list[M
         citation = STANDARDS[size.standard].citation
         content.qualify(made, [*content.inferred_from(codes.STANDARD_CODES[size.standard], citation), used])
     return numbers
-
-
-def _region(report: ReportInput) -> ImageRegion:
-    image = content.source_image(report.source, report.measurement.frame)
-    return ImageRegion(GraphicTypeValues.POLYLINE, content.outline_scoord(report.measurement.ellipse), image)

@@ -82,9 +82,13 @@ def fit(text: str, font: str, size: float, width: float) -> str:
     """The text, cut with an ellipsis where it is wider than `width` points."""
     if text_width(text, font, size) <= width:
         return text
-    keep = len(text)
-    while keep > 0 and text_width(text[:keep].rstrip() + "…", font, size) > width:
-        keep -= 1
+    keep, too_many = 0, len(text)
+    while too_many - keep > 1:
+        middle = (keep + too_many) // 2
+        if text_width(text[:middle].rstrip() + "…", font, size) <= width:
+            keep = middle
+        else:
+            too_many = middle
     return text[:keep].rstrip() + "…"
 
 

@@ -68,6 +68,9 @@ EQUATION_TEXT = {
     "intergrowth-2016": message("INTERGROWTH-21st 2016 (HC)"),
     "reference-system": message("reference system (HC), not Hadlock"),
 }
+TELLS_A_SIZE = frozenset({Reason.REGIONS_DISAGREE, Reason.IMPLAUSIBLE_SIZE, Reason.IMPLAUSIBLE_SHAPE})
+"""Reasons whose detail has the very number that is withheld: the answer to who runs the node has it, no report."""
+
 DISCORDANCE = (Remark.OUTSIDE_TWO_SD, Remark.BEYOND_REDATING_THRESHOLD)
 AGE_SOURCE_TEXT = {
     AgeSource.LAST_MENSTRUAL_DATE: message("last menstrual date"),
@@ -356,7 +359,8 @@ def comments(report: ReportInput) -> tuple[str, ...]:
 
 def abstention_comments(looked: Abstention) -> tuple[str, ...]:
     """Why there is no number, in reading order."""
-    detail = f" {looked.detail}" if looked.detail and looked.detail.isascii() else ""  # it may quote the header
+    told = looked.detail.isascii() and looked.reason not in TELLS_A_SIZE  # it may quote the header
+    detail = f" {looked.detail}" if looked.detail and told else ""
     return (f"{NOT_MEASURED} {REASON_TEXT[looked.reason]}{detail}", AI_NOT_VERIFIED, RESEARCH_USE)
 
 

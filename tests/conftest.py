@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.peers import missing_peers, use_outside_path
+from tests.postgresql import Server, running_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,3 +69,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """One PostgreSQL server for the whole run, for tests marked `peer("postgres")`."""
+    with running_server() as server:
+        yield server

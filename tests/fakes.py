@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
+from dicom_node.audit import AuditEntry
 from dicom_node.domain import NewInstance, RefusalRecord, Registered
 
 
@@ -15,6 +16,7 @@ class FakeRepository:
     def __init__(self) -> None:
         self.instances: list[NewInstance] = []
         self.refused: list[RefusalRecord] = []
+        self.trail: list[AuditEntry] = []
         self.failure: Exception | None = None
         self.known: set[str] | Exception = set()
         self._lock = threading.Lock()
@@ -38,3 +40,6 @@ class FakeRepository:
         self, calling_ae: str, called_ae: str, host: str, reason: str, advice: str, now: datetime
     ) -> None:
         self.refused.append(RefusalRecord(len(self.refused), calling_ae, called_ae, host, reason, advice, now))
+
+    def record(self, entry: AuditEntry, now: datetime) -> None:
+        self.trail.append(entry)

@@ -11,7 +11,7 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 LMP, OLD_LMP, EDD = ("8665-2", "LN"), ("11955-2", "LN"), ("11778-8", "LN")
 EDD_FROM_LMP, AGE_BY_LMP, HC = ("11779-6", "LN"), ("11885-1", "LN"), ("11984-2", "LN")
-FETUSES, FETUS = ("11878-6", "LN"), ("11951-1", "LN")
+FETUSES, FETUS, FETUS_SUMMARY = ("11878-6", "LN"), ("11951-1", "LN"), ("125008", "DCM")
 TITLE, SUMMARY, BIOMETRY, GROUP = ("125000", "DCM"), ("121111", "DCM"), ("125002", "DCM"), ("125005", "DCM")
 DERIVATION, SELECTION = ("121401", "DCM"), ("121404", "DCM")
 MEAN, OLD_MEAN, USER_CHOSEN = ("373098007", "SCT"), ("R-00317", "SRT"), ("121410", "DCM")

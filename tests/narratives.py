@@ -20,3 +20,7 @@ GROWTH = (
     " The independent age is 21w 3d; by the growth standard INTERGROWTH-21st 2014 the percentile of HC is"
     " 83.3 and the z-score of HC is 0.97."
 )
+GERMAN_GROWTH = (
+    " Das unabhängige Alter ist 21+3 SSW; nach dem Wachstumsstandard INTERGROWTH-21st 2014 ist die Perzentile des KU"
+    " 83,3 und der z-Score des KU 0,97."
+)

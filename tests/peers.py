@@ -27,7 +27,9 @@ DEBIAN_PACKAGE = {
     "dcmconv": "dcmtk",
     "img2dcm": "dcmtk",
     "gdcmconv": "libgdcm-tools",
+    "gdcmscu": "libgdcm-tools",
     "ojph_compress": "openjph-tools",
+    "openssl": "openssl",
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",
@@ -35,21 +37,32 @@ DEBIAN_PACKAGE = {
     "pdftoppm": "poppler-utils",
     "pdftotext": "poppler-utils",
     "psql": "postgresql",
+    "postgres": "postgresql",
+    "pg_dump": "postgresql",
     "chromium": "chromium",
     "node": "nodejs",
     "npm": "npm",
 }
 
+POSTGRESQL = Path("/usr/lib/postgresql")
+"""Where Debian keeps the servers, one folder per version."""
+
 
 def outside_path(path: str, venv_bin: Path) -> str:
     """PATH without the virtual environment: pynetdicom installs a `storescu` of its own there, which is not the peer.
 
-    /usr/sbin is added because Debian keeps Orthanc there and an ordinary user's PATH leaves it out.
+    /usr/sbin is added because Debian keeps Orthanc there and an ordinary user's PATH leaves it out, and the folder of
+    the newest PostgreSQL server, which Debian leaves out of everybody's.
     """
     folders = [folder for folder in path.split(os.pathsep) if folder and Path(folder) != venv_bin]
-    if "/usr/sbin" not in folders:
-        folders.append("/usr/sbin")
+    folders += [folder for folder in ("/usr/sbin", *_postgresql_folders()) if folder not in folders]
     return os.pathsep.join(folders)
+
+
+def _postgresql_folders() -> list[str]:
+    """Of the newest version, if any."""
+    versions = [path for path in POSTGRESQL.glob("*/bin") if path.parent.name.isdigit()]
+    return [str(path) for path in sorted(versions, key=lambda path: int(path.parent.name))[-1:]]
 
 
 def use_outside_path() -> None:

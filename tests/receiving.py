@@ -36,21 +36,22 @@ def receiver_config(data_dir: Path, port: int, peers: Sequence[PeerEntry] | None
 
 
 @contextmanager
-def receiver_thread(config: Config, repository: server.Inbox) -> Iterator[None]:
+def receiver_thread(config: Config, repository: server.Inbox, config_path: Path | None = None) -> Iterator[None]:
     """The receiver in this process, listening when the block begins and gone when it ends."""
     stop = threading.Event()
     failure: list[BaseException] = []
 
     def serve() -> None:
         try:
-            server.run(config, repository, stop)
+            server.run(config, repository, stop, config_path)
         except BaseException as error:  # noqa: BLE001  raised again in the test's own thread
             failure.append(error)
 
     thread = threading.Thread(target=serve, name="receiver")
     thread.start()
     try:
-        wait_until_listening(config.node.port, lambda: not failure)
+        for port in filter(None, (config.node.tls.port, config.node.port)):
+            wait_until_listening(port, lambda: not failure)
         yield
     finally:
         stop.set()

@@ -16,11 +16,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dicom_node.config import Config, DestinationEntry, PeerEntry
+from dicom_node.rules import RuleEntry
 
 FILE = Path(__file__).resolve().parents[1] / "config.yaml"
 HEADER = """\
 # Fetal HC Node: every key with its default. A key you leave out keeps its default; a key that is not here is an error.
-# Check your changes with `dicom-node check-config`; they take effect when the node starts again.
+# Check your changes with `dicom-node check-config`. `peers` and our AE titles are taken up at once, also new files of
+# `node.tls`; anything else when the node starts again.
 #
 # Until you edit it the node takes nothing, on purpose: no peer is listed, so every association is refused, and no
 # destination is listed, so results stay on this machine. Add your scanner under `peers` and your PACS under
@@ -29,7 +31,7 @@ HEADER = """\
 EXAMPLES: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
     "peers": (
         PeerEntry,
-        "who may send to this node (C-STORE and C-ECHO); empty: everything is refused",
+        "who may talk to this node; empty: everything is refused",
         {"ae_title": "VOLUSON1", "hosts": ["192.0.2.10", "192.0.2.64/26"]},
     ),
     "destinations": (
@@ -41,6 +43,16 @@ EXAMPLES: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
             "host": "pacs.example.org",
             "port": 104,
             "objects": ["tid1500", "study_sr", "study_pdf", "study_overlay"],
+        },
+    ),
+    "rules": (
+        RuleEntry,
+        "what becomes of which objects (docs/routing.md); empty: images are measured, results go to every destination",
+        {
+            "name": "fetal",
+            "when": {"calling_ae": "VOLUSON*", "not": {"body_part": ["HEART", "NECK"]}},
+            "action": "measure",
+            "send": {"pacs": ["tid1500", "study_sr", "original"]},
         },
     ),
 }

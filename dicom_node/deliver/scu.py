@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,17 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AssociationSocket
 
-from dicom_node.errors import InstanceRefused
+from dicom_node.deliver.transcode import FALLBACKS, NotConvertible, is_convertible, uncompressed
+from dicom_node.domain import CallerTls
+from dicom_node.errors import ConfigError, InstanceRefused
+from dicom_node.tls import TlsFiles, calling_context
 from inference.domain import Reason
 
 logger = logging.getLogger(__name__)
@@ -38,6 +43,7 @@ MAXIMUM_PDU = 131072  # large enough that a cine is not chopped into thousands o
 _LONGEST_PROBE_S = 3.0
 _IDLE_MARGIN_S = 60.0
 _GRACE_S = 0.5
+_MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers of one byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,18 @@ class Link:
     peer: PeerAddress
     connect_s: float
     response_s: float
+    tls: CallerTls | None = None
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Read anew for each association, so that a renewed certificate is used without a restart.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        if self.tls is None:
+            return None
+        files = TlsFiles(self.tls.certificate, self.tls.private_key, self.tls.authorities)
+        return calling_context(files, check_host_name=self.tls.check_host_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +98,16 @@ class Cause(StrEnum):
     NO_ROUTE = "no_route"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_TIMEOUT = "connection_timeout"
+    TLS_FAILED = "tls_failed"
     ASSOCIATION_TIMEOUT = "association_timeout"
     ASSOCIATION_REJECTED = "association_rejected"
     CALLING_AE_REFUSED = "calling_ae_refused"
     CALLED_AE_REFUSED = "called_ae_refused"
     ASSOCIATION_ABORTED = "association_aborted"
     CONTEXT_REFUSED = "context_refused"
+    SERVICE_REFUSED = "service_refused"  # DICOMweb: not with this address or these credentials
+    SERVICE_DOWN = "service_down"  # DICOMweb: the service says that it cannot serve now
+    HTTP_STATUS = "http_status"
     NO_ANSWER = "no_answer"
     FILE_UNREADABLE = "file_unreadable"  # the file system said no, perhaps only for now
     FILE_DAMAGED = "file_damaged"
@@ -227,7 +249,11 @@ def classify_rejection(result: int, source: int, reason: int) -> Failure:
 
 
 def classify_connection_error(error: OSError) -> Failure:
-    """What the network said when no TCP connection came about."""
+    """What the network said when no connection came about."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Failure(Cause.TLS_FAILED, f"the peer's certificate is not believed: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return Failure(Cause.TLS_FAILED, f"no TLS connection: {_TLS_REASONS.get(error.reason, error.reason)}")
     if isinstance(error, socket.gaierror):
         return Failure(Cause.NAME_UNKNOWN, "the host name is not known")
     if isinstance(error, ConnectionRefusedError):
@@ -237,6 +263,12 @@ def classify_connection_error(error: OSError) -> Failure:
     if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN):
         return Failure(Cause.NO_ROUTE, "no route to the host")
     return Failure(Cause.NO_ROUTE, f"the connection failed: {error.strerror or type(error).__name__}")
+
+
+_TLS_REASONS = {
+    "WRONG_VERSION_NUMBER": "the peer speaks no TLS on that port",
+    "UNEXPECTED_EOF_WHILE_READING": "the peer hung up; does it speak TLS on that port?",
+}
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
@@ -275,8 +307,9 @@ def unreadable(error: OSError) -> TransientFailure:
 class _Entity(AE):
     """An AE that keeps the raw socket: pynetdicom neither tunes it nor closes it when the connection fails."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, tls: ssl.SSLContext | None) -> None:
         super().__init__(ae_title=link.calling_ae)
+        self._tls, self._host = tls, link.peer.host
         self.connection_timeout = link.connect_s
         self.acse_timeout = link.connect_s
         self.dimse_timeout = link.response_s
@@ -288,6 +321,8 @@ class _Entity(AE):
         self.raw = wrapped.socket
         if self.raw is not None:
             _tune(self.raw, self.dimse_timeout or _IDLE_MARGIN_S)
+            if self._tls is not None:  # here, and not by pynetdicom's tls_args, which lose sight of the socket
+                wrapped.socket = self.raw = self._tls.wrap_socket(self.raw, server_hostname=self._host)
         return wrapped
 
 
@@ -310,24 +345,29 @@ def _addresses(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _associate(link: Link, contexts: list[PresentationContext]) -> Association | Failure:
+def associate(
+    link: Link, contexts: list[PresentationContext], handlers: Sequence[evt.EventHandlerType] = ()
+) -> Association | Failure:
     """An established association, or why there is none."""
     try:
         addresses = _addresses(link.peer.host, link.peer.port)
+        tls = link.tls_context()
     except OSError as error:
         return classify_connection_error(error)
+    except ConfigError as error:
+        return Failure(Cause.TLS_FAILED, str(error))
     failure = Failure(Cause.NO_ROUTE, "the host name has no address")
     for address in addresses:
         opened: list[evt.Event] = []
         asked = time.monotonic()
-        entity = _Entity(link)
+        entity = _Entity(link, tls)
         association = entity.associate(
             address,
             link.peer.port,
             contexts=contexts,
             ae_title=link.peer.ae_title,
             max_pdu=MAXIMUM_PDU,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), (evt.EVT_CONN_OPEN, _bound_tls_waits), *handlers],
         )
         if association.is_established:
             return association
@@ -335,8 +375,16 @@ def _associate(link: Link, contexts: list[PresentationContext]) -> Association |
             entity.raw.close()
         if opened:
             return _association_failure(association, link, time.monotonic() - asked)
-        failure = _probe(address, link)
+        failure = _probe(address, link, tls)
     return failure
+
+
+def _bound_tls_waits(event: evt.Event) -> None:
+    """On a TLS socket the system's own time-outs only make OpenSSL ask again, so Python has to count."""
+    channel = event.assoc.dul.socket
+    connection = None if channel is None else channel.socket
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(event.assoc.dimse_timeout)
 
 
 def _association_failure(association: Association, link: Link, waited_s: float) -> Failure:
@@ -348,13 +396,16 @@ def _association_failure(association: Association, link: Link, waited_s: float) 
         return Failure(Cause.CONTEXT_REFUSED, "the peer takes none of these objects (no context accepted)", True)
     if waited_s >= link.connect_s:
         return Failure(Cause.ASSOCIATION_TIMEOUT, "connected, but the association request was not answered in time")
-    return Failure(Cause.ASSOCIATION_ABORTED, "connected, but the peer ended the association request")
+    hint = "" if link.tls is None else "; does it want, and believe, a certificate of ours?"
+    return Failure(Cause.ASSOCIATION_ABORTED, f"connected, but the peer ended the association request{hint}")
 
 
-def _probe(address: str, link: Link) -> Failure:
+def _probe(address: str, link: Link, tls: ssl.SSLContext | None) -> Failure:
     """pynetdicom keeps the reason of a failed connection to itself, so ask the network once more for its name."""
     try:
-        with socket.create_connection((address, link.peer.port), min(link.connect_s, _LONGEST_PROBE_S)):
+        with socket.create_connection((address, link.peer.port), min(link.connect_s, _LONGEST_PROBE_S)) as connection:
+            if tls is not None:
+                tls.wrap_socket(connection, server_hostname=link.peer.host).close()
             return Failure(Cause.CONNECTION_TIMEOUT, "the connection came about only at the second try")
     except OSError as error:
         return classify_connection_error(error)
@@ -376,7 +427,7 @@ def send(objects: Sequence[Outgoing], link: Link) -> Generator[Step, None, None]
     """
     waiting = list(objects)
     while waiting:
-        association = _associate(link, _contexts(waiting))
+        association = associate(link, _contexts(waiting))
         if isinstance(association, Failure):
             yield from ((item, association.outcome()) for item in waiting)
             return
@@ -416,14 +467,39 @@ def _end_broken(association: Association) -> None:
 
 
 def _contexts(objects: Sequence[Outgoing]) -> list[PresentationContext]:
-    return [build_context(sop_class, [syntax]) for sop_class, syntax in dict.fromkeys(o.syntax for o in objects)]
+    """One context for each SOP class and transfer syntax and, while there is room, one with what any peer takes."""
+    exact = dict.fromkeys(o.syntax for o in objects)
+    contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in exact]
+    for sop_class in dict.fromkeys(sop_class for sop_class, syntax in exact if is_convertible(syntax)):
+        others = [syntax for syntax in FALLBACKS if (sop_class, syntax) not in exact]
+        if others and len(contexts) < _MOST_CONTEXTS:
+            contexts.append(build_context(sop_class, others))
+    return contexts
 
 
 def _send_one(association: Association, item: Outgoing, accepted: set[tuple[str, str]]) -> Outcome:
-    if item.syntax not in accepted:
+    if item.syntax in accepted:
+        return _store(association, item.path)
+    fallback = next((syntax for syntax in FALLBACKS if (item.sop_class_uid, syntax) in accepted), None)
+    if fallback is None or not is_convertible(item.transfer_syntax_uid):
         return PermanentFailure(Cause.CONTEXT_REFUSED, None, "the peer refused this SOP class or transfer syntax")
     try:
-        status = association.send_c_store(item.path)
+        dataset = uncompressed(item.path)
+    except OSError as error:
+        return unreadable(error)
+    except NotConvertible as error:
+        text = f"the peer refused this transfer syntax, and as {UID(fallback).name} it cannot be sent: {error}"
+        return PermanentFailure(Cause.CONTEXT_REFUSED, None, text)
+    outcome = _store(association, dataset)
+    if not isinstance(outcome, Sent):
+        return outcome
+    remark = f"sent as {UID(fallback).name}, as the peer refused {UID(item.transfer_syntax_uid).name}"
+    return replace(outcome, comment=f"{remark}; {outcome.comment}" if outcome.comment else remark)
+
+
+def _store(association: Association, content: Path | Dataset) -> Outcome:
+    try:
+        status = association.send_c_store(content)
     except OSError as error:
         return unreadable(error)
     except (AttributeError, ValueError):  # it changed between the look at its header and now
@@ -455,7 +531,7 @@ class EchoAnswer:
 def echo(link: Link) -> EchoAnswer:
     """C-ECHO (PS3.4 A, PS3.7 9.1.5). Never raises for what the network or the peer does."""
     started = time.monotonic()
-    association = _associate(link, [build_context(Verification)])
+    association = associate(link, [build_context(Verification)])
     if isinstance(association, Failure):
         return EchoAnswer(association.cause, association.text, None, time.monotonic() - started)
     try:

@@ -74,7 +74,7 @@ SCENES = (
     Scene("no head", 77, None, visit=3),
     Scene("not calibrated", 88, 187.0, 170.0, calibrated=False, visit=3),
     Scene("28 weeks", 44, 264.0, 155.0, compressed=True, visit=4),
-    Scene("34 weeks", 55, 312.0, 8.0, visit=5),
+    Scene("34 weeks", 51, 312.0, 8.0, visit=5),
 )
 
 

@@ -6,10 +6,16 @@ refused presentation context makes many of them fail the whole job, so all of th
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from functools import cache
+
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
+
+from dicom_node.commitment import PUSH_MODEL
+from dicom_node.domain import Right
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -73,10 +79,64 @@ def verification_context() -> PresentationContext:
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Verification and every storage class above with all transfer syntaxes; the sender's first choice is taken."""
+    """Verification and every storage class above with all transfer syntaxes."""
     _register_retired_classes()
     storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
-    return [verification_context(), *storage]
+    return [verification_context(), _commitment_context(), *storage]
+
+
+def _commitment_context() -> PresentationContext:
+    """Storage commitment (PS3.4 J). Who reports opens the association in the role of the SCP, mostly."""
+    context = build_context(PUSH_MODEL)
+    context.scu_role = context.scp_role = True
+    return context
+
+
+def contexts_for(may: Collection[Right]) -> list[PresentationContext]:
+    """Those of the above that these rights open. The contexts are shared: negotiation only reads them."""
+    return list(_contexts_for(frozenset(may)))
+
+
+def in_the_order_of(
+    proposed: Iterable[PresentationContext], offered: Iterable[PresentationContext]
+) -> list[PresentationContext]:
+    """What is offered, with the transfer syntaxes in the sender's order: negotiation takes the first that both have.
+
+    By default the order of the acceptor counts, and a machine that would rather send JPEG would have to unpack it.
+    """
+    wanted: dict[str, dict[str, None]] = {}
+    for context in proposed:
+        syntaxes = dict.fromkeys(map(str, context.transfer_syntax))
+        wanted[str(context.abstract_syntax)] = wanted.get(str(context.abstract_syntax), {}) | syntaxes
+    return [_reordered(context, wanted.get(str(context.abstract_syntax), {})) for context in offered]
+
+
+def _reordered(context: PresentationContext, wanted: Iterable[str]) -> PresentationContext:
+    known = set(context.transfer_syntax or ())
+    common = [syntax for syntax in wanted if syntax in known]
+    return build_context(str(context.abstract_syntax), common) if common else context
+
+
+@cache
+def _contexts_for(may: frozenset[Right]) -> tuple[PresentationContext, ...]:
+    """Made once: they hold a thousand UIDs, which cost 15 ms."""
+    return tuple(context for context in supported_contexts() if _right_of(str(context.abstract_syntax)) in may)
+
+
+def missing_rights(may: Collection[Right], sop_class_uids: Collection[str]) -> tuple[Right, ...]:
+    """The rights that would have opened some of these classes.
+
+    Not that to report on storage commitment: many scanners propose it, to ask for what we do not do.
+    """
+    wanted = {_right_of(uid) for uid in sop_class_uids if uid in (VERIFICATION, *MEASURED_CLASSES, *KEPT_CLASSES)}
+    return tuple(right for right in Right if right in wanted and right not in may)
+
+
+def _right_of(sop_class_uid: str) -> Right:
+    return _RIGHTS.get(sop_class_uid, Right.STORE)
+
+
+_RIGHTS = {VERIFICATION: Right.ECHO, PUSH_MODEL: Right.COMMITMENT}
 
 
 def _register_retired_classes() -> None:

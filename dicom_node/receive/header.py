@@ -6,10 +6,12 @@ import logging
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.charset import default_encoding, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
@@ -18,6 +20,7 @@ from pydicom.uid import UID
 from dicom_node.errors import Refused
 from dicom_node.part10 import convert
 from dicom_node.receive.walk import Malformed, TooLong, elements, opened
+from dicom_node.routing import values_of
 from dicom_node.streams import HeaderBudget
 from sr_templates.uids import is_own_object
 
@@ -37,8 +40,10 @@ def _tag(keyword: str) -> BaseTag:
 
 
 _SOP_INSTANCE_UID = _tag("SOPInstanceUID")
+_CHARACTER_SET = _tag("SpecificCharacterSet")
 _ORIGIN_TAGS = frozenset((_SOP_INSTANCE_UID, *(_tag(keyword) for keyword in _EQUIPMENT)))
-_TAGS = _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
+_PATIENT_ID = _tag("PatientID")
+_TAGS = {_CHARACTER_SET, _PATIENT_ID} | _ORIGIN_TAGS | {_tag(keyword) for keyword in _IDENTITY}
 
 
 class HeaderUnreadable(Refused):
@@ -58,6 +63,7 @@ class ObjectHeader:
     series_instance_uid: str
     is_own: bool
     is_complete: bool = True
+    patient_id: str = field(default="", repr=False)
 
 
 def is_uid(text: str) -> bool:
@@ -90,7 +96,58 @@ def read_header(path: Path, offset: int, transfer_syntax: UID) -> ObjectHeader:
         raise HeaderUnreadable from error
     sop_class, sop_instance, study, series = (_uid(found, keyword) for keyword in _IDENTITY)
     own = is_own_object(_origin(found, transfer_syntax))
-    return ObjectHeader(sop_class, sop_instance, study, series, own, is_complete)
+    return ObjectHeader(sop_class, sop_instance, study, series, own, is_complete, _patient_id(found, transfer_syntax))
+
+
+def read_values(path: Path, offset: int, transfer_syntax: UID, keywords: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """The values of these attributes as text, of the data set that starts at byte `offset` of the file.
+
+    Read as `read_header` reads, as far as the last one of them. What is damaged or too long to be passed over ends the
+    reading, and what cannot be converted is left out: a rule then finds nothing there.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not keywords:
+        return {}
+    tags = {_tag(keyword) for keyword in keywords}
+    found: dict[BaseTag, RawDataElement] = {}
+    with suppress(Malformed, TooLong, zlib.error), path.open("rb") as file:
+        file.seek(offset)
+        for element in elements(opened(file, transfer_syntax), transfer_syntax, tags | {_CHARACTER_SET}, max(tags)):
+            found[element.tag] = element
+    return values_of(_converted(found, transfer_syntax), keywords)
+
+
+def _patient_id(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> str:
+    """For the audit trail; "" where there is none, or none that can be read."""
+    wanted = {tag: element for tag, element in found.items() if tag in (_CHARACTER_SET, _PATIENT_ID)}
+    return " ".join(values_of(_converted(wanted, syntax), ["PatientID"]).get("PatientID", ()))[:MAXIMUM_UID_LENGTH]
+
+
+def _converted(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:
+    """Each value by itself: one that cannot be converted in little time must not hide the others."""
+    encodings = _encodings(found.get(_CHARACTER_SET))
+    converted = Dataset()
+    for tag, element in found.items():
+        one = Dataset({tag: element})
+        one.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian, encodings)
+        try:
+            convert(one, HeaderBudget())
+        except Exception as error:  # noqa: BLE001  a library converting hostile values, which are the worker's to name
+            _log.debug("receive.value_unreadable", extra={"tag": str(tag), "error": type(error).__name__})
+            continue
+        converted.update(one)
+    return converted
+
+
+def _encodings(element: RawDataElement | None) -> list[str]:
+    """Of the text, by Specific Character Set (PS3.3 C.12.1.1.2); the default in place of what is not known.
+
+    The library's own look-up would warn on standard error, with what stands in the header.
+    """
+    names = "" if element is None else bytes(element.value or b"").decode("ascii", "replace")
+    return [python_encoding.get(name.strip(" \0"), default_encoding) for name in names.split("\\")]
 
 
 def _origin(found: Mapping[BaseTag, RawDataElement], syntax: UID) -> Dataset:

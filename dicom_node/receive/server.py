@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_node.commitment import Ledger, refuse_request, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
-from dicom_node.receive.admission import Gate, RefusalLog
-from dicom_node.receive.contexts import supported_contexts
-from dicom_node.receive.spool import Spool
+from dicom_node.receive.admission import Gate
+from dicom_node.receive.auditing import Witness
+from dicom_node.receive.authorisation import Policy, canonical_host
+from dicom_node.receive.contexts import verification_context
+from dicom_node.receive.handshake import NoHandshake, shake_hands
+from dicom_node.receive.refusals import RefusalBook, RefusalLog
+from dicom_node.receive.reloading import Reloading, policy_of
+from dicom_node.receive.spool import Spool, own_folder
 from dicom_node.receive.store import Register, Shelf
-from dicom_node.receive.toolkit import BoundedSocket, adapted
-from dicom_node.storage.files import SPOOL, make_folder
+from dicom_node.receive.toolkit import REQUEST_S, BoundedSocket, adapted, hang_up
+from dicom_node.receive.waiting import WaitingRoom
+from dicom_node.storage.files import SPOOL
+from dicom_node.tls import listening_context
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = logging.getLogger(__name__)
@@ -28,109 +40,186 @@ _log = logging.getLogger(__name__)
 MAXIMUM_PDU_BYTES = 131072
 """Eight times pynetdicom's default: a cine arrives twice as fast, and no larger value was faster."""
 
-ASSOCIATION_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 600.0
 """An ultrasound machine may keep its association open between two images of an exam."""
+
+WAITING_PLACES = 64
+"""Connections that have not asked for an association yet."""
 
 STOP_GRACE_S = 5.0
 STOP_POLL_S = 0.5
 _MEGABYTE = 1024 * 1024
+_UNBOUNDED = 1_000_000
 
 
-class Inbox(Register, RefusalLog, Protocol):
+class Inbox(Register, RefusalLog, Ledger, Protocol):
     """The end of the repository that the receiver uses."""
 
 
+NoteHandshake = Callable[[str, str], None]
+"""Host and advice, for each caller with whom no TLS connection came about."""
+
+
 class NodeServer(ThreadedAssociationServer):
-    """Sets what pynetdicom leaves at the system's default on accepted connections.
+    """Sets what pynetdicom leaves at the system's default on accepted connections, and shakes hands for TLS.
 
     Without TCP_NODELAY every C-STORE response waits up to 40 ms for the sender's delayed acknowledgement. The timeout
-    ends a peer that falls silent in the middle of a PDU; keep-alive finds one that has vanished.
+    ends a peer that falls silent in the middle of a PDU; keep-alive finds one that has vanished. The handshake runs in
+    the connection's own thread: in that of the listener, where pynetdicom has it, one silent caller keeps out all.
     """
 
     request_queue_size = 64
+    daemon_threads = True
+
+    waiting: WaitingRoom
+    note_handshake: NoteHandshake
+    tls: ssl.SSLContext | None = None
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         connection, address = super().get_request()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.settimeout(self.ae.network_timeout)
+        connection.settimeout(REQUEST_S)
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self.waiting.enter(connection)
         return connection, address
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Runs in a thread of its own; the association has two further ones and outlives it."""
+        if isinstance(request, ssl.SSLSocket):
+            try:
+                shake_hands(request)
+            except NoHandshake as error:
+                self.waiting.leave(request)
+                if error.advice is not None:
+                    self.note_handshake(canonical_host(client_address[0]), error.advice)
+                request.close()
+                return
+        super().finish_request(request, client_address)
 
-def run(config: Config, repository: Inbox, stop: threading.Event) -> None:
+
+def run(config: Config, repository: Inbox, stop: threading.Event, config_path: Path | None = None) -> None:
     """Serve C-STORE and C-ECHO until `stop` is set; returns when no association is left.
 
+    With `config_path` the peers and the files of TLS are taken up from there when they change.
+
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or a file of TLS is not what it should be.
         DiskFull, StorageUnavailable: the data folder cannot be made.
     """
     data_dir = config.node.data_dir.resolve()
-    spool = Spool(data_dir / SPOOL, config.node.minimum_free_mb * _MEGABYTE)
-    make_folder(data_dir / SPOOL)
-    with adapted(spool):
-        server = _listen(config, repository)
-        spool.sweep()  # after the port is ours: no other receiver is writing there
+    gate = Gate(policy_of(config), RefusalBook(repository), stop)
+    with (
+        own_folder(data_dir / SPOOL) as folder,
+        adapted(Spool(folder, config.node.minimum_free_mb * _MEGABYTE), gate.largest_object),
+    ):
+        servers = _listen_everywhere(config, _handlers(config, repository, gate), gate)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
-        _serve(server, stop)
+        _serve(servers, Reloading(config, config_path, _policy_setter(gate), _tls_setter(servers)), stop)
 
 
-def _serve(server: NodeServer, stop: threading.Event) -> None:
-    listener = threading.Thread(target=server.serve_forever, name="receiver-listener", daemon=True)
-    listener.start()
-    host, port = server.server_address[:2]
-    _log.info("receiver.ready", extra={"host": host, "port": port, "ae_title": server.ae_title})
-    while not stop.wait(STOP_POLL_S):
-        pass  # a signal that comes just before an endless wait would not be noticed until the wait ends
-    server.shutdown()
-    _end_associations(server)
+def _serve(servers: Sequence[NodeServer], reloading: Reloading, stop: threading.Event) -> None:
+    for server in servers:
+        threading.Thread(target=server.serve_forever, name="receiver-listener", daemon=True).start()
+    for server in servers:
+        _log.info("receiver.listening", extra=_facts(server))
+    _log.info("receiver.ready", extra=_facts(servers[-1]))
+    reloading.look(datetime.now(UTC))
+    while not stop.wait(STOP_POLL_S):  # a signal just before an endless wait would not be noticed until it ends
+        reloading.look(datetime.now(UTC))
+    for server in servers:
+        server.shutdown()
+        server.waiting.clear()
+    for server in servers:
+        _end_associations(server)
     _log.info("receiver.stopped")
 
 
-def _listen(config: Config, repository: Inbox) -> NodeServer:
+def _facts(server: NodeServer) -> dict[str, str | int]:
+    host, port = server.server_address[:2]
+    kind = "plain" if server.tls is None else "tls"
+    return {"host": host, "port": port, "ae_title": server.ae_title, "kind": kind}
+
+
+def _listen_everywhere(config: Config, handlers: list[evt.EventHandlerType], gate: Gate) -> list[NodeServer]:
+    """The port over TLS, where there is one, and the plain one."""
+    node = config.node
+    context = None if node.tls.port is None else listening_context(node.tls.files())
+    waiting = WaitingRoom(WAITING_PLACES, hang_up)
     entity = _application_entity(config)
-    address = (config.node.host, config.node.port)
-    try:
-        server = NodeServer(
-            entity,
-            address,
-            entity.ae_title,
-            entity.supported_contexts,
-            evt_handlers=_handlers(config, repository),
-        )
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {address[0]} port {address[1]} ({error.strerror})") from error
-    entity._servers.append(server)  # where shutdown() takes it out again
-    return server
+    asked = [(evt.EVT_REQUESTED, _leaver(waiting)), *handlers]
+    servers: list[NodeServer] = []
+    for port, tls in ((node.tls.port, context), (node.port, None)):
+        if port is None:
+            continue
+        try:
+            server = NodeServer(
+                entity, (node.host, port), entity.ae_title, [verification_context()], evt_handlers=asked
+            )
+        except OSError as error:
+            for other in servers:
+                other.server_close()
+            raise ConfigError(f"cannot listen on {node.host} port {port} ({error.strerror})") from error
+        server.waiting, server.note_handshake, server.tls = waiting, gate.note_handshake, tls
+        entity._servers.append(server)  # where shutdown() takes it out again
+        servers.append(server)
+    return servers
 
 
 def _application_entity(config: Config) -> AE:
     entity = AE(config.node.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.supported_contexts = supported_contexts()
     entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
-    entity.maximum_associations = config.node.maximum_associations
-    entity.acse_timeout = ASSOCIATION_TIMEOUT_S
+    entity.maximum_associations = _UNBOUNDED  # the gate counts those that it lets in, and no others
+    entity.acse_timeout = REQUEST_S
     entity.network_timeout = IDLE_TIMEOUT_S
     entity.dimse_timeout = IDLE_TIMEOUT_S
     return entity
 
 
-def _handlers(config: Config, repository: Inbox) -> list[evt.EventHandlerType]:
-    gate = Gate(config.node.ae_title, config.peer_list(), repository)
+def _handlers(config: Config, repository: Inbox, gate: Gate) -> list[evt.EventHandlerType]:
     captures = config.inference.secondary_captures == "measure"
-    shelf = Shelf(config.node.data_dir.resolve(), repository, captures)
+    shelf = Shelf(config.node.data_dir.resolve(), repository, gate, captures, config.router())
     return [
         (evt.EVT_REQUESTED, gate.on_requested),
-        (evt.EVT_ACCEPTED, admission.on_accepted),
-        (evt.EVT_REJECTED, admission.on_rejected),
+        (evt.EVT_ACCEPTED, gate.on_accepted),
+        (evt.EVT_ACCEPTED, Witness(repository).on_accepted),
         (evt.EVT_C_ECHO, admission.on_c_echo),
         (evt.EVT_C_STORE, shelf.on_c_store),
-        (evt.EVT_CONN_CLOSE, admission.on_connection_closed),
+        (evt.EVT_N_ACTION, refuse_request),
+        (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC))),
+        (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]
+
+
+def _leaver(waiting: WaitingRoom) -> Callable[[evt.Event], None]:
+    def leave(event: evt.Event) -> None:
+        channel = event.assoc.dul.socket
+        waiting.leave(None if channel is None else channel.socket)
+
+    return leave
+
+
+def _policy_setter(gate: Gate) -> Callable[[Policy], None]:
+    def use(policy: Policy) -> None:
+        gate.policy = policy
+
+    return use
+
+
+def _tls_setter(servers: Sequence[NodeServer]) -> Callable[[ssl.SSLContext], None]:
+    """For connections from now on."""
+
+    def use(context: ssl.SSLContext) -> None:
+        for server in servers:
+            if server.tls is not None:
+                server.tls = context
+
+    return use
 
 
 def _end_associations(server: NodeServer) -> None:

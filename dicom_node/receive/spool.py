@@ -8,20 +8,28 @@ swallows the rest, so that the C-STORE handler can answer with a status.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
+import socket
+import uuid
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from dicom_node.errors import DiskFull, NodeError
-from dicom_node.storage.files import PART_SUFFIX, disk_error, open_part
+from dicom_node.errors import DiskFull, NodeError, ObjectTooLarge
+from dicom_node.storage.files import PART_SUFFIX, disk_error, make_folder, named_disk_errors, open_part
 
 _log = logging.getLogger(__name__)
+
+LOCK = "taken.lock"
+"""In each folder of a receiver that runs; see own_folder."""
 
 _META_START = 128 + 4
 _GROUP_LENGTH_ELEMENT = 12
@@ -44,14 +52,16 @@ class Reserve:
 class SpoolFile:
     """One incoming object in the DICOM file format (PS3.10 7.1); `error` says why it is not whole, if so.
 
-    `sha256` covers the data set only, not the file meta information, which names the receiving software.
+    `sha256` covers the data set only, not the file meta information, which names the receiving software; so does
+    `largest_bytes`, beyond which nothing is taken.
     """
 
-    def __init__(self, folder: Path, reserve: Reserve) -> None:
+    def __init__(self, folder: Path, reserve: Reserve, largest_bytes: int | None = None) -> None:
         self.error: NodeError | None = None
         self.size_bytes = 0
         self.dataset_offset = 0
         self._reserve = reserve
+        self._largest_bytes = largest_bytes
         self._next_check = _FREE_SPACE_STRIDE
         self._meta = bytearray()
         self._sha256 = hashlib.sha256()
@@ -116,6 +126,8 @@ class SpoolFile:
         if self._descriptor is None:
             return
         self._hash(data)
+        if self._largest_bytes is not None and self._data_set_bytes(data) > self._largest_bytes:
+            raise ObjectTooLarge
         while data:
             written = os.write(self._descriptor.number, data)
             self.size_bytes += written
@@ -123,6 +135,10 @@ class SpoolFile:
         if self.size_bytes >= self._next_check:
             self._next_check = self.size_bytes + _FREE_SPACE_STRIDE
             self._reserve.check()
+
+    def _data_set_bytes(self, more: memoryview) -> int:
+        """Of the data set, with what is about to be written; 0 while the file meta information comes."""
+        return self.size_bytes + len(more) - self.dataset_offset if self.dataset_offset else 0
 
     def _hash(self, data: memoryview) -> None:
         """Skip preamble and file meta information, whose length stands in its first element (PS3.10 7.1)."""
@@ -151,18 +167,78 @@ class Spool:
         self._folder = folder
         self._reserve = Reserve(folder, minimum_free_bytes)
 
-    def open_part(self, *_: Any, **__: Any) -> SpoolFile:
-        """A new file; takes and ignores what tempfile.NamedTemporaryFile takes. Never raises on disk trouble."""
-        return SpoolFile(self._folder, self._reserve)
+    def open_part(self, largest_bytes: int | None = None) -> SpoolFile:
+        """A new file for a data set of at most so many bytes. Never raises on disk trouble."""
+        return SpoolFile(self._folder, self._reserve, largest_bytes)
 
-    def sweep(self) -> int:
-        """Delete what an earlier process left half received; nothing of it was ever acknowledged."""
-        parts = list(self._folder.glob(f"*{PART_SUFFIX}"))
-        for part in parts:
-            part.unlink(missing_ok=True)
-        if parts:
-            _log.warning("spool.swept", extra={"removed": len(parts)})
-        return len(parts)
+
+@contextmanager
+def own_folder(root: Path) -> Iterator[Path]:
+    """A folder below the spool that is this receiver's own until the block ends.
+
+    Receivers of one or more machines may share a data folder, so each has its own, with a lock that the system lets go
+    when the process ends, however that happens. What a receiver of this machine left half received is deleted here;
+    of other machines only the sweep of old files knows.
+
+    Raises:
+        DiskFull, StorageUnavailable: it cannot be made.
+    """
+    make_folder(root)
+    folder, lock = _taken_folder(root)
+    try:
+        sweep(root)
+        yield folder
+    finally:
+        _remove(folder)
+        lock.close()
+
+
+def sweep(root: Path) -> int:
+    """Delete what ended receivers of this machine left half received; nothing of it was ever acknowledged."""
+    removed = sum(_sweep_if_left(folder) for folder in sorted(root.glob(f"{_host()}.*")))
+    if removed:
+        _log.warning("spool.swept", extra={"removed": removed})
+    return removed
+
+
+def _taken_folder(root: Path) -> tuple[Path, IO[bytes]]:
+    """A fresh folder and the open file whose lock says so."""
+    while True:
+        folder = root / f"{_host()}.{uuid.uuid4().hex}"
+        make_folder(folder)
+        with named_disk_errors():
+            try:
+                lock = (folder / LOCK).open("wb")
+            except FileNotFoundError:  # another receiver that starts now took it for left behind
+                continue
+            with suppress(OSError):  # where the file system knows no locks, nobody takes it for left behind either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / LOCK).exists():
+                return folder, lock
+            lock.close()
+
+
+def _sweep_if_left(folder: Path) -> int:
+    """How many parts were deleted; none where its receiver still runs."""
+    try:
+        with (folder / LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _remove(folder)
+    except OSError:  # taken, just gone, or a file system without locks
+        return 0
+
+
+def _remove(folder: Path) -> int:
+    parts = list(folder.glob(f"*{PART_SUFFIX}"))
+    for path in (*parts, folder / LOCK):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+    return len(parts)
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
 class _Descriptor:

@@ -15,17 +15,22 @@ from typing import Protocol, cast
 
 from pydicom import Dataset
 from pydicom.uid import UID
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
-from dicom_node.domain import NewInstance, Registered
-from dicom_node.errors import NodeError, Refused
-from dicom_node.receive.admission import caller_of, log_fields
-from dicom_node.receive.authorisation import Caller
+from dicom_node.audit import AuditEntry
+from dicom_node.domain import Action, NewInstance, Registered, Route
+from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeError, ObjectTooLarge, OutcomeUnknown, Refused
+from dicom_node.receive.admission import caller_of
+from dicom_node.receive.auditing import Witness
+from dicom_node.receive.authorisation import Caller, Refusal
 from dicom_node.receive.contexts import measurable
-from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
+from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
+from dicom_node.receive.refusals import log_fields
 from dicom_node.receive.spool import SpoolFile
+from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Router
 from dicom_node.storage.files import OBJECTS, disk_error, durable_rename, random_path
 
 _log = logging.getLogger(__name__)
@@ -33,6 +38,11 @@ _log = logging.getLogger(__name__)
 SUCCESS = 0x0000
 
 _COMMENT_LENGTH = 64
+
+_NO_DATABASE = frozenset({DatabaseUnavailable.__name__, DatabaseRefused.__name__, OutcomeUnknown.__name__})
+
+OWN_ROUTE = Route(action=Action.IGNORE, send=())
+"""Nothing is done with an object that this node has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,9 @@ SERIES_UID_MISSING = Fault("series_uid_missing", 0xC000, "Series Instance UID is
 CONTEXT_MISMATCH = Fault("context_mismatch", 0x0122, "The SOP class is not that of the presentation context.")
 CLASS_MISMATCH = Fault("class_mismatch", 0xA900, "SOP Class UID of data set and command differ.")
 INSTANCE_MISMATCH = Fault("instance_mismatch", 0xA900, "SOP Instance UID of data set and command differ.")
+NOT_AUTHORISED = Fault("not_authorised", 0x0124, "This peer may not store here any more.")
+TOO_LARGE = Fault("object_too_large", 0x0124, "The object is larger than this peer may send.")
+TOO_FAST = Fault("too_fast", 0xA700, "This peer sends more a minute than it may; send it later.")
 OUR_FAULT = Fault("internal_error", 0x0110, "The node failed; its log says why.")
 
 
@@ -65,6 +78,8 @@ def resource_fault(error: NodeError) -> Fault:
 
     The peer gets the general message of the error; its own may name folders and hosts of ours.
     """
+    if isinstance(error, ObjectTooLarge):
+        return TOO_LARGE
     return Fault(type(error).__name__, 0xA700, (type(error).__doc__ or "").partition("\n")[0])
 
 
@@ -74,6 +89,16 @@ class Register(Protocol):
     def register(self, new: NewInstance, now: datetime) -> Registered: ...
 
     def known_paths(self, paths: Sequence[str]) -> set[str]: ...
+
+    def record(self, entry: AuditEntry, now: datetime) -> None: ...
+
+
+class Porter(Protocol):
+    """The end of the gate that is asked for each object."""
+
+    def may_store(self, association: Association) -> Refusal | None: ...
+
+    def await_turn(self, association: Association) -> bool: ...
 
 
 class NotStored(Refused):
@@ -90,7 +115,9 @@ class Shelf:
 
     data_dir: Path
     register: Register
+    porter: Porter
     secondary_captures: bool = False
+    router: Router = NO_RULES
 
     def on_c_store(self, event: Event) -> Dataset:
         """EVT_C_STORE: the C-STORE response. Nothing of an object that was not stored stays behind."""
@@ -99,10 +126,10 @@ class Shelf:
         try:
             new = self._store(event, part, caller)
         except NotStored as refusal:
-            return _refuse(refusal.fault, caller)
+            return self._refuse(refusal.fault, event, caller)
         except Exception:  # noqa: BLE001  a fault of ours costs this object, not the association
             _log.exception("receive.failed")
-            return _refuse(OUR_FAULT, caller)
+            return self._refuse(OUR_FAULT, event, caller)
         finally:
             if part is not None:
                 part.discard()
@@ -110,9 +137,22 @@ class Shelf:
         _log.info("receive.stored", extra={**log_fields(caller), **uids, "size_bytes": new.size_bytes})
         return _answer(SUCCESS)
 
+    def _refuse(self, fault: Fault, event: Event, caller: Caller) -> Dataset:
+        facts = {**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
+        _log.warning("receive.not_stored", extra=facts)
+        if fault.reason not in _NO_DATABASE:  # the peer has waited for it once already
+            uid = _padding_removed(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+            Witness(self.register).object_refused(caller, fault.reason, fault.status, uid if is_uid(uid) else None)
+        return _answer(fault.status, fault.comment)
+
     def _store(self, event: Event, part: SpoolFile | None, caller: Caller) -> NewInstance:
+        if self.porter.may_store(event.assoc) is not None:
+            raise NotStored(NOT_AUTHORISED)
+        if not self.porter.await_turn(event.assoc):
+            raise NotStored(TOO_FAST)
         part = _received(part)
         header = _checked_header(event, part)
+        route = self._route(event, part, header)
         final = random_path(self.data_dir / OBJECTS)
         new = NewInstance(
             sop_instance_uid=header.sop_instance_uid,
@@ -126,16 +166,30 @@ class Shelf:
             calling_ae=caller.calling_ae,
             called_ae=caller.called_ae,
             peer_host=caller.host,
-            measurable=self._is_measured(header),
+            measurable=is_measured(header, route, self.secondary_captures),
+            route=route,
+            patient_id=header.patient_id,
         )
         self._place(part, final)
         if self._register(new, final) is Registered.SAME:
             final.unlink(missing_ok=True)
         return new
 
-    def _is_measured(self, header: ObjectHeader) -> bool:
-        wanted = measurable(header.sop_class_uid, secondary_captures=self.secondary_captures)
-        return wanted and not header.is_own
+    def _route(self, event: Event, part: SpoolFile, header: ObjectHeader) -> Route:
+        """What the rules say; one of our own objects that comes back goes nowhere, or it would come again and again."""
+        if header.is_own:
+            return OWN_ROUTE
+        caller = caller_of(event.assoc)
+        try:
+            syntax = UID(event.context.transfer_syntax)
+            values = read_values(part.path, part.dataset_offset, syntax, self.router.keywords)
+        except OSError as error:
+            raise NotStored(resource_fault(disk_error(error))) from error
+        about = {CALLING_AE: caller.calling_ae, CALLED_AE: caller.called_ae, HOST: caller.host}
+        decision = self.router.decide({**values, **{name: (value,) for name, value in about.items() if value}})
+        if decision.no_way_back:
+            _log.warning("receive.no_way_back", extra=log_fields(caller))
+        return decision.route
 
     def _place(self, part: SpoolFile, final: Path) -> None:
         try:
@@ -147,6 +201,9 @@ class Shelf:
     def _register(self, new: NewInstance, final: Path) -> Registered:
         try:
             return self.register.register(new, datetime.now(UTC))
+        except OutcomeUnknown as error:  # a server that lost us may still commit, after it said that there is no row
+            _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
+            raise NotStored(resource_fault(error)) from error
         except NodeError as error:
             self._withdraw(new.path, final)
             raise NotStored(resource_fault(error)) from error
@@ -161,6 +218,13 @@ class Shelf:
                 final.unlink(missing_ok=True)
         except NodeError as error:
             _log.warning("receive.orphan_left", extra={"error": type(error).__name__})
+
+
+def is_measured(header: ObjectHeader, route: Route, secondary_captures: bool) -> bool:
+    """Whether there is something to measure in an object. `secondary_captures`: also in those, see configuration."""
+    captures = secondary_captures or route.action is Action.MEASURE
+    wanted = measurable(header.sop_class_uid, secondary_captures=captures)
+    return wanted and not header.is_own and route.action is not Action.IGNORE
 
 
 def on_connection_closed(event: Event) -> None:
@@ -231,13 +295,6 @@ def _header(part: SpoolFile, transfer_syntax: UID) -> ObjectHeader:
 
 def _padding_removed(uid: str | None) -> str:
     return str(uid or "").rstrip("\0 ")
-
-
-def _refuse(fault: Fault, caller: Caller) -> Dataset:
-    _log.warning(
-        "receive.not_stored", extra={**log_fields(caller), "reason": fault.reason, "status_word": fault.status}
-    )
-    return _answer(fault.status, fault.comment)
 
 
 def _answer(status: int, comment: str = "") -> Dataset:

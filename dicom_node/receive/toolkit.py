@@ -8,7 +8,10 @@ All of it is process-wide, one reason why the receiver is a process of its own:
 * UIDs longer than 64 characters reach the handler, which refuses them by name; the default aborts the association;
 * what state machine or negotiation cannot digest ends that association; by default one of its two threads dies and the
   other waits for it;
-* a PDU longer than `LARGEST_PDU` closes the connection: its length is taken at its word, before anyone is authorised;
+* a PDU longer than `LARGEST_PDU` closes the connection (its length is taken at its word, before anyone is authorised),
+  and so does one that takes too long to arrive;
+* a message whose command has no end, or which nobody here would read, and requests that nobody waited for the answers
+  of, end the association: all are kept in memory for as long as they come;
 * the default event log is off (our own handlers log), and pydicom does not warn about values: a warning quotes them.
 """
 
@@ -17,6 +20,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -24,22 +29,42 @@ from typing import Any
 import pydicom.config
 from pynetdicom import _config, dimse_messages, dul, evt, transport
 from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 
 from dicom_node.receive.authorisation import decode_ae_title
-from dicom_node.receive.spool import Spool
+from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = logging.getLogger(__name__)
 
 LARGEST_PDU = 1024 * 1024
 """We announce less; an A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes stays below half of it."""
 
+REQUEST_S = 30.0
+"""From the connection to the end of the association request."""
+
+SILENCE_S = 60.0
+"""In the middle of a PDU. Between two PDUs a peer may be silent for as long as the idle time-out says."""
+
+PDU_S = 120.0
+"""For the whole of one: 1 kB/s, for one of the length that we announce."""
+
+LARGEST_COMMAND = 64 * 1024
+LARGEST_OTHER_DATA_SET = 1024 * 1024
+"""What comes with a C-STORE goes to the disk; anything else is kept in memory, and nothing large is asked of us."""
+
+MOST_OUTSTANDING = 16
+"""Requests of one association that wait for their answer; without a negotiated window it is one (PS3.7 D.3.3.3)."""
+
 _SERVICE_PROVIDER, _NO_REASON = 0x02, 0x00
 _REJECTED_BY_PROVIDER = (0x01, 0x02, 0x01)  # permanent, ACSE, no reason given (PS3.8 9.3.4)
 _ASSOCIATE_RQ_TYPE = b"\x01"
 _PLACEHOLDER = "UNDECODED"
+_LENGTH_OF_A_GREETING = 6
 
 
 class LenientAssociateRQ(A_ASSOCIATE_RQ):
@@ -72,13 +97,31 @@ class LenientAssociateRQ(A_ASSOCIATE_RQ):
 
 
 class BoundedSocket(transport.AssociationSocket):
-    """A socket that reads a PDU in as few calls as the network allows and refuses one of absurd length."""
+    """A socket that reads a PDU in as few calls as the network allows, and bounds its length and its time.
+
+    `first_bytes` is what the peer said first, which tells the protocol that it speaks.
+    """
+
+    first_bytes = b""
+    _request_until: float | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._request_until = time.monotonic() + REQUEST_S
+
+    def admit(self) -> None:
+        """From now on each PDU has its own time."""
+        self._request_until = None
+        connection = self.socket
+        if connection is not None:
+            with suppress(OSError):  # closed by another thread since
+                connection.settimeout(SILENCE_S)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """`nr_bytes` from the peer, fewer if it closes the connection.
 
         Raises:
-            OSError: the connection broke, or the PDU is longer than LARGEST_PDU.
+            OSError: the connection broke, or the PDU is longer than LARGEST_PDU or takes too long.
         """
         if nr_bytes > LARGEST_PDU:
             raise OSError(errno.EMSGSIZE, "PDU too long")
@@ -86,9 +129,13 @@ class BoundedSocket(transport.AssociationSocket):
         connection = self.socket
         if connection is None:
             raise OSError(errno.ENOTCONN, "connection closed")
+        deadline = self._request_until or time.monotonic() + PDU_S
         with memoryview(data) as view:
             while received < nr_bytes and (count := connection.recv_into(view[received:])):
                 received += count
+                if received < nr_bytes and time.monotonic() > deadline:
+                    raise TimeoutError
+        self.first_bytes = self.first_bytes or bytes(data[: min(received, _LENGTH_OF_A_GREETING)])
         return data if received == nr_bytes else data[:received]
 
     def _shutdown_socket(self) -> None:
@@ -96,20 +143,26 @@ class BoundedSocket(transport.AssociationSocket):
         connection = self.socket
         if connection is None:  # closed before, here or in another thread
             return
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+        hang_up(connection)
         connection.close()
 
     def hang_up(self) -> None:
         """End the conversation from any thread: the association's own thread reads the end and closes the socket."""
         connection = self.socket
         if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            hang_up(connection)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Whoever reads from the connection reads its end; under TLS too, past what the thread that uses it is doing."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 _do_action = StateMachine.do_action
 _negotiate = ACSE._negotiate_as_acceptor
+_decode = DIMSEMessage.decode_msg
+_receive = DIMSEServiceProvider.receive_primitive
 
 
 def _act_or_abort(machine: StateMachine, event: str) -> None:
@@ -135,6 +188,28 @@ def _negotiate_or_reject(acse: ACSE) -> None:
         acse.assoc.kill()
 
 
+class _Excess(Exception):
+    """More than this node keeps in memory for one peer."""
+
+
+def _decode_or_refuse(message: DIMSEMessage, primitive: P_DATA, assoc: Association | None = None) -> bool:
+    """Take the next fragments of a message; raises _Excess where it grows beyond what any of ours has."""
+    complete = _decode(message, primitive, assoc)
+    kept = message.data_set
+    if message.encoded_command_set.tell() > LARGEST_COMMAND:
+        raise _Excess
+    if kept is not None and kept.getbuffer().nbytes > LARGEST_OTHER_DATA_SET:
+        raise _Excess
+    return bool(complete)
+
+
+def _receive_or_refuse(provider: DIMSEServiceProvider, primitive: P_DATA) -> None:
+    """Take what came; raises _Excess where too many requests wait for their answers already."""
+    if provider.msg_queue.qsize() >= MOST_OUTSTANDING:
+        raise _Excess
+    _receive(provider, primitive)
+
+
 def _abort(provider: dul.DULServiceProvider) -> None:
     association, connection = provider.assoc, provider.socket
     association.is_aborted, association.is_established = True, False
@@ -148,15 +223,31 @@ def _abort(provider: dul.DULServiceProvider) -> None:
     evt.trigger(association, evt.EVT_CONN_CLOSE, {"address": ()})
 
 
+LargestObject = Callable[[Association], int | None]
+"""Bytes that one data set may have in this association; None: any number."""
+
+
+def _any_size(_association: Association) -> int | None:
+    return None
+
+
 @contextmanager
-def adapted(spool: Spool) -> Iterator[None]:
+def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator[None]:
     """Make the changes above for the duration of the block."""
+
+    def open_part(*_: Any, **__: Any) -> SpoolFile:
+        """Called by the thread that reads from the network, which is its association's own."""
+        association = getattr(threading.current_thread(), "assoc", None)
+        return spool.open_part(None if association is None else largest_object(association))
+
     with ExitStack() as changes:
         change = _changer(changes)
         change(_config, "STORE_RECV_CHUNKED_DATASET", True)
         change(_config, "LOG_HANDLER_LEVEL", "none")
         change(_config, "VALIDATORS", {**_config.VALIDATORS, "UI": _any_uid})
-        change(dimse_messages, "NamedTemporaryFile", spool.open_part)
+        change(dimse_messages, "NamedTemporaryFile", open_part)
+        change(DIMSEMessage, "decode_msg", _decode_or_refuse)
+        change(DIMSEServiceProvider, "receive_primitive", _receive_or_refuse)
         change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})
         change(transport, "AssociationSocket", BoundedSocket)
         change(StateMachine, "do_action", _act_or_abort)

@@ -7,15 +7,17 @@ turns out to be no correction, or its job is cancelled, what was held is release
 the later versions, so every event just asks for it to be applied again.
 
 What a version of a study said follows from that: it is held while any of its images is, or has been superseded, and
-cancelled once a later version of the study has its result.
+cancelled once a later version of the study has its result. An overlay that a version asked for is its image's and
+that version's: what both permit is permitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import DeliveryState, InstanceRef, JobKind, JobState, Relation, check_delivery_transition
@@ -43,8 +45,13 @@ def lock_versions(session: Session, *sop_instance_uids: str) -> None:
 
     Always in the same order, so that two who lock several UIDs do not wait for each other.
     """
+    session.execute(versions_locked(*sop_instance_uids)).all()
+
+
+def versions_locked(*sop_instance_uids: str) -> Select[Any]:
+    """The query that does it: ids of all versions, and whatever the caller adds to it."""
     versions = select(InstanceRow.id).where(InstanceRow.sop_instance_uid.in_(sop_instance_uids))
-    session.execute(versions.order_by(InstanceRow.id).with_for_update()).all()
+    return versions.order_by(InstanceRow.id).with_for_update()
 
 
 def lock(session: Session, subject: Subject) -> None:
@@ -54,10 +61,11 @@ def lock(session: Session, subject: Subject) -> None:
 
 
 def subject_of(session: Session, object_id: int) -> Subject:
-    """What a stored object is about."""
-    result = session.scalars(
-        select(ResultRow).join(ObjectRow, ObjectRow.result_id == ResultRow.id).where(ObjectRow.id == object_id)
-    ).one()
+    """What a stored object is about; an original is about itself."""
+    stored = session.get_one(ObjectRow, object_id)
+    if stored.instance_id is not None:
+        return session.get_one(InstanceRow, stored.instance_id)
+    result = session.get_one(ResultRow, stored.result_id)
     if result.instance_id is not None:
         return session.get_one(InstanceRow, result.instance_id)
     return session.get_one(StudyVersionRow, result.study_version_id)
@@ -82,6 +90,14 @@ def permitted(session: Session, subject: Subject) -> DeliveryState:
         return DeliveryState.CANCELLED
     behind = (_permitted_image(session, instance) for instance in instances_behind(session, subject))
     return DeliveryState.PENDING if all(state is DeliveryState.PENDING for state in behind) else DeliveryState.HELD
+
+
+def permitted_delivery(session: Session, delivery: DeliveryRow) -> DeliveryState:
+    """What an unsent delivery must be now, by what its object is about and by the version that asked for it."""
+    states = {permitted(session, subject_of(session, delivery.object_id))}
+    if delivery.study_version_id is not None:
+        states.add(permitted(session, session.get_one(StudyVersionRow, delivery.study_version_id)))
+    return next(s for s in (DeliveryState.CANCELLED, DeliveryState.HELD, DeliveryState.PENDING) if s in states)
 
 
 def _is_followed(session: Session, version: StudyVersionRow) -> bool:
@@ -111,9 +127,21 @@ def _permitted_image(session: Session, instance: InstanceRow) -> DeliveryState:
     states = set(session.scalars(later))
     if JobState.DONE in states:
         return DeliveryState.CANCELLED
-    if states - {JobState.CANCELLED}:
+    if states - {JobState.CANCELLED} or _is_unconfirmed(session, instance):
         return DeliveryState.HELD
     return DeliveryState.PENDING
+
+
+def _is_unconfirmed(session: Session, instance: InstanceRow) -> bool:
+    """Whether it is a correction that nobody has accepted; its original must not leave before that."""
+    if instance.relation is not Relation.CORRECTION:
+        return False
+    job = select(JobRow.id).where(
+        JobRow.instance_id == instance.id,
+        JobRow.kind == JobKind.MEASURE,
+        JobRow.state.in_((JobState.HELD, JobState.CANCELLED)),
+    )
+    return bool(session.scalar(select(job.exists())))
 
 
 def standing(session: Session, instance: InstanceRef) -> InstanceRow | None:
@@ -167,21 +195,22 @@ def _versions_resting_on(session: Session, instance: InstanceRow) -> Sequence[St
 
 def apply(session: Session, subject: Subject, now: datetime) -> None:
     """Bring the waiting deliveries about a subject in line with the rule; those being sent or sent stay as they are."""
-    wanted = permitted(session, subject)
-    column = ResultRow.instance_id if isinstance(subject, InstanceRow) else ResultRow.study_version_id
+    if isinstance(subject, InstanceRow):
+        about = or_(ResultRow.instance_id == subject.id, ObjectRow.instance_id == subject.id)
+    else:
+        about = or_(ResultRow.study_version_id == subject.id, DeliveryRow.study_version_id == subject.id)
     waiting = (
         select(DeliveryRow)
         .join(ObjectRow, DeliveryRow.object_id == ObjectRow.id)
-        .join(ResultRow, ObjectRow.result_id == ResultRow.id)
-        .where(
-            column == subject.id,
-            DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)),
-            DeliveryRow.state != wanted,
-        )
+        .outerjoin(ResultRow, ObjectRow.result_id == ResultRow.id)
+        .where(about, DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.HELD)))
         .order_by(DeliveryRow.id)
         .with_for_update(of=DeliveryRow)
     )
     for delivery in session.scalars(waiting).all():
+        wanted = permitted_delivery(session, delivery)
+        if delivery.state is wanted:
+            continue
         change(delivery, wanted, now)
         if wanted is DeliveryState.PENDING:  # time spent waiting for a person is not the destination's
             delivery.available_at = delivery.waiting_since = now

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_node.domain import Delivery, DeliveryState, IllegalTransition
+from dicom_node.domain import Attempt, Delivery, DeliveryState, DestinationState, IllegalTransition
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
 from dicom_node.storage.counting import count_rows
-from dicom_node.storage.rows import DeliveryRow, ObjectRow
+from dicom_node.storage.rows import AttemptRow, DeliveryRow, DestinationStateRow, ObjectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,6 @@ class Lease:
     destination: str
     limit: int
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a destination said: the DIMSE status (None: nothing) and a remark without patient data."""
-
-    status_word: int | None
-    comment: str | None
 
 
 def expired(now: datetime) -> Select[DeliveryRow]:
@@ -85,23 +77,100 @@ def owned(session: Session, delivery: Delivery) -> DeliveryRow:
     return row
 
 
-def finish(session: Session, delivery: Delivery, after: DeliveryState, answer: Answer, now: datetime) -> None:
+def finish(session: Session, delivery: Delivery, after: DeliveryState, attempt: Attempt, now: datetime) -> DeliveryRow:
     """SENT or DEAD."""
     row = owned(session, delivery)
     change(row, after, now)
-    row.status_word, row.comment = answer.status_word, answer.comment
+    _remember(session, row, attempt)
+    return row
 
 
-def postpone(session: Session, delivery: Delivery, answer: Answer, available_at: datetime, now: datetime) -> None:
+def postpone(
+    session: Session, delivery: Delivery, attempt: Attempt | None, available_at: datetime, now: datetime
+) -> None:
     """Back to PENDING, or on to where a correction that came meanwhile wants it."""
     subject = corrections.subject_of(session, delivery.object_id)
     corrections.lock(session, subject)
     row = owned(session, delivery)
     change(row, DeliveryState.PENDING, now)
     row.available_at = available_at
-    row.status_word, row.comment = answer.status_word, answer.comment
+    if attempt is None:  # it was claimed and not its turn: nothing was tried
+        row.attempts -= 1
+    else:
+        _remember(session, row, attempt)
     session.flush()
     corrections.apply(session, subject, now)
+
+
+def _remember(session: Session, row: DeliveryRow, attempt: Attempt) -> None:
+    row.status_word, row.comment = attempt.status_word, attempt.comment
+    row.via = attempt.asked if row.state is DeliveryState.SENT and attempt.asked != row.destination else None
+    session.add(
+        AttemptRow(
+            delivery_id=row.id,
+            asked=attempt.asked,
+            outcome=attempt.outcome,
+            cause=attempt.cause,
+            status_word=attempt.status_word,
+            comment=attempt.comment,
+            began_at=attempt.began_at,
+            seconds=attempt.seconds,
+        )
+    )
+
+
+def attempts(session: Session, delivery_id: int) -> tuple[Attempt, ...]:
+    """All of a delivery, first one first."""
+    rows = session.scalars(
+        select(AttemptRow).where(AttemptRow.delivery_id == delivery_id).order_by(AttemptRow.id)
+    ).all()
+    return tuple(
+        Attempt(row.asked, row.outcome, row.cause, row.status_word, row.comment, row.began_at, row.seconds)
+        for row in rows
+    )
+
+
+def expire(session: Session, destination: str, waiting_since: datetime, comment: str, now: datetime) -> int:
+    """DEAD for all that wait for a destination since `waiting_since` or longer; returns how many."""
+    overdue = select(DeliveryRow).where(
+        DeliveryRow.destination == destination,
+        DeliveryRow.state == DeliveryState.PENDING,
+        DeliveryRow.waiting_since <= waiting_since,
+    )
+    rows = session.scalars(overdue.with_for_update(skip_locked=True)).all()
+    for row in rows:
+        change(row, DeliveryState.DEAD, now)
+        row.comment = comment
+    return len(rows)
+
+
+def tell_state(session: Session, state: DestinationState) -> None:
+    """Remember it; `since` stays where nothing but the time of the look has changed."""
+    row = session.get(DestinationStateRow, state.name, with_for_update=True)
+    if row is None:
+        session.add(
+            DestinationStateRow(
+                name=state.name,
+                reachable=state.reachable,
+                since=state.since,
+                checked_at=state.checked_at,
+                cause=state.cause,
+                comment=state.comment,
+            )
+        )
+        return
+    if row.reachable != state.reachable:
+        row.reachable, row.since = state.reachable, state.since
+    row.checked_at, row.cause, row.comment = state.checked_at, state.cause, state.comment
+
+
+def destination_states(session: Session) -> dict[str, DestinationState]:
+    """By name; a destination that was never asked is absent."""
+    rows = session.scalars(select(DestinationStateRow)).all()
+    return {
+        row.name: DestinationState(row.name, row.reachable, row.since, row.checked_at, row.cause, row.comment)
+        for row in rows
+    }
 
 
 def renew(session: Session, delivery: Delivery, lease: timedelta, now: datetime) -> None:
@@ -118,7 +187,7 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     subject = corrections.subject_of(session, object_id)
     corrections.lock(session, subject)
     row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).one()
-    if row.state in (DeliveryState.HELD, DeliveryState.SENDING):
+    if row.state not in (DeliveryState.PENDING, DeliveryState.DEAD):
         raise IllegalTransition(f"delivery {delivery_id} is {row.state} and cannot be retried")
     if row.state is not DeliveryState.PENDING:
         change(row, DeliveryState.PENDING, now)
@@ -158,7 +227,7 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
         change(row, DeliveryState.PENDING, now)
-        permitted = corrections.permitted(session, corrections.subject_of(session, row.object_id))
+        permitted = corrections.permitted_delivery(session, row)
         if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent
             change(row, permitted, now)
             return False
@@ -186,4 +255,5 @@ def _reference(row: DeliveryRow, stored: ObjectRow) -> Delivery:
         path=stored.path,
         kind=stored.kind,
         waiting_since=row.waiting_since,
+        via=row.via,
     )

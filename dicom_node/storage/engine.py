@@ -17,8 +17,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError
+from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError, OutcomeUnknown
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
+from dicom_node.storage.mounts import network_filesystem
 
 BUSY_TIMEOUT_S = 30.0
 WRITES = {"writes": True}
@@ -26,6 +27,7 @@ WRITES = {"writes": True}
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _CONNECT_TIMEOUT_S = 10
+_CUT_OFF = ("08", "57")  # connection exceptions, and what an administrator or a crash does to it
 _POOL = 5
 _OVERFLOW = 64  # one for each association thread of a busy receiver
 
@@ -34,7 +36,7 @@ def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://...`; SQLite files are created, private to the user.
 
     Raises:
-        ConfigError: the URL cannot be used; its password is never part of the message.
+        ConfigError: the URL cannot be used; its password is never part of the message. SQLite on a network share.
         DiskFull, StorageUnavailable: the SQLite file cannot be created.
     """
     parsed = _parse(url)
@@ -102,7 +104,22 @@ def _open_postgresql(url: URL) -> Engine:
     )
 
 
+def refuse_network(file: Path) -> None:
+    """SQLite's locks and its write-ahead log need the memory of one machine (https://www.sqlite.org/wal.html).
+
+    Raises:
+        ConfigError: `file` lies where other machines may write.
+    """
+    kind = network_filesystem(file)
+    if kind is not None:
+        raise ConfigError(
+            f"database.url: {file} lies on a network file system ({kind}), on which SQLite may damage the database."
+            " Name a file on a disk of this machine, or use postgresql+psycopg."
+        )
+
+
 def _open_sqlite(url: URL) -> Engine:
+    refuse_network(Path(str(url.database)))
     _create_private(Path(str(url.database)))
     engine = create_engine(
         url,
@@ -193,7 +210,8 @@ def _named_postgresql(error: DBAPIError, url: URL) -> NodeError | None:
         return None
     if state == "53100":
         return DiskFull()
-    return DatabaseUnavailable(f"The database {masked(url)} cannot be used now (SQLSTATE {state or 'none'}).")
+    kind = OutcomeUnknown if error.connection_invalidated or state[:2] in _CUT_OFF else DatabaseUnavailable
+    return kind(f"The database {masked(url)} cannot be used now (SQLSTATE {state or 'none'}).")
 
 
 def _without_schema(url: URL) -> DatabaseRefused:

@@ -142,7 +142,7 @@ def orphans(data_dir: Path, known_paths: KnownPaths, older_than: datetime) -> tu
     limit = older_than.timestamp()
     old = [path for path in _files(data_dir) if _written_at(path) < limit]
     parts = [path for path in old if path.suffix == PART_SUFFIX]
-    whole = [path for path in old if path.suffix != PART_SUFFIX]
+    whole = [path for path in old if path.suffix == OBJECT_SUFFIX]
     return (*parts, *_without_row(data_dir, whole, known_paths))
 
 

@@ -19,8 +19,9 @@ from dicom_node.domain import (
     Relation,
 )
 from dicom_node.errors import Refused
-from dicom_node.storage import corrections
+from dicom_node.storage import corrections, outbox, trail
 from dicom_node.storage.rows import InstanceRow, JobRow, ObjectRow, RefusalRow
+from sr_templates.uids import UID_ROOT
 
 REFUSALS_KEPT = 200
 
@@ -30,12 +31,10 @@ STRUCTURED_REPORTS = (BasicTextSRStorage, EnhancedSRStorage, ComprehensiveSRStor
 
 def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     """See Repository.register. A racing twin makes this fail with IntegrityError; then it is simply done again."""
-    corrections.lock_versions(session, new.sop_instance_uid)
-    versions = select(InstanceRow.sha256, InstanceRow.revision).where(
-        InstanceRow.sop_instance_uid == new.sop_instance_uid
-    )
+    versions = corrections.versions_locked(new.sop_instance_uid).add_columns(InstanceRow.sha256, InstanceRow.revision)
     known = {row.sha256: row.revision for row in session.execute(versions)}
     if new.sha256 in known:
+        trail.record(session, trail.received(new, str(Registered.SAME), known[new.sha256]), now)
         return Registered.SAME
     revision = max(known.values(), default=-1) + 1
     instance = _row(new, revision, now)
@@ -43,18 +42,23 @@ def register(session: Session, new: NewInstance, now: datetime) -> Registered:
     session.flush()
     kind = JobKind.RECONCILE if revision else JobKind.MEASURE
     if revision or new.measurable:
-        session.add(new_job(instance.id, kind, JobState.QUEUED, now))
+        session.add(new_job(instance, kind, JobState.QUEUED, now))
+    if not revision:
+        outbox.forward(session, instance, now)
     if revision:  # whatever it is: nothing more is sent about the earlier ones before that is known
         session.flush()
         corrections.apply_to_earlier(session, instance, now)
-    return Registered.VERSION if revision else Registered.NEW
+    registered = Registered.VERSION if revision else Registered.NEW
+    trail.record(session, trail.received(new, str(registered), revision), now)
+    return registered
 
 
-def new_job(instance_id: int, kind: JobKind, state: JobState, now: datetime) -> JobRow:
+def new_job(instance: InstanceRow, kind: JobKind, state: JobState, now: datetime) -> JobRow:
     return JobRow(
         kind=kind,
-        instance_id=instance_id,
+        instance_id=instance.id,
         state=state,
+        priority=instance.route.priority.rank,
         attempts=0,
         excused=0,
         token=0,
@@ -86,6 +90,7 @@ def reports_of_study(session: Session, study_instance_uid: str, most: int) -> Se
         .where(
             InstanceRow.study_instance_uid == study_instance_uid,
             InstanceRow.sop_class_uid.in_(STRUCTURED_REPORTS),
+            InstanceRow.sop_instance_uid.not_like(f"{UID_ROOT}.%"),  # our own, which archives send back by the dozen
             InstanceRow.relation.in_(standing),
         )
         .order_by(InstanceRow.id.desc())
@@ -117,6 +122,10 @@ def refusals(session: Session, limit: int) -> tuple[RefusalRecord, ...]:
     return tuple(RefusalRecord(r.id, r.calling_ae, r.called_ae, r.host, r.reason, r.advice, r.refused_at) for r in rows)
 
 
+def any_stored(session: Session) -> bool:
+    return session.scalar(select(InstanceRow.id).limit(1)) is not None
+
+
 def count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(InstanceRow)) or 0
 
@@ -136,6 +145,7 @@ def reference(row: InstanceRow) -> InstanceRef:
         relation=row.relation,
         calling_ae=row.calling_ae,
         received_at=row.received_at,
+        route=row.route,
     )
 
 
@@ -156,4 +166,5 @@ def _row(new: NewInstance, revision: int, now: datetime) -> InstanceRow:
         called_ae=new.called_ae,
         peer_host=new.peer_host,
         received_at=now,
+        route=new.route,
     )

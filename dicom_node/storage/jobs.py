@@ -18,7 +18,7 @@ from dicom_node.domain import (
     check_job_transition,
 )
 from dicom_node.errors import LeaseLost, Refused
-from dicom_node.storage import corrections, instances
+from dicom_node.storage import corrections, instances, outbox, trail
 from dicom_node.storage.counting import count_rows
 from dicom_node.storage.rows import JobRow
 
@@ -42,11 +42,11 @@ def expired(now: datetime) -> Select[JobRow]:
 
 
 def due(now: datetime) -> Select[JobRow]:
-    """Queued jobs whose time has come, the longest waiting first."""
+    """Queued jobs whose time has come: by priority, then the longest waiting first."""
     return (
         select(JobRow)
         .where(JobRow.state == JobState.QUEUED, JobRow.available_at <= now)
-        .order_by(JobRow.available_at, JobRow.id)
+        .order_by(JobRow.priority, JobRow.available_at, JobRow.id)
     )
 
 
@@ -135,6 +135,8 @@ def confirm(session: Session, job_id: int, now: datetime) -> None:
         raise IllegalTransition(f"job {job_id} is {row.state}; only a held job can be confirmed")
     change(row, JobState.QUEUED, now)
     row.available_at = now
+    session.flush()
+    corrections.apply(session, instances.get(session, row.instance_id), now)
 
 
 def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> None:
@@ -147,10 +149,14 @@ def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> No
     change(row, JobState.DONE, now)
     row.error = verdict.remark
     instance.relation = verdict.relation
-    if verdict.relation in corrections.SUPERSEDING and instance.measurable:
-        held = verdict.relation is Relation.CORRECTION and not verdict.accept
-        state = JobState.HELD if held else JobState.QUEUED
-        session.add(instances.new_job(instance.id, JobKind.MEASURE, state, now))
+    trail.record(session, trail.reconciled(instance), now)
+    if verdict.relation in corrections.SUPERSEDING:
+        if instance.measurable:
+            held = verdict.relation is Relation.CORRECTION and not verdict.accept
+            state = JobState.HELD if held else JobState.QUEUED
+            session.add(instances.new_job(instance, JobKind.MEASURE, state, now))
+            session.flush()
+        outbox.forward(session, instance, now)
     session.flush()
     corrections.apply_to_earlier(session, instance, now)
 

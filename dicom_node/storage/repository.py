@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dicom_node.audit import AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
+    Attempt,
+    CommitmentOutcome,
+    CommitmentReport,
+    CommitmentRequest,
     Delivery,
     DeliveryState,
     Destination,
+    DestinationState,
     InstanceRef,
     Job,
     JobState,
@@ -36,9 +45,27 @@ from dicom_node.domain import (
     StudyVersion,
 )
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.storage import corrections, deliveries, instances, jobs, results, schema, studies
+from dicom_node.storage import (
+    clock,
+    commitments,
+    corrections,
+    deliveries,
+    instances,
+    jobs,
+    results,
+    retention,
+    schema,
+    studies,
+    trail,
+)
 from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
+from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
+from dicom_node.storage.trail import ACTOR, Wanted
+from dicom_node.storage.wakeup import Patience, Work, Writing
+
+if TYPE_CHECKING:
+    from dicom_node.storage.bell import Bell
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
@@ -51,6 +78,9 @@ class Repository:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**WRITES)
+        self._bell = _bell_of(engine)
+        self._actor: str | None = None
+        self._has_one_writer = engine.dialect.name == "sqlite"
 
     @classmethod
     def open(cls, url: str) -> Repository:
@@ -63,7 +93,13 @@ class Repository:
 
     def close(self) -> None:
         """Give the connections back."""
+        if self._bell is not None:
+            self._bell.close()
         self._engine.dispose()
+
+    def patience(self, work: Work) -> Patience:
+        """How somebody idle waits for work of a kind; to be closed."""
+        return Patience() if self._bell is None else self._bell.ear(work)
 
     def migrate(self) -> None:
         """Bring the tables to this software's; safe when several processes start at once.
@@ -84,6 +120,63 @@ class Repository:
             session.add(InstallationRow(id=_THE_ONE, serial=uuid4().hex))
         with self._read() as session:
             return session.get_one(InstallationRow, _THE_ONE).serial
+
+    def call_installation(self, serial: str) -> None:
+        """Give the installation a serial number that it had before."""
+        self.installation_serial()
+        with self._write() as session:
+            session.get_one(InstallationRow, _THE_ONE).serial = serial
+
+    def has_instances(self) -> bool:
+        """Whether any object was ever received."""
+        with self._read() as session:
+            return instances.any_stored(session)
+
+    def acting_as(self, actor: str) -> Repository:
+        """The same repository for a person: what is changed through it is an administrative act of the audit trail."""
+        acting = copy(self)
+        acting._actor = actor
+        return acting
+
+    # Audit trail
+
+    def record(self, entry: AuditEntry, now: datetime) -> None:
+        """Remember an act that leaves no row of its own; all others are recorded in their own transaction."""
+        with self._write() as session:
+            trail.record(session, entry, now)
+
+    def seal_trail(self) -> int:
+        """Append to the hash chain what was recorded since; how many records, at most trail.SEAL_AT_ONCE.
+
+        Several processes may do so at once.
+        """
+        with self._read() as session:
+            if not trail.any_unsealed(session):
+                return 0
+        with suppress(IntegrityError), self._write() as session:  # another process was quicker
+            return trail.seal(session)
+        return 0
+
+    def audit_trail(self, wanted: Wanted, limit: int) -> tuple[AuditRecord, ...]:
+        """Newest first."""
+        with self._read() as session:
+            return trail.newest(session, wanted, limit)
+
+    def whole_audit_trail(self, wanted: Wanted) -> Iterator[AuditRecord]:
+        """Oldest first, read page by page."""
+        behind = 0
+        while True:
+            with self._read() as session:
+                found = trail.page(session, wanted, behind)
+            if not found:
+                return
+            yield from found
+            behind = found[-1].id
+
+    def verify_trail(self) -> ChainVerdict:
+        """Whether every sealed record is as it was written."""
+        with self._read() as session:
+            return trail.verify(session)
 
     # Received objects
 
@@ -120,7 +213,7 @@ class Repository:
     def reports_of_study(self, study_instance_uid: str, most: int) -> tuple[InstanceRef, ...]:
         """The standing version of each structured report that was received for a study, at most the last ones so many.
 
-        In the order in which they arrived.
+        In the order in which they arrived; without those of this product.
         """
         with self._read() as session:
             return tuple(map(instances.reference, instances.reports_of_study(session, study_instance_uid, most)))
@@ -148,12 +241,15 @@ class Repository:
 
     def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None:
         """Lease the job that waits the longest; those whose worker fell silent come first. None: nothing is due."""
-        with self._read() as session:
-            if not jobs.any_claimable(session, now):
-                return None
+        if self._has_one_writer and not self._is_job_claimable(now):
+            return None
         with self._write() as session:
             row = jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
             return None if row is None else jobs.reference(row)
+
+    def _is_job_claimable(self, now: datetime) -> bool:
+        with self._read() as session:
+            return jobs.any_claimable(session, now)
 
     def renew_job(self, job: Job, lease_s: float, now: datetime) -> None:
         """Raises LeaseLost."""
@@ -281,7 +377,7 @@ class Repository:
             return studies.commit(session, job, result, destinations, now)
 
     def study_predecessor_objects(self, version: StudyVersion) -> tuple[StoredObject, ...]:
-        """The objects of the latest earlier version that has any."""
+        """Of each kind the object of the latest earlier version of which it was sent, or is being sent."""
         with self._read() as session:
             return studies.predecessor_objects(session, version)
 
@@ -308,25 +404,87 @@ class Repository:
         with self._write() as session:
             deliveries.renew(session, delivery, timedelta(seconds=lease_s), now)
 
-    def mark_sent(self, delivery: Delivery, status_word: int, comment: str | None, now: datetime) -> None:
+    def mark_sent(self, delivery: Delivery, attempt: Attempt, now: datetime) -> None:
         """The destination said Success (or a warning that means stored). Raises LeaseLost."""
         with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.finish(session, delivery, DeliveryState.SENT, answer, now)
+            deliveries.finish(session, delivery, DeliveryState.SENT, _cut(attempt), now)
 
     def postpone_delivery(
-        self, delivery: Delivery, status_word: int | None, comment: str | None, available_at: datetime, now: datetime
+        self, delivery: Delivery, attempt: Attempt | None, available_at: datetime, now: datetime
     ) -> None:
-        """To be sent again at `available_at`, unless a correction came meanwhile. Raises LeaseLost."""
-        with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.postpone(session, delivery, answer, available_at, now)
+        """To be sent again at `available_at`, unless a correction came meanwhile. Raises LeaseLost.
 
-    def bury_delivery(self, delivery: Delivery, status_word: int | None, comment: str | None, now: datetime) -> None:
-        """DEAD, until a person retries it. Raises LeaseLost."""
+        Without an `attempt` nothing was tried since it was claimed, and the claim does not count.
+        """
         with self._write() as session:
-            answer = deliveries.Answer(status_word, _remark(comment))
-            deliveries.finish(session, delivery, DeliveryState.DEAD, answer, now)
+            deliveries.postpone(session, delivery, None if attempt is None else _cut(attempt), available_at, now)
+
+    def bury_delivery(self, delivery: Delivery, attempt: Attempt, reason: str, now: datetime) -> None:
+        """DEAD for `reason`, until a person retries it. Raises LeaseLost."""
+        with self._write() as session:
+            row = deliveries.finish(session, delivery, DeliveryState.DEAD, _cut(attempt), now)
+            row.comment = _remark(reason)
+
+    def expire_deliveries(self, destination: str, waiting_since: datetime, reason: str, now: datetime) -> int:
+        """DEAD for `reason` what waits for a destination since then or longer; how many."""
+        with self._write() as session:
+            return deliveries.expire(session, destination, waiting_since, reason, now)
+
+    def attempts(self, delivery_id: int) -> tuple[Attempt, ...]:
+        """All attempts of a delivery, first one first."""
+        with self._read() as session:
+            return deliveries.attempts(session, delivery_id)
+
+    def tell_destination(self, state: DestinationState) -> None:
+        """Remember whether a destination answers; `since` counts where that has changed."""
+        with suppress(IntegrityError), self._write() as session:  # another courier told it first, for the first time
+            deliveries.tell_state(session, replace(state, comment=_remark(state.comment)))
+
+    def destination_states(self) -> dict[str, DestinationState]:
+        """By name; a destination that was never asked is absent."""
+        with self._read() as session:
+            return deliveries.destination_states(session)
+
+    # Storage commitment
+
+    def ask_commitment(
+        self, transaction_uid: str, destination: str, limit: int, now: datetime
+    ) -> CommitmentRequest | None:
+        """Open a request about what the destination was sent; None where there is nothing to ask about."""
+        with self._write() as session:
+            return commitments.ask(session, transaction_uid, destination, limit, now)
+
+    def withdraw_commitment(self, transaction_uid: str, reason: str) -> None:
+        """The request did not reach the destination, or was refused; its objects can be asked about again."""
+        with self._write() as session:
+            commitments.withdraw(session, transaction_uid, reason[:_REMARK_CHARACTERS])
+
+    def expire_commitments(self, destination: str, asked_before: datetime, now: datetime) -> int:
+        """Give up waiting for answers to requests that are older; how many."""
+        with self._write() as session:
+            return commitments.expire(session, destination, asked_before, now)
+
+    def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None:
+        """What was committed is COMMITTED, what was not is sent again, or DEAD; None for an unknown transaction.
+
+        Not one transaction: a report that was taken in part may come again and says the same.
+        """
+        reasons = dict(report.failed)
+        with self._read() as session:
+            destination = commitments.destination_of(session, report.transaction_uid)
+            if destination is None:
+                return None
+            missing = {uid: commitments.sent_to(session, destination, [uid]) for uid in reasons}
+            held = commitments.sent_to(session, destination, report.committed)
+        became = []
+        for uid, delivery_ids in missing.items():
+            for delivery_id in delivery_ids:
+                with self._write() as session:
+                    became.append(commitments.send_again(session, delivery_id, reasons[uid], now))
+        with self._write() as session:
+            committed = commitments.commit(session, report.transaction_uid, held, now)
+        resent, given_up = (became.count(state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
+        return CommitmentOutcome(destination, committed, resent, given_up)
 
     def deliveries(self, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
         """Newest first; no states means all."""
@@ -337,6 +495,30 @@ class Repository:
         """A DEAD delivery starts afresh; a PENDING one that waits is due now. Raises Refused."""
         with self._write() as session:
             deliveries.retry(session, delivery_id, now)
+
+    # Age
+
+    def forget_old_studies(self, cutoffs: Cutoffs, now: datetime) -> Iterator[tuple[str, ...]]:
+        """Delete each study that is due, see retention.py; gives the paths of its files once that is committed."""
+        before, behind = cutoffs.latest, None
+        while before is not None:
+            with self._read() as session:
+                studies = retention.old_studies(session, before, behind)
+            for study_instance_uid in studies:
+                with self._write() as session:
+                    paths = retention.remove(session, study_instance_uid, cutoffs)
+                    if paths is not None:
+                        trail.record(session, trail.deleted(study_instance_uid, len(paths)), now)
+                if paths is not None:
+                    yield paths
+            if not studies:
+                return
+            behind = studies[-1]
+
+    def mend_times(self, longest_wait_s: float, now: datetime) -> int:
+        """Bring back what a clock that was ahead has put off: due now, or a lease of at most so long; how many rows."""
+        with self._write() as session:
+            return clock.mend(session, timedelta(seconds=longest_wait_s), now)
 
     # Progress
 
@@ -373,8 +555,25 @@ class Repository:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        with named_errors(self._engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        with named_errors(self._engine.url), Writing(self._writer, expire_on_commit=False) as session:
+            session.info[ACTOR] = self._actor
+            with session.begin():
+                yield session
+            if self._bell is not None:
+                self._bell.ring(session.work_made)
+
+
+def _bell_of(engine: Engine) -> Bell | None:
+    """SQLite has none; its driver is loaded only where it is used."""
+    if engine.dialect.name == "sqlite":
+        return None
+    from dicom_node.storage.bell import Bell  # noqa: PLC0415
+
+    return Bell(engine.url)
+
+
+def _cut(attempt: Attempt) -> Attempt:
+    return replace(attempt, comment=_remark(attempt.comment))
 
 
 def _remark(text: str | None) -> str | None:

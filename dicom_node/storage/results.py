@@ -10,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
-    DeliveryState,
     Destination,
     InstanceRef,
     Job,
@@ -21,8 +20,8 @@ from dicom_node.domain import (
     StoredResult,
 )
 from dicom_node.errors import Permanent
-from dicom_node.storage import corrections, instances, jobs
-from dicom_node.storage.rows import DeliveryRow, InstanceRow, ObjectRow, ResultRow
+from dicom_node.storage import corrections, instances, jobs, outbox
+from dicom_node.storage.rows import InstanceRow, ObjectRow, ResultRow
 
 
 def commit(session: Session, job: Job, result: NewResult, destinations: Sequence[Destination], now: datetime) -> None:
@@ -58,7 +57,7 @@ def objects_of(session: Session, instance_id: int) -> tuple[StoredObject, ...]:
 def objects_of_result(session: Session, result_id: int) -> tuple[StoredObject, ...]:
     """In the order in which they were committed."""
     rows = session.scalars(select(ObjectRow).where(ObjectRow.result_id == result_id).order_by(ObjectRow.id))
-    return tuple(_object_reference(row) for row in rows)
+    return tuple(object_reference(row) for row in rows)
 
 
 def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[StoredObject, ...]:
@@ -76,9 +75,9 @@ def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[Stored
 
 
 def counts(session: Session) -> tuple[int, int]:
-    """Results about instances, and objects."""
+    """Results about instances, and the objects that results became."""
     results = session.scalar(select(func.count(ResultRow.instance_id))) or 0
-    return results, session.scalar(select(func.count()).select_from(ObjectRow)) or 0
+    return results, session.scalar(select(func.count(ObjectRow.result_id))) or 0
 
 
 def _is_stored(session: Session, instance_id: int, fingerprint: str) -> bool:
@@ -123,7 +122,7 @@ def store_objects(
     """With one delivery for each destination that wants the kind."""
     for new in objects:
         stored = store_object(session, row.id, new)
-        session.add_all(new_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
+        session.add_all(outbox.new_delivery(stored.id, d.name, now) for d in destinations if new.kind in d.objects)
     session.flush()
 
 
@@ -144,20 +143,6 @@ def store_object(session: Session, result_id: int, new: NewObject) -> ObjectRow:
     return row
 
 
-def new_delivery(object_id: int, destination: str, now: datetime) -> DeliveryRow:
-    return DeliveryRow(
-        object_id=object_id,
-        destination=destination,
-        state=DeliveryState.PENDING,
-        attempts=0,
-        token=0,
-        available_at=now,
-        waiting_since=now,
-        created_at=now,
-        updated_at=now,
-    )
-
-
 def reference(row: ResultRow) -> StoredResult:
     """Of an instance's result."""
     assert row.instance_id is not None  # noqa: S101  the queries above join it
@@ -172,7 +157,9 @@ def reference(row: ResultRow) -> StoredResult:
     )
 
 
-def _object_reference(row: ObjectRow) -> StoredObject:
+def object_reference(row: ObjectRow) -> StoredObject:
+    """Of a result's object."""
+    assert row.result_id is not None  # noqa: S101  the queries above are about results
     return StoredObject(
         id=row.id,
         result_id=row.result_id,

@@ -13,21 +13,28 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Double,
     Enum,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from dicom_node.domain import DeliveryState, JobKind, JobState, Relation, ResultKind
+from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route
+from dicom_node.storage import routes
 
 _WORD = 16
 """Longest word of the enumerations below."""
+
+_NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""Of tables of which rows are deleted: who still holds the id of one must not find another row under it."""
 
 _ONE_SUBJECT = "(instance_id IS NULL) <> (study_version_id IS NULL)"
 
@@ -49,6 +56,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class RouteColumn(TypeDecorator[Route]):
+    """A route as JSON; NULL for the usual one, which most objects have."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Route | None, dialect: Dialect) -> str | None:
+        return None if value is None else routes.written(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Route:
+        return routes.read(value)
 
 
 def _words(enumeration: type[StrEnum]) -> Enum:
@@ -95,13 +115,14 @@ class InstanceRow(Row):
     called_ae: Mapped[str]
     peer_host: Mapped[str]
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    route: Mapped[Route] = mapped_column(RouteColumn, nullable=True)
 
 
 class StudyVersionRow(Row):
     """One state of a study that was worth a report."""
 
     __tablename__ = "study_version"
-    __table_args__ = (UniqueConstraint("study_instance_uid", "version"),)
+    __table_args__ = (UniqueConstraint("study_instance_uid", "version"), _NEVER_AGAIN)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str]
@@ -120,8 +141,9 @@ class JobRow(Row):
         UniqueConstraint("instance_id", "kind"),
         UniqueConstraint("study_version_id"),
         CheckConstraint(_ONE_SUBJECT, name="ck_job_one_subject"),
-        Index(None, "state", "available_at", "id"),
+        Index(None, "state", "priority", "available_at", "id"),
         Index(None, "state", "lease_until"),
+        _NEVER_AGAIN,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -129,6 +151,7 @@ class JobRow(Row):
     instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
     study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
     state: Mapped[JobState] = mapped_column(_words(JobState))
+    priority: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
     excused: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
@@ -175,33 +198,52 @@ class StudySourceRow(Row):
     result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), primary_key=True)
 
 
+_OURS = "result_id IS NOT NULL"
+
+
 class ObjectRow(Row):
-    """One DICOM object that a result became."""
+    """One DICOM object that goes to destinations: what a result became, or a received instance as it came (ORIGINAL).
+
+    The UIDs of results are ours and unique; two versions of a received object share theirs.
+    """
 
     __tablename__ = "result_object"
-    __table_args__ = (UniqueConstraint("result_id", "kind"),)
+    __table_args__ = (
+        UniqueConstraint("result_id", "kind"),
+        UniqueConstraint("instance_id"),
+        CheckConstraint("(result_id IS NULL) <> (instance_id IS NULL)", name="ck_result_object_one_origin"),
+        Index(None, "sop_instance_uid", unique=True, sqlite_where=text(_OURS), postgresql_where=text(_OURS)),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+    result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
     kind: Mapped[ResultKind] = mapped_column(_words(ResultKind))
     sop_class_uid: Mapped[str]
-    sop_instance_uid: Mapped[str] = mapped_column(String, unique=True)
+    sop_instance_uid: Mapped[str]
     path: Mapped[str] = mapped_column(String, unique=True)
     sha256: Mapped[str]
 
 
 class DeliveryRow(Row):
-    """The outbox: one object on its way to one destination."""
+    """The outbox: one object on its way to one destination.
+
+    `study_version_id`: the object is an image's, and that version of its study asked for it; None: the object's own
+    result did.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("object_id", "destination"),
         Index(None, "state", "destination", "available_at", "id"),
+        Index(None, "commitment_id"),
         Index(None, "state", "lease_until"),
+        Index(None, "study_version_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     object_id: Mapped[int] = mapped_column(ForeignKey("result_object.id"))
+    study_version_id: Mapped[int | None] = mapped_column(ForeignKey("study_version.id"))
     destination: Mapped[str]
     state: Mapped[DeliveryState] = mapped_column(_words(DeliveryState))
     attempts: Mapped[int] = mapped_column(default=0)
@@ -211,9 +253,54 @@ class DeliveryRow(Row):
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status_word: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(Text)
+    via: Mapped[str | None]
+    commitment_id: Mapped[int | None] = mapped_column(ForeignKey("storage_commitment.id"))
     waiting_since: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CommitmentRow(Row):
+    """A request for storage commitment; `answered_at` None: no answer yet, or `comment` says why there is none."""
+
+    __tablename__ = "storage_commitment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String, unique=True)
+    destination: Mapped[str]
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    comment: Mapped[str | None] = mapped_column(Text)
+
+
+class AttemptRow(Row):
+    """One attempt of a delivery; never changed."""
+
+    __tablename__ = "delivery_attempt"
+    __table_args__ = (Index(None, "delivery_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"))
+    asked: Mapped[str]
+    outcome: Mapped[AttemptOutcome] = mapped_column(_words(AttemptOutcome))
+    cause: Mapped[str]
+    status_word: Mapped[int | None]
+    comment: Mapped[str | None] = mapped_column(Text)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seconds: Mapped[float] = mapped_column(Double)
+
+
+class DestinationStateRow(Row):
+    """Whether a destination answered when it was last asked."""
+
+    __tablename__ = "destination_state"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    reachable: Mapped[bool]
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    checked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    cause: Mapped[str | None]
+    comment: Mapped[str | None] = mapped_column(Text)
 
 
 class RefusalRow(Row):
@@ -237,3 +324,37 @@ class InstallationRow(Row):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     serial: Mapped[str]
+
+
+_LONG_ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up a plain INTEGER only."""
+
+
+class AuditRow(Row):
+    """One act that the audit trail remembers. Triggers refuse to change or delete it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "at"), Index(None, "study_instance_uid"))
+
+    id: Mapped[int] = mapped_column(_LONG_ID, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    node: Mapped[str]
+    event: Mapped[str]
+    actor: Mapped[str]
+    host: Mapped[str]
+    outcome: Mapped[str | None]
+    sop_instance_uid: Mapped[str | None]
+    sop_class_uid: Mapped[str | None]
+    study_instance_uid: Mapped[str | None]
+    patient_id: Mapped[str | None]
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditSealRow(Row):
+    """The place of a record in the hash chain. Triggers refuse to change or delete it."""
+
+    __tablename__ = "audit_seal"
+
+    number: Mapped[int] = mapped_column(_LONG_ID, primary_key=True, autoincrement=False)
+    audit_id: Mapped[int] = mapped_column(_LONG_ID, unique=True)
+    sha256: Mapped[str]

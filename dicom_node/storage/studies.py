@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.domain import (
@@ -26,8 +26,8 @@ from dicom_node.domain import (
     StudySource,
     StudyVersion,
 )
-from dicom_node.errors import Refused
-from dicom_node.storage import corrections, instances, jobs, results
+from dicom_node.errors import LeaseLost, Refused
+from dicom_node.storage import corrections, instances, jobs, outbox, results
 from dicom_node.storage.rows import (
     DeliveryRow,
     InstanceRow,
@@ -40,13 +40,17 @@ from dicom_node.storage.rows import (
 from inference.domain import SEVERAL_HEADS, Status
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
+LEFT = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.COMMITTED)
 
 
 def to_look_at(session: Session) -> Sequence[str]:
-    """The studies of which something stands, or stands no longer, that nobody has looked at."""
+    """The studies of which something stands, or stands no longer, that nobody has looked at.
+
+    Not those images whose study was not read at the door, for their long header: they are not of one study.
+    """
     found = select(InstanceRow.study_instance_uid).join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-    new = found.where(ResultRow.studied.is_(False)).distinct().order_by(InstanceRow.study_instance_uid)
-    return session.scalars(new).all()
+    new = found.where(ResultRow.studied.is_(False), InstanceRow.study_instance_uid != "").distinct()
+    return session.scalars(new.order_by(InstanceRow.study_instance_uid)).all()
 
 
 def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, now: datetime) -> bool:
@@ -54,7 +58,7 @@ def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, no
 
     Two who do so at once collide at the version's number (IntegrityError), and one of them has done it.
     """
-    if not _is_quiet(session, study_instance_uid, quiet_since):
+    if not _is_quiet(session, study_instance_uid, quiet_since, now):
         return False
     found = _results(session, study_instance_uid)
     heads = _standing_heads(session, study_instance_uid, found)
@@ -70,7 +74,7 @@ def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, no
     session.add(version)
     session.flush()
     session.add_all(StudySourceRow(study_version_id=version.id, result_id=result_id) for result_id in heads)
-    session.add(_new_job(version, now))
+    session.add(_new_job(session, version, now))
     return True
 
 
@@ -92,7 +96,9 @@ def version_of(session: Session, version_id: int | None) -> StudyVersion:
 
 def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> bool:
     """See Repository.commit_study."""
-    version = session.get_one(StudyVersionRow, job.study_version_id)
+    version = session.get(StudyVersionRow, job.study_version_id)
+    if version is None:
+        raise LeaseLost(f"job {job.id} is gone: another worker found its version of the study overtaken")
     corrections.lock(session, version)
     row = jobs.owned(session, job)
     uid = version.study_instance_uid
@@ -105,7 +111,7 @@ def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequen
     session.flush()
     results.store_objects(session, answer, new.answer.objects, destinations, now)
     if new.selected is not None:
-        _send_overlay(session, new, destinations, now)
+        _send_overlay(session, version, new, destinations, now)
     jobs.change(row, JobState.DONE, now)
     row.error = None
     session.flush()
@@ -115,17 +121,23 @@ def commit(session: Session, job: Job, new: NewStudyResult, destinations: Sequen
 
 
 def predecessor_objects(session: Session, version: StudyVersion) -> tuple[StoredObject, ...]:
-    """The objects of the latest earlier version that has any."""
+    """Of each kind the object of the latest earlier version of which it was sent, or is being sent.
+
+    What nobody has received is nobody's predecessor: what it waits with is cancelled when this version is committed.
+    """
+    left = exists().where(DeliveryRow.object_id == ObjectRow.id, DeliveryRow.state.in_(LEFT))
     earlier = (
-        select(ResultRow.id)
+        select(ObjectRow)
+        .join(ResultRow, ObjectRow.result_id == ResultRow.id)
         .join(StudyVersionRow, ResultRow.study_version_id == StudyVersionRow.id)
         .where(
-            StudyVersionRow.study_instance_uid == version.study_instance_uid, StudyVersionRow.version < version.version
+            StudyVersionRow.study_instance_uid == version.study_instance_uid,
+            StudyVersionRow.version < version.version,
+            left,
         )
-        .order_by(StudyVersionRow.version.desc())
+        .order_by(StudyVersionRow.version, ObjectRow.id)
     )
-    found = (results.objects_of_result(session, result_id) for result_id in session.scalars(earlier).all())
-    return next((objects for objects in found if objects), ())
+    return tuple({row.kind: results.object_reference(row) for row in session.scalars(earlier)}.values())
 
 
 def answers(session: Session, study_instance_uid: str) -> tuple[StudyResult, ...]:
@@ -147,8 +159,11 @@ def count(session: Session) -> int:
     return session.scalar(select(func.count(ResultRow.study_version_id))) or 0
 
 
-def _is_quiet(session: Session, study_instance_uid: str, since: datetime) -> bool:
-    """Nothing was received since then, and no version of the study is under way."""
+def _is_quiet(session: Session, study_instance_uid: str, since: datetime, now: datetime) -> bool:
+    """Nothing was received since then, and no version of the study is under way.
+
+    What seems to come from a future farther away than the quiet period came before a clock was set back.
+    """
     newest = session.scalar(
         select(func.max(InstanceRow.received_at)).where(InstanceRow.study_instance_uid == study_instance_uid)
     )
@@ -157,7 +172,8 @@ def _is_quiet(session: Session, study_instance_uid: str, since: datetime) -> boo
         .join(StudyVersionRow, JobRow.study_version_id == StudyVersionRow.id)
         .where(StudyVersionRow.study_instance_uid == study_instance_uid, JobRow.state.in_(UNDER_WAY))
     )
-    return newest is not None and newest <= since and not session.scalar(select(version.exists()))
+    quiet = newest is not None and not since < newest <= now + (now - since)
+    return quiet and not session.scalar(select(version.exists()))
 
 
 def _results(session: Session, study_instance_uid: str) -> Sequence[tuple[InstanceRow, ResultRow]]:
@@ -211,11 +227,15 @@ def _last_version(session: Session, study_instance_uid: str) -> StudyVersionRow 
     return next(iter(_versions(session, study_instance_uid)), None)
 
 
-def _new_job(version: StudyVersionRow, now: datetime) -> JobRow:
+def _new_job(session: Session, version: StudyVersionRow, now: datetime) -> JobRow:
+    """As urgent as the most urgent of its images."""
+    session.flush()
+    ranks = (instance.route.priority.rank for instance in corrections.instances_behind(session, version))
     return JobRow(
         kind=JobKind.STUDY,
         study_version_id=version.id,
         state=JobState.QUEUED,
+        priority=min(ranks, default=0),
         attempts=0,
         excused=0,
         token=0,
@@ -235,8 +255,13 @@ def _drop(session: Session, version: StudyVersionRow, job: JobRow) -> None:
     session.delete(version)
 
 
-def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[Destination], now: datetime) -> None:
-    """The overlay belongs to the image, whichever version of the study selects it: it is stored and sent once."""
+def _send_overlay(
+    session: Session, version: StudyVersionRow, new: NewStudyResult, destinations: Sequence[Destination], now: datetime
+) -> None:
+    """The overlay belongs to the image, whichever version of the study selects it: it is stored and sent once.
+
+    What had not left for an earlier version is this one's now; what another version left behind is no longer wanted.
+    """
     image = session.get_one(ResultRow, new.selected)
     stored = session.scalars(
         select(ObjectRow).where(ObjectRow.result_id == image.id, ObjectRow.kind == ResultKind.OVERLAY)
@@ -245,6 +270,20 @@ def _send_overlay(session: Session, new: NewStudyResult, destinations: Sequence[
         if new.overlay is None:
             return
         stored = results.store_object(session, image.id, new.overlay)
-    known = set(session.scalars(select(DeliveryRow.destination).where(DeliveryRow.object_id == stored.id)))
-    wanted = (d.name for d in destinations if ResultKind.STUDY_OVERLAY in d.objects and d.name not in known)
-    session.add_all(results.new_delivery(stored.id, name, now) for name in wanted)
+    known = {d.destination: d for d in session.scalars(select(DeliveryRow).where(DeliveryRow.object_id == stored.id))}
+    for name in (d.name for d in destinations if ResultKind.STUDY_OVERLAY in d.objects):
+        if name not in known:
+            delivery = outbox.new_delivery(stored.id, name, now)
+            delivery.study_version_id = version.id
+            session.add(delivery)
+        elif known[name].study_version_id is not None:
+            _adopt(known[name], version, now)
+
+
+def _adopt(delivery: DeliveryRow, version: StudyVersionRow, now: datetime) -> None:
+    """Another version asks for it too."""
+    delivery.study_version_id = version.id
+    if delivery.state is DeliveryState.CANCELLED:
+        corrections.change(delivery, DeliveryState.PENDING, now)
+        delivery.attempts = 0
+        delivery.available_at = delivery.waiting_since = now

@@ -46,6 +46,8 @@ BATCH_NORM_MOMENTUM = 0.01
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise kxk, project 1x1 (Sandler et al. 2018), ReLU6; skip where shapes agree."""
 
+    NORMALISED = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+
     def __init__(self, channels_in: int, stage: Stage, stride: int) -> None:
         super().__init__()
         hidden = channels_in * stage.expand
@@ -75,6 +77,8 @@ class EfficientNetLite0Encoder(nn.Module):
     Padding is symmetric (k // 2), not TensorFlow's "same": pixel (0, 0) of every tap then sits over pixel (0, 0) of
     the input, so nothing shifts between encoder and decoder.
     """
+
+    NORMALISED = (("_conv_stem", "_bn0"),)
 
     def __init__(self) -> None:
         super().__init__()

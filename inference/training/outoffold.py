@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inference.checkpoint import channels_last
+from inference.checkpoint import for_inference
 from inference.dating import HADLOCK_1984
 from inference.examine import Examiner
 from inference.models import ModelEntry, sha256_of
@@ -141,7 +141,7 @@ def examiner_of(run: FoldRun, shipment: Shipment) -> Examiner:
     """The node's examiner around a run. Raises RecipeError where its weights are not those of its architecture."""
     entry = entry_of(run, shipment)
     network = network_of(run.path)
-    channels_last(network)
+    for_inference(network)
     return Examiner(Segmenter(network, entry.grid, entry.normalisation, entry.look), entry, HADLOCK_1984)
 
 

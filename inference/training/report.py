@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference.domain import ModelError
 from inference.examine import Examiner
-from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, ModelError, read_manifest
+from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, read_manifest
 from inference.training import outoffold
 from inference.training.card import write_card
 from inference.training.challenge import SPLIT_SALT, Annotated, Split, read_challenge

@@ -136,6 +136,16 @@ def _told(count: FamilyCount) -> dict[str, Any]:
     }
 
 
+def _by_part(counts: Sequence[FamilyCount]) -> list[str]:
+    """A bound over all pictures mixes what training has seen with what it has not: each part has its own."""
+    lines = []
+    for part in dict.fromkeys(count.part for count in counts):
+        pictures = sum(count.pictures for count in counts if count.part == part)
+        numbers = sum(count.numbers for count in counts if count.part == part)
+        lines.append(f"- {part}: {numbers} of {pictures}, below {upper_bound(numbers, pictures):.2%}")
+    return lines
+
+
 def _page(record: Mapping[str, Any], counts: Sequence[FamilyCount]) -> list[str]:
     body = [
         [
@@ -159,6 +169,10 @@ def _page(record: Mapping[str, Any], counts: Sequence[FamilyCount]) -> list[str]
         "Each was given a scale at which an outline in it has the size of a head, so that size alone stops nothing.",
         "",
         *table([["family", "part in the model", "pictures", "numbers", "share below", "why no number"], *body]),
+        "",
+        "By the part that they had in the making of the model:",
+        "",
+        *_by_part(counts),
         "",
         "The bound is 3/n where there is no number, else the exact one. Drawn bodies are phantoms: they say how the "
         "node answers pictures of their kind, not how often it would be wrong on real abdomens. Photographs are the "

@@ -1,9 +1,9 @@
-"""kill -9 of receiver, worker, courier and supervisor at random moments: what was acknowledged is answered, once.
+"""kill -9 of receiver, worker, courier, supervisor and database server: what was acknowledged is answered, once.
 
-A round pushes images as a machine does (what was not acknowledged is sent again) while a seeded hand kills random
-roles, and ends when the node has settled. Then every acknowledged image must have one SR, one PDF and one overlay in
-the PACS: nothing lost, nothing twice under two UIDs, nothing under one UID with other bytes, and at no moment anything
-that the node calls sent and the PACS does not hold.
+A round pushes images as machines do (what was not acknowledged is sent again) while a seeded hand kills random roles
+and takes the PACS off the network, and ends when the node has settled. Then every acknowledged image must have one SR,
+one PDF and one overlay in the PACS: nothing lost, nothing twice under two UIDs, nothing under one UID with other bytes,
+and at no moment anything that the node calls sent and the PACS does not hold.
 
 The network runs on a coarse grid here: these tests are about durability.
 """
@@ -18,23 +18,29 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dicom_node.domain import DeliveryState, ResultKind
+from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage.files import OBJECTS, PART_SUFFIX, RESULTS, SPOOL, sweep_orphans
 from tests.acceptance.node import ROLES, Node, coarse_weights, gone, running_node, wait_for
 from tests.acceptance.pacs import StandInPacs, stand_in_pacs
 from tests.acceptance.scanner import Scanner, exam
 from tests.objects import IMAGE_OBJECTS
+from tests.postgresql import Server, running_server
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 OBJECTS_PER_ROUND = int(os.environ.get("SOAK_OBJECTS", "200"))
 KILLS_PER_ROUND = 6
+SENDERS = 4
+DATABASE = "database"
 WATCH_EVERY_S = 0.03
 NEWEST, EVERYTHING = 60, 1_000_000
 SUPERVISOR_EVERY = 5
@@ -43,7 +49,11 @@ SUPERVISOR_EVERY = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a round. `pause_s`: of the machine between two images. `within_s`: of the kills after another."""
+    """What happens in a round. `pause_s`: of a machine between two images. `within_s`: of the kills after another.
+
+    `server`: the PostgreSQL to use in place of SQLite. `senders` machines push at once, each its share of the files.
+    `outages`: so many times the PACS is off the network for a moment.
+    """
 
     files: Sequence[Path]
     kills: int
@@ -51,6 +61,14 @@ class Plan:
     pause_s: float
     within_s: tuple[float, float]
     supervisor: bool = False
+    server: Server | None = None
+    senders: int = 1
+    outages: int = 0
+
+    @property
+    def victims(self) -> Sequence[str]:
+        """With PostgreSQL the server is one of them."""
+        return ROLES if self.server is None else (*ROLES, DATABASE)
 
 
 @dataclass(frozen=True)
@@ -80,17 +98,46 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_one_goes_on(tmp_path
     assert play(tmp_path / "round", plan) == Tally(rounds=1, kills=1, acknowledged=4)
 
 
+@pytest.mark.peer("postgres")
+def test_on_postgresql_the_server_is_killed_too_while_four_machines_push_and_the_pacs_comes_and_goes(
+    tmp_path: Path,
+) -> None:
+    files = exam(tmp_path / "exam", 8)
+    with running_server() as server:
+        plan = Plan(files, 4, 20260103, pause_s=0.1, within_s=(0.3, 1.0), server=server, senders=4, outages=2)
+        assert play(tmp_path / "round", plan) == Tally(rounds=1, kills=4, acknowledged=8)
+        assert server.kills >= 1
+
+
+SOAKED = ("sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgres")))
+
+
 @pytest.mark.slow
-def test_soak(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", SOAKED)
+def test_soak(engine: str, tmp_path: Path) -> None:
+    with running_server() if engine == "postgresql" else nullcontext() as server:
+        _soak(tmp_path, engine, server)
+
+
+def _soak(tmp_path: Path, engine: str, server: Server | None) -> None:
     files = exam(tmp_path / "exam", OBJECTS_PER_ROUND)
     total = Tally()
     began = time.monotonic()
     for number in range(1, ROUNDS + 1):
-        supervisor = number % SUPERVISOR_EVERY == 0
-        plan = Plan(files, KILLS_PER_ROUND, seed=number, pause_s=0.05, within_s=(0.5, 8.0), supervisor=supervisor)
+        plan = Plan(
+            files,
+            KILLS_PER_ROUND,
+            seed=number,
+            pause_s=0.05,
+            within_s=(0.5, 8.0),
+            supervisor=number % SUPERVISOR_EVERY == 0,
+            server=server,
+            senders=SENDERS,
+            outages=2,
+        )
         folder = tmp_path / "round"
         total += play(folder, plan)
-        write_tally(total)
+        write_tally(engine, total)
         print(f"round {number} of {ROUNDS}: {asdict(total)} after {time.monotonic() - began:.0f} s", flush=True)
         shutil.rmtree(folder)
     assert total == Tally(ROUNDS, total.kills, ROUNDS * OBJECTS_PER_ROUND)
@@ -99,17 +146,21 @@ def test_soak(tmp_path: Path) -> None:
 
 def play(folder: Path, plan: Plan) -> Tally:
     """One round on a fresh node."""
-    weights = coarse_weights(folder / "weights")
-    with (
-        stand_in_pacs(folder / "pacs") as pacs,
-        running_node(folder / "node", {"pacs": pacs}, inference={"weights_dir": str(weights), "threads": 1}) as node,
-    ):
+    sections: dict[str, dict[str, Any]] = {
+        "inference": {"weights_dir": str(coarse_weights(folder / "weights")), "threads": 1},
+        **({} if plan.server is None else {"database": {"url": plan.server.create_database()}}),
+    }
+    with stand_in_pacs(folder / "pacs") as pacs, running_node(folder / "node", {"pacs": pacs}, **sections) as node:
         scanner = Scanner(node.port)
         patience_s = 120.0 + 10.0 * len(plan.files)
-        push = InBackground(lambda: scanner.push(plan.files, seconds=patience_s, pause_s=plan.pause_s))
+        pushes = [
+            InBackground(partial(scanner.push, share, seconds=patience_s, pause_s=plan.pause_s))
+            for share in (plan.files[number :: plan.senders] for number in range(plan.senders))
+        ]
         with watched(node, pacs) as falsely_sent:
-            _kill(node, plan)
-            push.join()
+            _kill(node, plan, pacs)
+            for push in pushes:
+                push.join()
             node.wait_settled(len(plan.files), patience_s)
         falsely_sent |= said_but_not_held(node, pacs, EVERYTHING)
         results = pacs.results()
@@ -149,7 +200,8 @@ def watched(node: Node, pacs: StandInPacs) -> Iterator[set[str]]:
 
     def watch() -> None:
         while not done.wait(WATCH_EVERY_S):
-            found.update(said_but_not_held(node, pacs, NEWEST))
+            with suppress(DatabaseUnavailable):  # its server is being killed
+                found.update(said_but_not_held(node, pacs, NEWEST))
 
     watcher = InBackground(watch)
     try:
@@ -159,14 +211,27 @@ def watched(node: Node, pacs: StandInPacs) -> Iterator[set[str]]:
         watcher.join()
 
 
-def _kill(node: Node, plan: Plan) -> None:
+def _kill(node: Node, plan: Plan, pacs: StandInPacs) -> None:
     rng = random.Random(plan.seed)
-    for number in range(plan.kills):
+    outages = set(rng.sample(range(plan.kills), plan.outages))
+    victims = [rng.choice(plan.victims) for _ in range(plan.kills)]
+    if plan.server is not None and DATABASE not in victims:
+        victims[plan.kills // 3] = DATABASE
+    for number, victim in enumerate(victims):
         time.sleep(rng.uniform(*plan.within_s))
+        if number in outages:
+            pacs.down()
         if plan.supervisor and number == plan.kills // 2:
             _kill_supervisor(node)
+        elif victim == DATABASE and plan.server is not None:
+            plan.server.kill()
+            time.sleep(rng.uniform(0.0, 1.0))
+            plan.server.start()
         else:
-            node.kill(rng.choice(ROLES))
+            node.kill(victim)
+        if number in outages:
+            time.sleep(rng.uniform(0.0, 1.0))
+            pacs.up()
 
 
 def _kill_supervisor(node: Node) -> None:
@@ -211,8 +276,13 @@ def dataset_of(file: bytes) -> bytes:
     return file[144 + int.from_bytes(file[140:144], "little") :]
 
 
-def write_tally(tally: Tally) -> None:
-    """Where `make soak` wants it."""
-    path = os.environ.get("SOAK_JSON")
-    if path:
-        Path(path).write_text(json.dumps(asdict(tally), indent=2) + "\n", encoding="utf-8")
+def write_tally(engine: str, tally: Tally) -> None:
+    """Where `make soak` wants it: the sums of both engines, and each."""
+    told = os.environ.get("SOAK_JSON")
+    if not told:
+        return
+    path = Path(told)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    engines = {**known.get("engines", {}), engine: asdict(tally)}
+    total = sum((Tally(**one) for one in engines.values()), Tally())
+    path.write_text(json.dumps({**asdict(total), "engines": engines}, indent=2) + "\n", encoding="utf-8")

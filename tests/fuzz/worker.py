@@ -14,11 +14,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 SPARE_BYTES = 3 << 30
 """How far the address space may grow beyond what the idle process has: keeps a runaway from taking the machine down."""
+
+OF_SKULL_AND_DOUBT = ("highest_strangeness", "highest_hesitation", "highest_weak_echo", "lowest_echo_variation")
 
 Subject = Callable[[Path, bool], Any]
 """(file, whether with the real network) -> the answer."""
@@ -48,7 +51,10 @@ def _look(subject: Subject, path: Path, real: bool) -> dict[str, Any]:
 
 
 def measuring() -> Subject:
-    """`measure_file` with the configured network, or with one that calls bright what is head and costs nothing."""
+    """`measure_file` with the configured network, or with one that calls bright what is head and costs nothing.
+
+    That one is never sure, and the head it sees has no skull: the limits on both are left out.
+    """
     from dicom_node import logs
     from dicom_node.config import Config
     from dicom_node.examiner import build_examiner, find_entry
@@ -65,7 +71,11 @@ def measuring() -> Subject:
     entry = find_entry(config)
     real = build_examiner(config, entry)
     segmenter = Segmenter(BrightIsHead(), entry.grid, entry.normalisation, Look())
-    quick = Examiner(segmenter, entry, EQUATIONS[config.inference.equation])
+    quick = Examiner(
+        segmenter,
+        replace(entry, gate=replace(entry.gate, **dict.fromkeys(OF_SKULL_AND_DOUBT))),
+        EQUATIONS[config.inference.equation],
+    )
     return lambda path, with_network: measure_file(
         path, real if with_network else quick, config.inference.cine_frames, None
     )

@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,10 @@ class Orthanc:
     port: int
     http_port: int
 
+    def instances(self) -> set[str]:
+        """The SOP Instance UIDs that it holds."""
+        return {one["MainDicomTags"]["SOPInstanceUID"] for one in self.find("Instance")}
+
     def get(self, path: str) -> Any:
         return json.loads(self.get_bytes(path))
 
@@ -41,22 +45,30 @@ class Orthanc:
     def find(self, level: str, **query: str) -> list[dict[str, Any]]:
         """Resources of a level ("Study", "Series", "Instance") by attribute keyword, with their main tags."""
         body = json.dumps({"Level": level, "Query": query, "Expand": True}).encode()
-        url = f"http://{self.host}:{self.http_port}/tools/find"
-        with urllib.request.urlopen(url, data=body, timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{self.host}:{self.http_port}/tools/find", data=body, timeout=30) as answer:
             found: list[dict[str, Any]] = json.loads(answer.read())
         return found
 
     def is_up(self) -> bool:
         try:
             self.get("/system")
+        except urllib.error.HTTPError:  # it wants a password
+            return True
         except (urllib.error.URLError, ConnectionError):
             return False
         return True
 
 
 @contextmanager
-def running_orthanc(folder: Path, plugins: Sequence[Path] = ()) -> Iterator[Orthanc]:
-    """Orthanc with nothing stored and no users; it knows no modality and takes what it is sent."""
+def running_orthanc(
+    folder: Path,
+    plugins: Sequence[Path] = (),
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Orthanc]:
+    """Orthanc with nothing stored and no users; it knows no modality and takes what it is sent.
+
+    `more`: further settings of its configuration file. Not HTTPS: Debian's Orthanc 1.10.1 dies at the first request.
+    """
     folder.mkdir(parents=True)
     orthanc = Orthanc("ORTHANC", "127.0.0.1", free_port(), free_port())
     settings = {
@@ -70,6 +82,7 @@ def running_orthanc(folder: Path, plugins: Sequence[Path] = ()) -> Iterator[Orth
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "Plugins": [str(plugin) for plugin in plugins],
+        **(more or {}),
     }
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
     with (folder / "orthanc.log").open("wb") as log:

@@ -76,7 +76,7 @@ def test_lossy_encodings_stay_close(encoding: str, tmp_path: Path) -> None:
         encoded = encode(source(name), encoding, tmp_path)
         for before, after in zip(pictures(original), pictures(encoded), strict=True):
             assert np.abs(luminance(after).astype(int) - luminance(before)).mean() < 4
-            assert np.abs(after.astype(int) - before).mean() < 12  # subsampled chroma of single-pixel colour
+            assert np.abs(after.astype(int) - before).mean() < 13  # subsampled chroma of single-pixel colour
         assert same_content(encoded, encoded) is Relation.DUPLICATE
     assert same_content(original, encoded) is Relation.CONFLICT
 

@@ -35,7 +35,7 @@ PAGE = Path(__file__).parents[2] / "docs/decoding.md"
 BEGIN, END = "<!-- encoder matrix -->", "<!-- end of encoder matrix -->"
 
 SHAPE = (192, 256)
-PHANTOM = head_phantom(2, shape=SHAPE)
+PHANTOM = head_phantom(9, shape=SHAPE)
 STILL = PHANTOM.luminance[None]
 CINE = np.stack([PHANTOM.luminance, PHANTOM.luminance[:, ::-1]])
 LOSSLESS_MM, LOSSY_MM = 0.3, 1.0

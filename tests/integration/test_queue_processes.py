@@ -1,4 +1,4 @@
-"""Several real processes on one SQLite file, some of them killed with SIGKILL."""
+"""Several real processes on one database of either engine, some of them killed with SIGKILL."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import pytest
 from dicom_node.domain import JobState
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
+from tests.postgresql import BOTH_ENGINES, Server
 from tests.unit.dicom_node.storage.rooms import image
 
-JOBS = 300
+JOBS = 200
 WORKERS = 4
 KILLS = 4
 ROUNDS = 4
@@ -30,8 +31,21 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Server) -> Iterator[str]:
+    url = postgresql.create_database()
+    yield url
+    postgresql.drop_database(url)
+
+
+@pytest.fixture(params=BOTH_ENGINES)
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
 
 
 @pytest.fixture

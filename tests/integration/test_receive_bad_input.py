@@ -15,6 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.receive import walk
+from dicom_node.receive.spool import LOCK
 from tests.fakes import FakeRepository
 from tests.receiving import eventually, free_port, receiver_config, receiver_thread
 from tests.scu import Answer, Request, answer_to, associate_request, association, messages, store
@@ -30,7 +31,7 @@ class Node:
     repository: FakeRepository
 
     def files(self) -> list[Path]:
-        return [path for path in self.data_dir.rglob("*") if path.is_file()]
+        return [path for path in self.data_dir.rglob("*") if path.is_file() and path.name != LOCK]
 
 
 @pytest.fixture
@@ -214,7 +215,7 @@ def test_below_the_reserve_of_free_space(tmp_path: Path) -> None:
         answer = store(assoc, Request.of(image()))
 
     assert answer == Answer(0xA700, "There is no room left on the storage file system.")
-    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name != LOCK] == []
 
 
 @pytest.mark.parametrize("missing", [0x0002, 0x0100, 0x0800, 0x1000])

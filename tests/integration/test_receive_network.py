@@ -85,18 +85,30 @@ def test_every_transfer_syntax_is_taken_for_ultrasound(node: Node, sop_class_uid
     assert taken == set(ALL_TRANSFER_SYNTAXES)
 
 
+@pytest.mark.parametrize("first", ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+def test_of_several_transfer_syntaxes_the_senders_first_is_taken(node: Node, first: str) -> None:
+    """In one context, as machines propose them that can send either."""
+    others = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, "1.2.840.10008.1.2.4.50"]
+    context = build_context(US_IMAGE, ["1.2.3.4.5", first, *(uid for uid in others if uid != first)])
+    assoc = AE(SCANNER).associate("127.0.0.1", node.port, contexts=[context], ae_title=OUR_AE)
+    taken = [accepted.transfer_syntax for accepted in assoc.accepted_contexts]
+    assoc.release()
+
+    assert taken == [[first]]
+
+
 def test_what_a_scanner_sends_along_is_taken(node: Node) -> None:
     with association(node.port, [*MEASURED_CLASSES, *KEPT_CLASSES, VERIFICATION]) as assoc:
         assert assoc.rejected_contexts == []
 
 
-@pytest.mark.peer("storescu", "dcmcjpeg", "dcmcrle", "dcmcjpls")
+@pytest.mark.peer("storescu", "dcmconv", "dcmcjpeg", "dcmcrle", "dcmcjpls")
 @pytest.mark.parametrize(
     ("encoder", "option", "transfer_syntax"),
     [
         ((), "-xi", ImplicitVRLittleEndian),
         ((), "-xe", ExplicitVRLittleEndian),
-        ((), "-xb", ExplicitVRBigEndian),
+        (("dcmconv", "+tb"), "-xb", ExplicitVRBigEndian),
         (("dcmcjpeg", "+eb"), "-xy", "1.2.840.10008.1.2.4.50"),
         (("dcmcjpeg", "+e1"), "-xs", "1.2.840.10008.1.2.4.70"),
         (("dcmcrle",), "-xr", "1.2.840.10008.1.2.5"),
@@ -124,6 +136,18 @@ def test_storescu_sends_and_the_bytes_stay_as_they_were_sent(
     assert instance.measurable
     if option != "-xb":  # the one that storescu re-encodes itself
         assert stored.PixelData == dcmread(path).PixelData
+
+
+@pytest.mark.peer("gdcmscu")
+def test_gdcmscu_sends(node: Node, tmp_path: Path) -> None:
+    """Its exit status says nothing: gdcm 3.0.21 dies after the release of any association, with storescp too."""
+    path = save(small_image(), tmp_path / "image.dcm")
+    titles = ["--aetitle", SCANNER, "--call", OUR_AE]
+    command = ["gdcmscu", "--store", *titles, "-i", str(path), "127.0.0.1", str(node.port)]
+    subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    (instance,) = node.repository.instances
+    assert instance.sop_instance_uid == dcmread(path).SOPInstanceUID
 
 
 @pytest.mark.peer("dcmsend")
@@ -428,3 +452,43 @@ def echo(port: int, calling: str) -> tuple[int, str]:
     command = ["echoscu", "-v", "-aet", calling, "-aec", OUR_AE, "127.0.0.1", str(port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def test_who_got_in_and_what_was_not_stored_is_in_the_audit_trail(node: Node) -> None:
+    image = small_image()
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(image).with_data(None)).status == 0xC000
+        assert store(assoc, Request.of(image)).status == 0
+    accepted, refused = node.repository.trail
+    assert (accepted.event, accepted.actor, accepted.host) == ("association.accepted", SCANNER, "127.0.0.1")
+    assert accepted.detail == {"called_ae": OUR_AE}
+    assert (refused.event, refused.outcome) == ("object.refused", "no_data_set")
+    assert refused.sop_instance_uid == image.SOPInstanceUID
+    assert refused.detail["status"] == "0xC000"
+
+
+def test_the_patient_id_goes_into_the_trail_and_into_no_log(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    image = small_image(SpecificCharacterSet="ISO_IR 192", PatientID="Pätient 17 ")
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(image)).status == 0
+    (new,) = node.repository.instances
+    assert new.patient_id == "Pätient 17"
+    assert "tient 17" not in repr(new)
+    assert "tient 17" not in caplog.text
+
+
+def test_a_trail_that_cannot_be_written_keeps_nobody_out(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(node.repository, "record", fail)
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(small_image()).with_data(None)).status == 0xC000
+        assert store(assoc, Request.of(small_image())).status == 0
+
+
+def test_an_object_that_no_database_took_is_not_waited_for_twice(node: Node) -> None:
+    node.repository.failure = DatabaseUnavailable()
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, Request.of(small_image())).status == 0xA700
+    assert [entry.event for entry in node.repository.trail] == ["association.accepted"]

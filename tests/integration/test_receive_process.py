@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from dicom_node.domain import InstanceRef, JobState
+from dicom_node.receive.spool import own_folder
 from dicom_node.storage.repository import Repository
 from tests.receiving import SCANNER, free_port, receiver_config, receiver_process, send
 from tests.ultrasound import save, us_image, us_multiframe
@@ -44,25 +45,25 @@ def test_success_is_said_after_everything_is_durable(tmp_path: Path) -> None:
 
     lines = trace.read_text(errors="replace").splitlines()
     steps = [
-        r"openat\(.*/spool/\w+\.part.*O_EXCL",
-        r"write\(\d+<.*/spool/\w+\.part>",
-        r"fsync\(\d+<.*/spool/\w+\.part>\)",
-        r"rename\w*\(.*/spool/\w+\.part\", .*/objects/\w\w/\w+\.dcm",
+        r"openat\(.*/spool/[\w.-]+/\w+\.part.*O_EXCL",
+        r"write\(\d+<.*/spool/[\w.-]+/\w+\.part>",
+        r"fsync\(\d+<.*/spool/[\w.-]+/\w+\.part>\)",
+        r"rename\w*\(.*/spool/[\w.-]+/\w+\.part\", .*/objects/\w\w/\w+\.dcm",
         r"fsync\(\d+<.*/objects/\w\w>\)",
         r"(fsync|fdatasync)\(\d+<.*node\.sqlite3-wal>\)",
         r"sendto\(\d+<.*socket.*>, \"\\4\\0",  # P-DATA-TF: the response to the only request
     ]
-    position, found = 0, []
+    found: list[int] = []
     for step in steps:
-        position = next((n for n in range(position, len(lines)) if re.search(step, lines[n])), -1) + 1
-        assert position, f"{step} does not follow {found}"
-        found.append(lines[position - 1])
+        after = found[-1] + 1 if found else 0
+        place = next((n for n in range(after, len(lines)) if re.search(step, lines[n])), None)
+        assert place is not None, f"{step} does not follow {[lines[n] for n in found]}"
+        found.append(place)
 
     written = [n for n, line in enumerate(lines) if re.search(steps[1], line)]
-    assert written[-1] < lines.index(found[2])
+    assert written[-1] < found[2]
     assert sum(bool(re.search(steps[6], line)) for line in lines) == 1
-    before_response = lines[: lines.index(found[6])]
-    assert not any(re.search(r"pwrite64\(\d+<.*sqlite3-wal>", x) for x in before_response[lines.index(found[5]) :])
+    assert not any(re.search(r"pwrite64\(\d+<.*sqlite3-wal>", line) for line in lines[found[5] : found[6]])
 
 
 @pytest.mark.peer("storescu")
@@ -105,8 +106,10 @@ def test_a_full_disk_is_out_of_resources_and_leaves_no_half_file(tmp_path: Path)
 @pytest.mark.peer("storescu")
 def test_what_a_crash_left_in_the_spool_is_gone_after_the_start(tmp_path: Path) -> None:
     spool = tmp_path / "data" / "spool"
-    spool.mkdir(parents=True)
-    (spool / "0123.part").write_bytes(b"half received")
+    with own_folder(spool) as left:
+        (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "0123.part").write_bytes(b"half received")
+    (tmp_path / "copy").rename(left)
     port = free_port()
     with receiver_process(tmp_path / "data", port):
         pass

@@ -17,6 +17,8 @@ import yaml
 from pydantic import BaseModel
 
 from dicom_node.config import Config, load_config
+from dicom_node.examiner import find_entry
+from dicom_node.worker import protocol_of
 from inference.dating import EQUATIONS
 from inference.domain import AgeSource, CalibrationSource, Reason
 from inference.formula import FractionalPolynomial, Term
@@ -151,7 +153,7 @@ def test_config_yaml_is_the_generated_one() -> None:
 
 def test_the_examples_in_config_yaml_are_valid_when_uncommented(tmp_path: Path) -> None:
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    text = re.sub(r": \[\]$", ":", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\w+): \[\]$", r"\1:", text, flags=re.MULTILINE)
     text = re.sub(r"^#(  (?:- |  )\w+:)", r"\1", text, flags=re.MULTILINE)
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
 
@@ -183,6 +185,17 @@ def test_keys_named_in_pages_exist(page: Path) -> None:
     named = [(s, k) for s, k in re.findall(r"`(\w+)\.(\w+)(?:: [^`]*)?`", prose(page)) if s in schema]
 
     assert [f"{s}.{k}" for s, k in named if k not in (schema[s] or {}) and not (ROOT / s / f"{k}.py").exists()] == []
+
+
+def test_the_page_lists_the_settings_that_change_a_result() -> None:
+    """Those that are part of a result's identity, as the worker gives them to it."""
+    config = Config()
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = page.partition("## What changes a result")[2].partition("\n## ")[0]
+    hashed = {name for name, _ in protocol_of(config, find_entry(config)).configuration} - {"narrative"}
+    named = {key for _, key in re.findall(r"`(\w+)\.(\w+)`", section)}
+    assert named == hashed | {"model", "device", "precision", "mode"}
+    assert {"`narrative.mode`", "`narrative.model`", "`inference.model`"} <= set(re.findall(r"`[^`]+`", section))
 
 
 def dockerfile() -> list[list[str]]:

@@ -159,6 +159,12 @@ def test_the_running_receiver_and_courier_have_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_neither_the_command_line_nor_the_receiver_load_opencv() -> None:
+    """It only costs memory there."""
+    code = "import sys, dicom_node.cli, dicom_node.receive.server; sys.exit('cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_wrong_arrow_is_seen(tmp_path: Path) -> None:
     for package in PACKAGES:
         (tmp_path / package).mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import peers
 from tests.peers import missing_peers, outside_path
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +57,21 @@ def test_slow_tests_run_when_asked_for(tmp_path: Path) -> None:
     assert "2 passed, 1 skipped" in run_sample(tmp_path, "--run-slow", ci=False)
 
 
-def test_peers_are_not_looked_for_in_the_virtual_environment() -> None:
+def test_peers_are_not_looked_for_in_the_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(peers, "POSTGRESQL", tmp_path)
     path = os.pathsep.join(["/venv/bin", "/usr/bin"])
 
     assert outside_path(path, Path("/venv/bin")) == os.pathsep.join(["/usr/bin", "/usr/sbin"])
+
+
+def test_the_newest_postgresql_is_looked_for_where_debian_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for version in ("9", "15", "README"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+    monkeypatch.setattr(peers, "POSTGRESQL", tmp_path)
+
+    assert outside_path("/usr/sbin", Path("/venv/bin")) == f"/usr/sbin:{tmp_path}/15/bin"
 
 
 @pytest.mark.parametrize(("program", "package"), [("Orthanc", "orthanc orthanc-dicomweb"), ("dciodvfy", "dicom3tools")])

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dicom_node import checks
 from dicom_node.config import Config, NarrativeSection
+from dicom_node.errors import ConfigError
+from dicom_node.queue import utc_now
+from dicom_node.storage import mounts
 from dicom_node.storage.repository import Repository
+from tests.certificates import make_authority
+from tests.postgresql import Server
 
 
 def verdict(config: Config) -> checks.Verdict:
@@ -57,3 +63,103 @@ def test_database_of_a_newer_version_fails(config: Config, tmp_path: Path) -> No
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     assert verdict(config) is checks.Verdict.FAILED
+
+
+def said(config: Config, name: str) -> list[tuple[checks.Verdict, str]]:
+    return [(one.verdict, one.text) for one in checks.check(config) if one.name == name]
+
+
+def test_every_model_that_a_rule_names_is_looked_for(tmp_path: Path) -> None:
+    rules = [{"name": "a", "model": "no-such-model"}, {"name": "b"}]
+    found = said(Config.model_validate({"node": {"data_dir": tmp_path}, "rules": rules}), "model")
+    assert [verdict for verdict, text in found if "no-such-model" in text] == [checks.Verdict.FAILED]
+
+
+@pytest.mark.parametrize(("match", "warned"), [("first", True), ("all", False)])
+def test_a_rule_behind_one_that_always_holds_is_warned_of(match: str, warned: bool, tmp_path: Path) -> None:
+    rules = [{"name": "all"}, {"name": "never", "when": {"modality": "US"}}]
+    given = {"node": {"data_dir": tmp_path}, "rules": rules, "routing": {"match": match}}
+    found = said(Config.model_validate(given), "rules")
+    assert [("never stands behind all" in text) for _, text in found] == [True] * warned
+
+
+def test_a_peer_that_nothing_can_be_sent_back_to_is_warned_of(tmp_path: Path) -> None:
+    given = {
+        "node": {"data_dir": tmp_path},
+        "peers": [{"ae_title": "ROOM1"}, {"ae_title": "ROOM2"}],
+        "destinations": [{"name": "room1", "ae_title": "ROOM1", "host": "h", "port": 104}],
+        "rules": [{"name": "back", "send": {"sender": None}}],
+    }
+    ((verdict, text),) = said(Config.model_validate(given), "rules")
+    assert verdict is checks.Verdict.WARNING
+    assert "ROOM2" in text
+
+
+def test_sqlite_on_a_network_file_system_is_refused(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").write_text(f"40 27 0:45 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "mountinfo")
+    assert verdict(config) is checks.Verdict.FAILED
+    with pytest.raises(ConfigError, match=r"nfs4.*postgresql"):
+        Repository.open(config.database_url)
+    assert not (tmp_path / "named.sqlite3").exists()
+
+
+@pytest.mark.peer("openssl")
+def test_the_files_of_tls_are_looked_at(config: Config, tmp_path: Path) -> None:
+    def said(**files: Path) -> list[tuple[str, checks.Verdict, str]]:
+        tls = {"port": 2762, "certificate": issued.certificate, "private_key": issued.private_key, **files}
+        given = Config.model_validate({"node": {"data_dir": tmp_path, "tls": tls}})
+        return [(one.name, one.verdict, one.text) for one in checks.check(given) if one.name.startswith("tls ")] + [
+            (one.name, one.verdict, one.text) for one in checks.check(given) if one.name == "tls"
+        ]
+
+    authority = make_authority(tmp_path / "ca")
+    issued, ending = authority.issue("node"), authority.issue("ending", days=5)
+    issued.private_key.chmod(0o600)
+    ((_, verdict, text),) = said(authorities=authority.certificate)
+    assert (verdict, text) == (checks.Verdict.OK, f"{issued.certificate} can be used; callers need one too")
+    ((_, verdict, text),) = said(private_key=authority.certificate)
+    assert verdict is checks.Verdict.FAILED
+    assert str(authority.certificate) in text
+    ending.private_key.chmod(0o644)
+    found = said(certificate=ending.certificate, private_key=ending.private_key)
+    assert [(name, verdict) for name, verdict, _ in found] == [
+        ("tls key", checks.Verdict.WARNING),
+        ("tls", checks.Verdict.WARNING),
+    ]
+    assert "renew it" in found[1][2]
+    assert [one for one in checks.check(config) if one.name.startswith("tls")] == []
+
+
+@pytest.mark.peer("openssl")
+def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path / "authority")
+    issued = authority.issue("node", days=10)
+
+    def said(**tls: Path) -> checks.Check:
+        entry = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 2762, "tls": tls}
+        given = Config.model_validate({**config.model_dump(), "destinations": [entry]})
+        (found,) = [one for one in checks.check(given) if one.name == "destination pacs"]
+        return found
+
+    assert said(authorities=authority.certificate).verdict is checks.Verdict.OK
+    missing = said(authorities=tmp_path / "missing.pem")
+    assert (missing.verdict, "missing.pem" in missing.text) == (checks.Verdict.FAILED, True)
+    soon = said(certificate=issued.certificate, private_key=issued.private_key)
+    assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)
+
+
+@pytest.mark.peer("postgres")
+@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
+def test_a_clock_that_is_far_from_the_databases_is_found(
+    ahead_s: float, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.create_database()
+    config = Config.model_validate({"node": {"data_dir": tmp_path}, "database": {"url": url}})
+    assert verdict(config) is checks.Verdict.OK
+    monkeypatch.setattr(checks, "utc_now", lambda: utc_now() + timedelta(seconds=ahead_s))
+    (found,) = [one for one in checks.check(config) if one.name == "database"]
+    assert (found.verdict, "NTP" in found.text) == (checks.Verdict.FAILED, True)
+    postgresql.drop_database(url)

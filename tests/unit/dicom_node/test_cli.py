@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 from typer.testing import CliRunner
 
-from dicom_node.cli import cli, parse_spacing, resolve_peer, told_age
+from dicom_node.cli import cli, parse_spacing, person, resolve_peer, told_age
 from dicom_node.config import Config
 from dicom_node.deliver.scu import PeerAddress
 from dicom_node.domain import NewInstance
@@ -21,10 +23,19 @@ from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 from inference.domain import PixelSpacingMm
 from inference.training.folds import read_folds
+from tests.ultrasound import save, us_image
 from tests.unit.dicom_node.storage.rooms import answer
 from tests.unit.inference.training.test_export import challenge_folder
 
-LISTINGS = (["peers"], ["destinations"], ["jobs"], ["jobs", "--deliveries"], ["db", "info"], ["check-config"])
+LISTINGS = (
+    ["peers"],
+    ["destinations"],
+    ["jobs"],
+    ["jobs", "--deliveries"],
+    ["db", "info"],
+    ["check-config"],
+    ["audit"],
+)
 
 
 @pytest.fixture
@@ -70,7 +81,8 @@ def test_listing_has_json(config: Path, verb: list[str]) -> None:
 def test_peers_shows_the_refused_with_advice(config: Path, repository: Repository) -> None:
     repository.record_refusal("NOBODY", "FETALHC", "192.0.2.9", "calling_ae_unknown", "add it under peers", utc_now())
     document = json.loads(run("peers", "--json", config=config)[1])
-    assert document["peers"] == [{"ae_title": "SCANNER", "hosts": ["192.0.2.1"]}]
+    (peer,) = document["peers"]
+    assert (peer["ae_title"], peer["hosts"], peer["may"]) == ("SCANNER", ["192.0.2.1"], ["store", "echo"])
     assert document["refused"][0]["calling_ae"] == "NOBODY"
     assert "add it under peers" in run("peers", config=config)[1]
 
@@ -329,3 +341,84 @@ def test_train_names_what_it_cannot_do(
     code, _, err = run("train", "--data", str(exams), "--out", str(tmp_path / "run"), *wrong, config=config)
     assert code == 1
     assert told in err
+
+
+RULES = """
+destinations: [{name: pacs, ae_title: PACS, host: 127.0.0.1, port: 1}]
+rules:
+  - {name: room, when: {calling_ae: "ROOM*", any: [{modality: US}, {body_part: HEAD}]}, send: {pacs: [original]}}
+  - {name: rest, action: ignore}
+"""
+
+
+def test_rules_are_listed_as_they_are_written(tmp_path: Path) -> None:
+    config = tmp_path / "rules.yaml"
+    config.write_text(RULES)
+    told = run("rules", config=config)[1]
+    assert "{any: [{modality: [US]}, {body_part: [HEAD]}], calling_ae: [ROOM*]}" in told
+    first, second = json.loads(run("rules", "--json", config=config)[1])
+    assert (first["send"], second["action"], second["when"]) == ({"pacs": ["original"]}, "ignore", None)
+
+
+def test_rules_test_explains_a_file_and_says_what_cannot_be_read(tmp_path: Path) -> None:
+    config = tmp_path / "rules.yaml"
+    config.write_text(RULES)
+    save(us_image(np.zeros((8, 8), np.uint8), Modality="US"), tmp_path / "image.dcm")
+    code, told, _ = run("rules", "test", str(tmp_path / "image.dcm"), "--calling-ae", "ROOM1", config=config)
+    assert code == 0
+    assert "decided by: room" in told
+    assert "to pacs: original" in told
+    code, told, said = run("rules", "test", str(tmp_path), "--json", config=config)
+    assert code == 1
+    assert json.loads(told)["rules"] == ["rest"]
+    assert "rules.yaml: The file is not a DICOM object." in said
+
+
+# --- the audit trail -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_person_does_is_in_the_trail_and_so_is_reading_it(config: Path, repository: Repository) -> None:
+    job = add_job(repository)
+    assert run("jobs", "cancel", str(job), config=config)[0] == 0
+    rows = json.loads(run("audit", "--json", config=config)[1])
+    assert [(row["event"], row["outcome"]) for row in rows] == [("admin.job", "cancelled"), ("object.received", "new")]
+    assert rows[0]["actor"] == person()
+    newest = json.loads(run("audit", "--json", "--limit", "1", config=config)[1])
+    assert [(row["event"], row["actor"], row["outcome"]) for row in newest] == [("trail.read", person(), "list")]
+
+
+def test_the_trail_is_narrowed_by_event_time_and_study(config: Path, repository: Repository) -> None:
+    add_job(repository)
+    said = run("audit", "--event", "object.received", "--since", "2020-01-01", "--study", "1.3", config=config)[1]
+    assert "SCANNER" in said
+    assert run("audit", "--until", "2020-01-01", config=config)[1] == "nothing\n"
+    assert run("audit", "--event", "party", config=config)[0] == 2
+
+
+def test_an_export_is_whole_sealed_private_and_overwrites_nothing(
+    config: Path, repository: Repository, tmp_path: Path
+) -> None:
+    add_job(repository)
+    out = tmp_path / "trail.jsonl"
+    assert run("audit", "export", "--out", str(out), config=config)[0] == 0
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert (row["event"], row["number"]) == ("object.received", 1)
+    assert json.loads(run("audit", "verify", "--json", config=config)[1])["head"] == row["sha256"]
+    assert out.stat().st_mode & 0o777 == 0o600
+    code, _, said = run("audit", "export", "--out", str(out), config=config)
+    assert code == 1
+    assert "cannot be written" in said
+
+
+def test_verify_says_that_the_chain_holds_and_fails_where_it_does_not(config: Path, repository: Repository) -> None:
+    add_job(repository)
+    repository.seal_trail()
+    code, told, _ = run("audit", "verify", config=config)
+    assert code == 0
+    assert "1 records are as they were written, 0 not sealed yet" in told
+    with repository._write() as session:
+        session.execute(text("DROP TRIGGER audit_no_update"))
+        session.execute(text("UPDATE audit SET actor = 'NOBODY'"))
+    code, _, said = run("audit", "verify", config=config)
+    assert code == 1
+    assert "broken at number 1" in said

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_node.config import Config
-from dicom_node.domain import STUDY_OBJECTS, USUAL_OBJECTS, ResultKind
+from dicom_node.domain import STUDY_OBJECTS, USUAL_OBJECTS, PeerLimits, ResultKind, Right
 
 PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs.example.org", "port": 104}
 REPORTING = {"name": "reporting", "ae_title": "OBSYSTEM", "host": "ob.example.org", "port": 104}
@@ -57,3 +57,46 @@ def test_nothing_may_be_wanted() -> None:
 def test_an_unknown_object_is_refused() -> None:
     with pytest.raises(ValidationError, match="tid1500"):
         config(PACS, objects=["tid9000"])
+
+
+SCANNER = {"ae_title": "VOLUSON1"}
+TLS = {"port": 2762, "certificate": "node.pem", "private_key": "node.key"}
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "10.0.0.0/24", "2001:db8::/32", "us1", "us-1.example.org", "1a.example"])
+def test_a_peer_is_bound_to_addresses_blocks_or_names(host: str) -> None:
+    (peer,) = Config.model_validate({"peers": [{**SCANNER, "hosts": [host]}]}).peer_list()
+    assert peer.hosts == (host,)
+
+
+@pytest.mark.parametrize("host", ["10.0.0", "10.0.0.300", "10.0.0.0/33", "a b", "-x", "x-", "a..b", "", "é", "x" * 64])
+def test_a_mistyped_address_is_no_name(host: str) -> None:
+    with pytest.raises(ValidationError, match="neither an address"):
+        Config.model_validate({"peers": [{**SCANNER, "hosts": [host]}]})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"peers": [{**SCANNER, "tls": "required"}]}, "node.tls.port is not given"),
+        (
+            {"peers": [{**SCANNER, "certificate_name": "us1"}], "node": {"tls": TLS}},
+            "node.tls.authorities is not given",
+        ),
+        ({"node": {"tls": {"port": 2762}}}, "needs `certificate` and `private_key`"),
+        ({"node": {"port": None}}, "one of `port` and `tls.port`"),
+        ({"node": {"port": 2762, "tls": TLS}}, "must differ"),
+        ({"node": {"other_ae_titles": ["SEVENTEEN_LETTERS"]}}, "1 to 16 characters"),
+        ({"peers": [{**SCANNER, "may": ["fly"]}]}, "store"),
+    ],
+)
+def test_rules_that_contradict_each_other_are_refused(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Config.model_validate(content)
+
+
+def test_limits_have_units() -> None:
+    entry = {**SCANNER, "maximum_associations": 2, "objects_per_minute": 60, "maximum_object_mb": 3}
+    (peer,) = Config.model_validate({"peers": [entry]}).peer_list()
+    assert peer.limits == PeerLimits(associations=2, objects_per_minute=60, object_bytes=3 * 1024 * 1024)
+    assert peer.may == (Right.STORE, Right.ECHO)

@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def stream() -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 def log(event: str, **fields: object) -> None:
@@ -95,6 +97,17 @@ def test_exception_is_told_by_type_and_place_only(stream: io.StringIO) -> None:
     assert PERSON not in stream.getvalue()
     assert last(stream)["exception"] == "ValueError"
     assert "test_logs.py:" in str(last(stream)["where"])
+
+
+def test_a_warning_of_a_library_is_reduced_to_its_place(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure("INFO", "json", stream)
+        warnings.warn(f"invalid value for PatientName: {PERSON}", stacklevel=1)
+    assert last(stream)["event"] == FOREIGN_EVENT
+    assert PERSON not in stream.getvalue() + capsys.readouterr().err
 
 
 def test_text_form_is_one_line() -> None:

@@ -24,6 +24,7 @@ from dicom_node.logs import EventFormatter
 from dicom_node.narrator import LanguageModelNarrator, narrator_of
 from sr_templates.language import Language
 from sr_templates.narrative import from_template
+from sr_templates.narrative_vocabulary import VOCABULARIES
 from sr_templates.report import ReportInput
 from tests import narratives
 from tests.reports import measurement, report, source, with_lmp
@@ -108,7 +109,7 @@ WRONG: dict[str, tuple[Asked, str]] = {
     "another number": (Asked(answer=message(narratives.ENGLISH.replace("197.1", "179.1"))), "wrong_number"),
     "a judgement": (
         Asked(answer=message(narratives.ENGLISH.replace("one image", "one normal image"))),
-        "forbidden_word",
+        "unknown_word",
     ),
     "too long": (Asked(answer=message(narratives.ENGLISH + " and so on" * 80)), "too_long"),
     "a refusal": (Asked(answer=message("No.", stop_reason="refusal")), "declined"),
@@ -212,11 +213,22 @@ def test_nothing_else_leaves_than_names_and_numbers() -> None:
         asking(endpoint)(report())
     body = json.loads(asked.bodies[0])
     assert set(body) == {"model", "max_tokens", "system", "messages"}
-    assert body["system"] == narrator.SYSTEM.format(language="English", characters=500)
+    assert body["system"] == narrator.instruction(Language.ENGLISH)
     ((_, question),) = [(turn["role"], turn["content"]) for turn in body["messages"]]
     for name, value in json.loads(question).items():
         assert re.fullmatch(r"[A-Za-z0-9 %()-]+", name)
         assert re.fullmatch(r"[-\d.]+( mm| %)?( to [\d.]+ mm)?|\d+w \dd( to \d+w \dd)?|Hadlock 1984|second", value)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_model_is_told_every_word_that_it_may_use(language: Language) -> None:
+    """Else it would be refused for words that it could not know to be wrong."""
+    told = narrator.instruction(language)
+    vocabulary = VOCABULARIES[language]
+    assert narrator.LANGUAGES[language] in told
+    assert "{" not in told
+    assert vocabulary.without_numbers <= set(re.findall(r"\w+", told))
+    assert all(saying in told for saying in vocabulary.sayings)
 
 
 def test_by_default_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,16 +118,96 @@ def test_a_number_below_a_number_is_not_a_measurement() -> None:
     assert hc_of(number(("18185-9", "LN"), "150", "d", origin)) is None
 
 
-def test_of_twins_no_head_is_the_one() -> None:
-    twins = [
-        machine.container(machine.BIOMETRY, fetus(name), machine.container(machine.GROUP, hc(value)))
-        for name, value in (("A", "195"), ("B", "195"))
-    ]
-    assert operator_values([machine_report((), *twins)]).hc is None
-    counted = machine_report([number(machine.FETUSES, "2", "1")], biometry(hc("195")))
-    assert operator_values([counted]).hc is None
-    alone = machine_report([number(machine.FETUSES, "1", "1")], biometry(hc("195")))
-    assert operator_values([alone]).hc is not None
+def section(name: Dataset | None, *numbers: Dataset) -> Dataset:
+    called = () if name is None else (name,)
+    return machine.container(machine.BIOMETRY, *called, machine.container(machine.GROUP, *numbers))
+
+
+def bpd(value: str) -> Dataset:
+    return number(("11820-8", "LN"), value, "mm")
+
+
+def numbered(value: str) -> Dataset:
+    """Fetus Number, retired, as a number."""
+    made = number(("121037", "DCM"), value, "1")
+    made.RelationshipType = "HAS OBS CONTEXT"
+    return made
+
+
+def coded(value: str) -> Dataset:
+    return machine.item(
+        "CODE", machine.FETUS, "HAS OBS CONTEXT", ConceptCodeSequence=[machine.code((value, "99MAKER"))]
+    )
+
+
+def context(name: tuple[str, str], count: str) -> Dataset:
+    """Number of fetuses as observation context."""
+    made = number(name, count, "1")
+    made.RelationshipType = "HAS OBS CONTEXT"
+    return made
+
+
+EARLY, LATE = "20260102090000", "20260102090500"
+
+TWINS = {
+    "both have HC": machine_report((), section(fetus("A"), hc("195")), section(fetus("B"), hc("195"))),
+    "one has BPD alone": machine_report((), section(fetus("A"), hc("195")), section(fetus("B"), bpd("55"))),
+    "named by number": machine_report(
+        (), section(numbered("1"), hc("195", time=EARLY)), section(numbered("2"), hc("210", time=LATE))
+    ),
+    "named by code": machine_report(
+        (), section(coded("A"), hc("195", time=EARLY)), section(coded("B"), hc("210", time=LATE))
+    ),
+    "named in two ways": machine_report((), section(fetus("A"), hc("195")), section(numbered("2"), bpd("55"))),
+    "not named": machine_report((), section(None, hc("195")), section(None, bpd("55"))),
+    "one is not named": machine_report((), section(fetus("A"), hc("195")), section(None, bpd("55"))),
+    "named in their summaries": machine_report(
+        [machine.container(machine.FETUS_SUMMARY, fetus(name)) for name in "AB"], biometry(hc("195"))
+    ),
+    "named where nothing is measured": machine_report([fetus("A"), fetus("B")], biometry(hc("195"))),
+    "counted": machine_report([number(machine.FETUSES, "2", "1")], biometry(hc("195"))),
+    "counted as context": machine_report([context(machine.FETUSES, "2")], biometry(hc("195"))),
+    "counted by the retired code": machine_report([context(("121038", "DCM"), "2")], biometry(hc("195"))),
+}
+
+
+@pytest.mark.parametrize("case", TWINS)
+def test_of_twins_no_head_is_the_one(case: str) -> None:
+    said = operator_values([TWINS[case]])
+    assert (said.hc, said.several_fetuses) == (None, True)
+
+
+def test_two_heads_of_one_report_that_are_named_differently_are_not_one() -> None:
+    """Of one fetus or of two: nobody can tell."""
+    made = machine_report([hc("195")], section(fetus("A"), hc("195")))
+    assert operator_values([made]).hc is None
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        machine_report([number(machine.FETUSES, "1", "1")], biometry(hc("195"))),
+        machine_report([context(("121038", "DCM"), "1")], section(numbered("1"), hc("195"))),
+        machine_report((), section(fetus("A"), hc("195")), section(fetus("A"), bpd("55"))),
+        machine_report([machine.container(machine.FETUS_SUMMARY, fetus("A"))], section(fetus("A"), hc("195"))),
+        machine_report(
+            ContentSequence=[
+                machine.item("TEXT", ("121030", "DCM"), "HAS OBS CONTEXT", TextValue="P-1001"),
+                section(machine.item("TEXT", ("121030", "DCM"), "HAS OBS CONTEXT", TextValue="A"), hc("195")),
+            ],
+        ),
+    ],
+    ids=["counted", "numbered", "in two sections", "in summary and section", "beside its mother"],
+)
+def test_one_fetus_is_one_however_often_it_is_named(report: Dataset) -> None:
+    said = operator_values([report])
+    assert (said.hc, said.several_fetuses) == (OperatorHc(195.0, UID), False)
+
+
+def test_a_count_that_cannot_be_read_leaves_no_hc_and_makes_no_twins() -> None:
+    unread = machine.item("NUM", machine.FETUSES)
+    said = operator_values([machine_report([unread], biometry(hc("195")))])
+    assert (said.hc, said.several_fetuses) == (None, False)
 
 
 def test_the_newest_report_alone_speaks() -> None:
@@ -160,6 +240,7 @@ def test_our_own_reports_are_not_the_operator_s() -> None:
         {"ConceptNameCodeSequence": None},
         {"ValueType": "TEXT"},
         {"SeriesInstanceUID": None},
+        {"SeriesInstanceUID": ["1.2", "1.3"]},
     ],
 )
 def test_other_documents_say_nothing(attributes: dict[str, Any]) -> None:
@@ -202,6 +283,15 @@ def test_a_report_of_another_patient_is_known(ours: str | None, theirs: str | No
     header, other = Dataset(), Dataset()
     header.PatientID, other.PatientID = ours, theirs
     assert same_patient(header, other) is same
+
+
+@pytest.mark.parametrize("theirs", [{"PatientName": "Roe^Mary"}, {"PatientBirthDate": "19800101"}])
+def test_a_report_without_an_identifier_is_not_everybodys(theirs: dict[str, str]) -> None:
+    header, other = Dataset(), Dataset()
+    header.PatientID, header.PatientName, header.PatientBirthDate = "A", "Doe^Jane", "19950415"
+    for keyword, value in theirs.items():
+        setattr(other, keyword, value)
+    assert not same_patient(header, other)
 
 
 WHOLE = written(

@@ -18,12 +18,16 @@ from pydicom.dataset import FileDataset
 from dicom_node import pipeline as module
 from dicom_node import worker
 from dicom_node.config import QueueSection
-from dicom_node.domain import Job, JobState, Relation, ResultKind
+from dicom_node.domain import USUAL_ROUTE, Action, Destination, Job, JobState, Relation, ResultKind, Route
 from dicom_node.errors import StorageUnavailable
+from dicom_node.examiner import Engine
 from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
+from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
 from inference.domain import Abstention, CalibrationSource, Examination, Measurement, ModelIdentity, Reason
+from sr_templates.uids import equipment
+from tests.objects import IMAGE_OBJECTS
 from tests.reports import measurement
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 from tests.unit.dicom_node.storage.rooms import START, image
@@ -266,6 +270,13 @@ def test_a_capture_is_looked_at_where_the_rule_says_so(room: Room, captures: boo
     assert room.answer() == answer
 
 
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID"])
+def test_an_image_that_no_result_could_refer_to_is_refused_by_name(room: Room, keyword: str) -> None:
+    room.receive(scan(**{keyword: None}))
+    room.settle()
+    assert room.answer() == ("refused", "unreadable")
+
+
 class Asked(NoHead):
     """An examiner that measures the region of every frame, and counts who asks why."""
 
@@ -335,3 +346,78 @@ def test_a_look_without_a_number_is_offered_to_the_reporter(room: Room) -> None:
     replace(room.pipeline, **looks).run(room.claim())
     assert reporter.looked.abstention.reason is Reason.NO_HEAD_FOUND
     assert reporter.looked.source.SOPInstanceUID == UID
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+ENTRY: Any = SimpleNamespace(identity=ModelIdentity("other", "1" * 64), sha256="1" * 64)
+PACS = Destination("pacs", "PACS", "h", 104, (ResultKind.TID1500,))
+ROOM_1 = Destination("room1", "ROOM1", "h", 104, (ResultKind.PDF,))
+
+
+def routed_pipeline(room: Room, *routes: Route) -> Pipeline:
+    """The pipeline that does a job on these routes."""
+    reporter = Reporter(room.folder, equipment("0.1.0", "S"), Protocol(ENTRY, "cpu", (), "0.1.0"), 901, IMAGE_OBJECTS)
+    parts: Any = {"reporter": reporter, "destinations": (PACS, ROOM_1)}
+    return replace(room.pipeline, **parts)._on(routes)
+
+
+def test_results_go_where_the_rule_says_and_only_those_are_made(room: Room) -> None:
+    route = Route(("r",), send=(("pacs", (ResultKind.TID5000, ResultKind.ORIGINAL)),))
+    pipeline = routed_pipeline(room, route)
+    assert [(d.name, d.objects) for d in pipeline.destinations] == [
+        ("pacs", (ResultKind.TID5000, ResultKind.ORIGINAL)),
+    ]
+    assert pipeline.reporter.kinds == {ResultKind.TID5000, ResultKind.ORIGINAL}
+
+
+def test_an_image_without_a_rule_goes_its_usual_way(room: Room) -> None:
+    pipeline = routed_pipeline(room, USUAL_ROUTE)
+    assert pipeline.destinations == (PACS, ROOM_1)
+    assert pipeline.reporter.kinds == IMAGE_OBJECTS
+    assert not pipeline.secondary_captures
+
+
+def test_a_study_of_two_routes_gets_what_either_gets(room: Room) -> None:
+    pipeline = routed_pipeline(room, Route(("r",), send=(("room1", (ResultKind.STUDY_SR,)),)), USUAL_ROUTE)
+    assert [(d.name, set(d.objects)) for d in pipeline.destinations] == [
+        ("pacs", {ResultKind.TID1500}),
+        ("room1", {ResultKind.PDF, ResultKind.STUDY_SR}),
+    ]
+    assert set(pipeline.reporter.kinds) == {*IMAGE_OBJECTS, ResultKind.TID1500, ResultKind.PDF, ResultKind.STUDY_SR}
+
+
+def test_a_capture_that_a_rule_wants_measured_is_looked_at(room: Room) -> None:
+    capture = us_image(PIXELS, REGION, SOPInstanceUID=UID, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    path = save(capture, room.folder / "capture.dcm")
+    wanted = Route(("r",), action=Action.MEASURE)
+    room.repository.register(replace(image(UID, "1"), path=path.name, route=wanted), room.now())
+    room.settle()
+    result = room.repository.result_of(1)
+    assert result is not None
+    assert (result.status, result.reason) == ("abstained", "no_head_found")
+
+
+def test_the_model_of_a_rule_measures_and_signs(room: Room) -> None:
+    other: Any = NoHead()
+    asked: list[str] = []
+
+    def model(name: str) -> Engine:
+        asked.append(name)
+        return Engine(other, ENTRY)
+
+    room_with_models = replace(routed_pipeline(room, USUAL_ROUTE), other_model=model)
+    pipeline = room_with_models._on([Route(("r",), model="other")])
+    assert (pipeline.examiner, pipeline.reporter.protocol.model) == (other, ENTRY)
+    assert room_with_models._on([Route(("r",), model="other"), USUAL_ROUTE]).examiner is room_with_models.examiner
+    assert asked == ["other"]
+
+
+def test_a_model_that_is_not_there_fails_the_job_and_no_other_measures(room: Room) -> None:
+    path = save(us_image(PIXELS, REGION, SOPInstanceUID=UID), room.folder / "image.dcm")
+    route = Route(("r",), model="gone")
+    room.repository.register(replace(image(UID, "1"), path=path.name, route=route), room.now())
+    room.work()
+    assert room.repository.result_of(1) is None
+    (job,) = room.repository.jobs((), 10)
+    assert "gone" in str(job.error)

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node.errors import DatabaseUnavailable
-from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, StudyTick, enqueue_studies, housekeeping, sweep
+from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, SealTick, StudyTick, Sweep, enqueue_studies, housekeeping
+from dicom_node.storage.files import KnownPaths
 
 
 def old_file(path: Path) -> Path:
@@ -20,12 +21,44 @@ def old_file(path: Path) -> Path:
     return path
 
 
+class Steady:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def swept_later(folder: Path, known_paths: KnownPaths) -> int:
+    """What a tick deletes that comes an orphan's age after the first one."""
+    steady = Steady()
+    sweep = Sweep(folder, known_paths, steady)
+    assert sweep() == 0
+    steady.seconds += ORPHAN_AGE.total_seconds()
+    return sweep()
+
+
 def test_only_old_files_without_a_row_go(tmp_path: Path) -> None:
     orphan, known = old_file(tmp_path / "objects/ab/orphan.dcm"), old_file(tmp_path / "objects/ab/known.dcm")
     (fresh := tmp_path / "results/cd/fresh.dcm").parent.mkdir(parents=True)
     fresh.write_bytes(b"x")
-    assert sweep(tmp_path, lambda paths: {"objects/ab/known.dcm"} & set(paths)) == 1
+    assert swept_later(tmp_path, lambda paths: {"objects/ab/known.dcm"} & set(paths)) == 1
     assert (orphan.exists(), known.exists(), fresh.exists()) == (False, True, True)
+
+
+def test_a_wall_clock_that_jumps_ahead_deletes_nothing_that_is_being_committed(tmp_path: Path) -> None:
+    steady, rows = Steady(), set[str]()
+    sweep = Sweep(tmp_path, lambda paths: rows & set(paths), steady)
+    being_committed = old_file(tmp_path / "objects/ab/new.dcm")  # old by a clock that was just set two hours ahead
+    assert sweep() == 0
+    rows.add("objects/ab/new.dcm")
+    steady.seconds += ORPHAN_AGE.total_seconds()
+    assert sweep() == 0
+    rows.clear()  # and what had a row in between is new to us
+    assert sweep() == 0
+    assert being_committed.exists()
 
 
 def test_nothing_is_deleted_while_the_database_is_away(tmp_path: Path) -> None:
@@ -33,17 +66,8 @@ def test_nothing_is_deleted_while_the_database_is_away(tmp_path: Path) -> None:
         raise DatabaseUnavailable
 
     orphan = old_file(tmp_path / "objects/ab/orphan.dcm")
-    assert sweep(tmp_path, away) == 0
+    assert swept_later(tmp_path, away) == 0
     assert orphan.exists()
-
-
-def test_sweep_runs_at_the_start(tmp_path: Path) -> None:
-    orphan = old_file(tmp_path / "spool/left.part")
-    with housekeeping(tmp_path, lambda _paths: set()):
-        deadline = time.monotonic() + 30
-        while orphan.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
 
 
 class Studies:
@@ -79,3 +103,13 @@ def test_a_database_that_is_away_does_not_end_the_ticks(tmp_path: Path) -> None:
 def test_a_short_quiet_period_is_not_made_longer_by_the_tick() -> None:
     assert StudyTick(Studies(), 1.0).every_s == 1.0
     assert StudyTick(Studies(), 3600.0).every_s == STUDY_TICK_S
+
+
+def test_the_trail_is_sealed_until_nothing_is_left_and_trouble_waits_for_the_next_tick() -> None:
+    counts = iter([1000, 7, 0])
+    assert SealTick(lambda: next(counts))() == 1007
+
+    def away() -> int:
+        raise DatabaseUnavailable
+
+    assert SealTick(away)() == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicom_node import worker
 from dicom_node.answers import examined
@@ -34,6 +35,7 @@ from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
 from dicom_node.study_reports import StudyReports
+from inference.agreement import Choice, choose
 from inference.domain import (
     Abstention,
     CalibrationSource,
@@ -48,7 +50,8 @@ from inference.domain import (
 from sr_templates.report import Further
 from sr_templates.study_page import build_study_pdf
 from sr_templates.uids import equipment
-from tests.machine_report import LMP, biometry, day, hc, machine_report
+from tests.attempts import taken
+from tests.machine_report import FETUSES, LMP, biometry, day, hc, machine_report, number
 from tests.reports import SHA256, explanation, measurement, picture
 from tests.ultrasound import save, us_image, us_region
 from tests.unit.dicom_node.storage.rooms import START, claimed, image
@@ -69,6 +72,7 @@ class Room:
     seconds: float = 0.0
     kinds: tuple[ResultKind, ...] = USUAL_OBJECTS
     serial: int = field(default=0)
+    syntax: UID = ExplicitVRLittleEndian
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds)
@@ -102,6 +106,7 @@ class Room:
         scan = us_image(picture(), [us_region(BOX, (0.05, 0.05))], SOPInstanceUID=uid, StudyInstanceUID=STUDY)
         scan.InstanceNumber = self.serial
         scan.update(source_of(attributes))
+        scan.file_meta.TransferSyntaxUID = self.syntax
         path = save(scan, self.folder / f"{self.serial}.dcm")
         self.repository.register(replace(image(uid, str(self.serial)), path=path.name), self.now())
 
@@ -129,9 +134,18 @@ class Room:
         self.pipeline.run(self.study_job())
         return self.repository.study_results(STUDY)[-1]
 
+    def deliver(self) -> None:
+        """Everything that waits arrives."""
+        for delivery in self.repository.claim_deliveries("courier", 60.0, 99, self.now(), PACS.name):
+            self.repository.mark_sent(delivery, taken(), self.now())
+
     def read(self, result: StudyResult, kind: ResultKind) -> Dataset:
         (path,) = (stored.path for stored in result.objects if stored.kind is kind)
         return dcmread(self.folder / path)
+
+
+def open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def source_of(attributes: dict[str, Any]) -> Dataset:
@@ -210,6 +224,7 @@ def test_nothing_is_drawn_that_nobody_wants(room: Room) -> None:
 def test_a_late_image_makes_a_version_that_names_its_predecessor(room: Room) -> None:
     room.measured("1.1")
     first = room.read(room.report(), ResultKind.STUDY_SR)
+    room.deliver()
     room.measured("1.2")
     second = room.read(room.report(), ResultKind.STUDY_SR)
     (named,) = second.PredecessorDocumentsSequence
@@ -332,6 +347,25 @@ def test_two_regions_of_one_image_that_disagree_are_both_listed(room: Room) -> N
     assert said(result)["several_heads"] == ["1.1"]
 
 
+def test_twins_of_one_size_are_not_one_fetus_where_the_machines_report_knows_it(room: Room) -> None:
+    room.measured("1.1", 197.1, LastMenstrualDate="20250815")
+    room.measured("1.2", 198.2, LastMenstrualDate="20250815")
+    twins = machine_report([day(LMP, "20250815"), number(FETUSES, "2", "1")], biometry(hc("197.0")))
+    receive(room.repository, room.folder, "1.7", twins, STUDY)
+    result = room.report()
+    assert (result.status, result.reason) == ("abstained", "fetus_not_identified")
+    assert (said(result)["selected"], said(result)["several_fetuses"]) == (None, True)
+    assert len(said(result)["candidates"]) == 2
+    sr = room.read(result, ResultKind.STUDY_SR)
+    texts = [str(e.value) for e in sr.iterall() if e.keyword == "TextValue"]
+    assert "The machine's report is about more than one fetus." in texts
+    assert numbers(sr, "11885-1") == []
+    (evidence,) = sr.CurrentRequestedProcedureEvidenceSequence
+    named = {o.ReferencedSOPInstanceUID for s in evidence.ReferencedSeriesSequence for o in s.ReferencedSOPSequence}
+    assert "1.7" in named
+    assert room.repository.objects_of(room.repository.versions("1.1")[0].id) == (), "nobody's outline"
+
+
 def test_an_image_of_two_heads_leaves_the_others_unselected(room: Room) -> None:
     room.measured("1.1")
     room.receive("1.2")
@@ -349,17 +383,36 @@ def test_only_two_heads_without_hc_are_nothing_to_report(room: Room) -> None:
 
 
 @pytest.mark.parametrize("other", [{"PatientID": "P-2"}, {"PatientName": "Roe^Jane"}, {"PatientBirthDate": "19800101"}])
-def test_images_of_different_patients_are_never_reported_together(room: Room, other: dict[str, str]) -> None:
+def test_images_of_different_patients_are_never_reported_together(
+    room: Room, other: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     room.measured("1.1")
     room.measured("1.2", **other)
     result = room.report()
     assert (result.status, result.reason, result.objects) == ("abstained", "patients_disagree", ())
     assert said(result)["selected"] is None
+    (warned,) = (record for record in caplog.records if record.message == "study.patients_disagree")
+    assert vars(warned)["what"] == next(iter(other)), "somebody should know, and know where to look"
+
+
+def test_an_image_that_says_it_is_of_another_study_is_not_reported_with_this_one(room: Room) -> None:
+    room.measured("1.1")
+    room.measured("1.2", StudyInstanceUID="1.2.99")
+    result = room.report()
+    assert (result.reason, result.objects) == ("patients_disagree", ())
+
+
+def test_one_patient_written_differently_by_two_machines_is_reported(room: Room) -> None:
+    room.measured("1.1", PatientName="Doe^Jane", PatientBirthDate="", IssuerOfPatientID="HOSPITAL")
+    room.measured("1.2", PatientName="DOE^JANE^^", PatientBirthDate="19900101")
+    result = room.report()
+    assert (result.status, len(said(result)["candidates"])) == ("measured", 2)
 
 
 def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.measured("1.1")
     room.report()
+    room.deliver()
     room.receive("1.1", PatientName="Roe^Jane")
     room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
     room.answer(nothing(Reason.NO_HEAD_FOUND))
@@ -372,12 +425,32 @@ def test_a_report_that_nothing_replaces_is_not_withdrawn_silently(room: Room, ca
 def test_the_corrected_name_stands_in_the_next_report(room: Room) -> None:
     room.measured("1.1", PatientName="Wrong^Name")
     room.report()
+    room.deliver()
     room.receive("1.1", PatientName="Right^Name")
     room.repository.reconcile(claimed(room.repository, room.now()), Relation.CORRECTION, accept=True, now=room.now())
     room.answer(measurement())
     result = room.report()
     assert str(room.read(result, ResultKind.STUDY_SR).PatientName) == "Right^Name"
     assert "PredecessorDocumentsSequence" in room.read(result, ResultKind.STUDY_SR)
+
+
+def test_only_the_image_that_speaks_is_opened_for_its_picture(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deflated object is inflated into a file of its own, which stays open as long as somebody may want a frame."""
+    opened: list[int] = []
+
+    def chosen(*heads: Any) -> Choice:
+        opened.append(open_files())
+        return choose(*heads)
+
+    room.syntax = DeflatedExplicitVRLittleEndian
+    monkeypatch.setattr("dicom_node.study.choose", chosen)
+    for place in range(8):
+        room.measured(f"1.{place}")
+    job = room.study_job()
+    before = open_files()
+    room.pipeline.run(job)
+    assert opened[0] - before < 8
+    assert room.repository.study_results(STUDY)[0].status == "measured"
 
 
 def test_a_version_that_was_overtaken_leaves_no_row(room: Room, caplog: pytest.LogCaptureFixture) -> None:

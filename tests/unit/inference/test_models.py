@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.architectures.registry import RESIDUAL, build_network
 from inference.checkpoint import load_network
+from inference.domain import ModelError
 from inference.look import Look
-from inference.models import MANIFEST, ModelError, find_model, read_manifest, sha256_of
+from inference.models import MANIFEST, find_model, read_manifest, sha256_of
 from inference.preprocess import Grid, Normalisation
 from inference.training.export import write_entry
 from inference.uncertainty import ConformalInterval, Scale

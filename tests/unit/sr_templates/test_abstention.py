@@ -36,8 +36,24 @@ def test_every_reason_is_said_in_a_code_and_in_words(reason: Reason) -> None:
     facts = abstained(abstention=abstention(reason=reason, detail="(detail)"))
     code = codes.ABSTENTION_CODES[reason]
     said = lines(facts)
+    detail = "" if reason in wording.TELLS_A_SIZE else " (detail)"
     assert any(f"= ({code.value}, 99FETALHC, {code.meaning})" in line for line in said)
-    assert any(line.endswith(f"{REASON_TEXT[reason]} (detail)") for line in said)
+    assert any(line.endswith(f"{REASON_TEXT[reason]}{detail}") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [
+        (Reason.REGIONS_DISAGREE, "HC would be 197.1 and 250.0 mm."),
+        (Reason.IMPLAUSIBLE_SIZE, "The outline measures 612 mm around."),
+        (Reason.IMPLAUSIBLE_SHAPE, "The cephalic index would be 47 %."),
+    ],
+)
+def test_what_was_not_to_be_measured_is_not_told_in_words(reason: Reason, detail: str) -> None:
+    """Else a reader would find in the reason the number that is withheld."""
+    said = "\n".join(lines(abstained(abstention=abstention(reason=reason, detail=detail))))
+    assert REASON_TEXT[reason] in said
+    assert detail not in said
 
 
 def test_there_is_no_number_and_no_outline() -> None:

@@ -63,6 +63,34 @@ def test_several_values_stand_side_by_side() -> None:
     assert identity.text_of(header, "ManufacturerModelName") == "One, Two"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom says what is too long; that is its job
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", "W" * 100_000),
+        ("PatientName", "W" * 200 + "^" + "W" * 200),
+        ("PatientName", "Doe^Jane=" + "山" * 100_000),
+        ("Manufacturer", "Word " * 20_000),
+        ("ManufacturerModelName", ["1"] * 20_000),
+    ],
+)
+def test_what_is_far_longer_than_dicom_allows_is_cut(keyword: str, value: str | list[str]) -> None:
+    """No page has room for it, and laying it out would hold a worker."""
+    header = Dataset()
+    setattr(header, keyword, value)
+    text = identity.name_of(header, keyword)
+    assert len(text) <= identity.MOST_CHARACTERS
+    assert text.endswith(identity.CUT)
+    assert len(identity.whole_text_of(header, keyword)) > identity.MOST_CHARACTERS
+
+
+@pytest.mark.parametrize("value", ["W" * 64, "\\".join(["W" * 62] * 5)])
+def test_what_dicom_allows_is_kept(value: str) -> None:
+    header = Dataset()
+    header.add_new("StudyDescription", "LO", value.split("\\"))
+    assert identity.text_of(header, "StudyDescription") == value.replace("\\", ", ")
+
+
 @given(st.text(max_size=80))
 def test_any_text_becomes_one_line(text: str) -> None:
     line = identity.one_line(text)

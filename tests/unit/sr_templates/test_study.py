@@ -73,6 +73,7 @@ CASES = {
     "agreeing": study_of(*AGREEING),
     "disagreeing": study_of(*DISAGREEING),
     "two heads in one image": study_of(*AGREEING, several=True),
+    "twins by the machine's report": replace(study_of(*AGREEING, several=True), several_heads=(), several_fetuses=True),
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sr_templates import typeface
 from sr_templates.typeface import BOLD, FALLBACKS, MISSING, REGULAR, Run, fit, page_font, runs, text_width, wrap
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=30)
@@ -82,6 +83,22 @@ def test_fitting_cuts_with_an_ellipsis(text: str, width: float) -> None:
     fitted = fit(text, REGULAR, 9, width)
     assert fitted == text or fitted.endswith("…")
     assert text_width(fitted, REGULAR, 9) <= width
+
+
+@pytest.mark.parametrize("letter", ["W", "山", "م"])
+def test_fitting_measures_a_long_text_a_few_times(letter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a character would hold a worker for hours at the length that a header can have."""
+    measured: list[str] = []
+
+    def noted(text: str, font: str, size: float) -> float:
+        measured.append(text)
+        return text_width(text, font, size)
+
+    monkeypatch.setattr(typeface, "text_width", noted)
+    fitted = fit(letter * 5000, REGULAR, 9, 200)
+    assert fitted.endswith("…")
+    assert text_width(fitted, REGULAR, 9) <= 200 < text_width(letter + fitted, REGULAR, 9)
+    assert len(measured) <= 20
 
 
 @pytest.mark.parametrize("font", [REGULAR, BOLD])

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.receive import walk
-from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header
+from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
 from sr_templates.uids import MANUFACTURER, MODEL_NAME, UID_ROOT
 from tests.memory import peak_below
 
@@ -305,3 +305,52 @@ def test_a_damaged_byte_is_refused_or_read(tmp_path: Path, position: int, byte: 
         header_of(bytes(data), tmp_path, transfer_syntax)
     except HeaderUnreadable:
         return
+
+
+# --- what rules look at ----------------------------------------------------------------------------------------------
+
+
+def values(data: bytes, folder: Path, *keywords: str, syntax: UID = ExplicitVRLittleEndian) -> dict[str, object]:
+    path = folder / "object.part"
+    path.write_bytes(bytes(OFFSET) + data)
+    return dict(read_values(path, OFFSET, syntax, frozenset(keywords)))
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian],
+)
+def test_values_are_read_before_and_behind_the_identity_in_every_encoding(tmp_path: Path, syntax: UID) -> None:
+    ds = us_header(SpecificCharacterSet="ISO_IR 192", StudyDescription="Schädel", NumberOfFrames=7, Modality="US")
+    data = encoded(ds, syntax)
+
+    found = values(data, tmp_path, "StudyDescription", "NumberOfFrames", "Rows", "Manufacturer", syntax=syntax)
+
+    assert found == {"StudyDescription": ("Schädel",), "NumberOfFrames": ("7",), "Rows": ("4",)}
+
+
+def test_an_unknown_character_set_hides_nothing_that_is_plain(tmp_path: Path) -> None:
+    data = encoded(us_header(SpecificCharacterSet="ISO_IR 192", Modality="US"), ExplicitVRLittleEndian)
+    data = data.replace(b"ISO_IR 192", b"ISO_IR XXX")
+    assert values(data, tmp_path, "Modality") == {"Modality": ("US",)}
+
+
+def test_a_value_that_cannot_be_converted_hides_no_other(tmp_path: Path) -> None:
+    data = encoded(us_header(Modality="US", NumberOfFrames=7), ExplicitVRLittleEndian)
+    damaged = data.replace(b"IS\x02\x007 ", b"IS\x02\x00?!")
+    assert damaged != data
+    found = values(damaged, tmp_path, "Modality", "NumberOfFrames", "Rows")
+    assert (found["Modality"], found["Rows"]) == (("US",), ("4",))
+
+
+def test_what_breaks_off_behind_the_identity_is_stored_and_says_what_came_before(tmp_path: Path) -> None:
+    data = encoded(us_header(Modality="US"), ExplicitVRLittleEndian)[:-4]
+    assert header_of(data, tmp_path).sop_instance_uid == "1.2.3.4"
+    assert values(data, tmp_path, "Modality", "Rows") == {"Modality": ("US",)}
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.binary(max_size=200), keep=st.integers(0, 400))
+def test_reading_values_never_fails_whatever_comes(data: bytes, keep: int, tmp_path: Path) -> None:
+    whole = encoded(us_header(Modality="US", NumberOfFrames=7), ExplicitVRLittleEndian)[:keep] + data
+    assert set(values(whole, tmp_path, "Modality", "NumberOfFrames")) <= {"Modality", "NumberOfFrames"}

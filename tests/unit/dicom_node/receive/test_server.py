@@ -40,8 +40,10 @@ def test_its_life_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture
     with receiver_thread(receiver_config(tmp_path, port, peers=[]), FakeRepository()):
         pass
 
-    assert [r.message for r in caplog.records] == ["receiver.no_peers", "receiver.ready", "receiver.stopped"]
-    assert vars(caplog.records[1])["port"] == port
+    assert [r.message for r in caplog.records] == [
+        *("receiver.no_peers", "receiver.listening", "receiver.ready", "receiver.stopped")
+    ]
+    assert vars(caplog.records[2])["port"] == port
 
 
 def test_folders_are_for_the_node_only(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.dsutils import create_file_meta
 
 from dicom_node.errors import DiskFull, StorageUnavailable
-from dicom_node.receive.spool import Spool
+from dicom_node.receive import spool
+from dicom_node.receive.spool import Spool, own_folder
 
 MEGABYTE = 1024 * 1024
 
@@ -45,7 +48,7 @@ def write_refusal(code: int) -> object:
 def test_bytes_and_hash_do_not_depend_on_how_they_arrive(tmp_path: Path, dataset: bytes, pieces: list[int]) -> None:
     start = file_start()
     whole = io.BytesIO(start + dataset)
-    part = Spool(tmp_path, 0).open_part(delete=False, mode="wb", suffix=".dcm")
+    part = Spool(tmp_path, 0).open_part()
 
     for size in pieces:
         part.write(whole.read(size))
@@ -159,10 +162,33 @@ def test_discarding_does_not_touch_the_file_that_was_moved_to_its_place(tmp_path
     assert final.read_bytes() == b"whole"
 
 
-def test_the_sweep_takes_parts_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "a.part").write_bytes(b"left by a crash")
-    (tmp_path / "b.part").write_bytes(b"left by a crash")
-    (tmp_path / "kept.dcm").write_bytes(b"")
+def test_a_receiver_sweeps_what_ended_ones_of_its_machine_left_and_nothing_else(tmp_path: Path) -> None:
+    ours, theirs = f"{spool._host()}.{'0' * 32}", f"other-machine.{'0' * 32}"
+    for left in (ours, theirs):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "a.part").write_bytes(b"left by a crash")
+    with own_folder(tmp_path) as running:
+        part = Spool(running, 0).open_part()
+        part.write(b"coming in")
+        with own_folder(tmp_path) as second:
+            assert second != running
+            assert part.path.exists()
+        assert not (tmp_path / ours).exists()
+        assert (tmp_path / theirs / "a.part").exists()
+        part.discard()
+    assert [path.name for path in tmp_path.iterdir()] == [theirs]
 
-    assert Spool(tmp_path, 0).sweep() == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["kept.dcm"]
+
+def test_receivers_that_start_at_once_have_a_folder_each(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def take(_number: int) -> Path:
+        together.wait(30)
+        with own_folder(tmp_path) as folder:
+            assert (folder / spool.LOCK).exists()
+            together.wait(30)
+        return folder
+
+    with ThreadPoolExecutor(8) as receivers:
+        assert len(set(receivers.map(take, range(8)))) == 8
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pydicom.config
@@ -106,6 +107,10 @@ def test_closing_and_hanging_up_what_another_thread_closed_is_nothing() -> None:
     connection = closed()
     connection._shutdown_socket()
     connection.hang_up()
+    connection.admit()
+    connection.socket = socket.socket()
+    connection.socket.close()
+    connection.admit()
 
 
 def test_reading_what_another_thread_closed_is_a_broken_connection() -> None:

@@ -12,12 +12,25 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, StorageUnavailable
+from dicom_node.errors import (
+    ConfigError,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DiskFull,
+    OutcomeUnknown,
+    StorageUnavailable,
+)
 from dicom_node.storage import engine as door
 from dicom_node.storage.repository import Repository
 from tests.unit.dicom_node.storage.rooms import START, image
 
 SECRET = "s3cret"  # noqa: S105
+
+
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    """What is tested here is SQLite's, except where a test makes its own URL."""
+    return sqlite_url
 
 
 def test_settings_of_every_connection(repository: Repository) -> None:
@@ -129,9 +142,9 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("state", "named"),
     [
         (None, DatabaseUnavailable),
-        ("08006", DatabaseUnavailable),
+        ("08006", OutcomeUnknown),
         ("40P01", DatabaseUnavailable),
-        ("57P03", DatabaseUnavailable),
+        ("57P01", OutcomeUnknown),
         ("53100", DiskFull),
         ("42P01", DatabaseRefused),
         ("42601", OperationalError),

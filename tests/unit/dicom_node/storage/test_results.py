@@ -7,6 +7,7 @@ import pytest
 from dicom_node.domain import DeliveryState, Destination, JobKind, JobState, Relation, ResultKind
 from dicom_node.errors import LeaseLost, Permanent
 from dicom_node.storage.repository import Repository
+from tests.attempts import failed, taken
 from tests.objects import IMAGE_OBJECTS
 from tests.unit.dicom_node.storage.rooms import (
     ARCHIVE,
@@ -127,7 +128,7 @@ def test_duplicates_and_conflicts_are_not_measured(repository: Repository, relat
 def test_a_correction_waits_and_holds_what_was_not_sent(repository: Repository) -> None:
     first = measured(repository, "1.1")
     sent = repository.claim_deliveries("courier", LEASE_S, 1, START, "pacs")[0]
-    repository.mark_sent(sent, 0, None, START)
+    repository.mark_sent(sent, taken(), START)
     bystander = measured(repository, "2.2")
 
     second = corrected(repository, "1.1")
@@ -291,9 +292,9 @@ def test_what_was_being_sent_when_a_correction_came_is_held_when_it_failed(repos
     later = after(LEASE_S + 1)
     for delivery in batch:
         if way == "postponed":
-            repository.postpone_delivery(delivery, 0xA700, None, later, START)
+            repository.postpone_delivery(delivery, failed(0xA700, None), later, START)
         elif way == "buried and retried":
-            repository.bury_delivery(delivery, 0xC000, None, START)
+            repository.bury_delivery(delivery, failed(0xC000), "refused", START)
             repository.retry_delivery(delivery.id, START)
     assert repository.claim_deliveries("other", LEASE_S, 9, later, "pacs") == ()
     assert delivery_states(repository, first) == {DeliveryState.HELD}

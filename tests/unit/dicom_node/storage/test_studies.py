@@ -12,6 +12,8 @@ from alembic import command
 from sqlalchemy import text
 
 from dicom_node.domain import (
+    CommitmentOutcome,
+    CommitmentReport,
     DeliveryState,
     Destination,
     IllegalTransition,
@@ -27,6 +29,7 @@ from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import schema
 from dicom_node.storage.engine import open_engine
 from dicom_node.storage.repository import Repository
+from tests.attempts import failed, taken
 from tests.unit.dicom_node.storage.rooms import PACS, START, after, answer, claimed, image, report
 
 STUDY = "1.2.3"
@@ -112,6 +115,13 @@ def test_each_study_is_quiet_for_itself(repository: Repository) -> None:
     assert sources(repository, study_job(repository)) == ["1.1"]
 
 
+def test_images_whose_study_was_not_read_are_not_a_study(repository: Repository) -> None:
+    answered(repository, "1.1", study="")
+    answered(repository, "2.1", study="")
+    assert tick(repository) == 0
+    assert repository.counts(after(QUIET_S))["studies_waiting"] == 0
+
+
 def test_a_study_waits_for_what_is_under_way(repository: Repository) -> None:
     answered(repository, "1.1")
     repository.register(image("1.2"), START)
@@ -154,13 +164,11 @@ def test_a_late_image_makes_a_version_that_follows_and_takes_the_place_of_what_h
 ) -> None:
     answered(repository, "1.1")
     assert said(repository, study_job(repository))
-    first = repository.study_results(STUDY)[0].objects
     answered(repository, "1.2")
     assert states(repository, 1) == {DeliveryState.PENDING}
     job = study_job(repository)
     version = repository.study_version(job.study_version_id)
     assert (version.version, sources(repository, job)) == (2, ["1.1", "1.2"])
-    assert repository.study_predecessor_objects(version) == first
     assert said(repository, job)
     assert (states(repository, 1), states(repository, 2)) == ({DeliveryState.CANCELLED}, {DeliveryState.PENDING})
 
@@ -169,10 +177,39 @@ def test_what_was_sent_of_an_earlier_version_stays_sent(repository: Repository) 
     answered(repository, "1.1")
     assert said(repository, study_job(repository))
     for delivery in repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader"):
-        repository.mark_sent(delivery, 0, None, after(QUIET_S))
+        repository.mark_sent(delivery, taken(), after(QUIET_S))
     answered(repository, "1.2")
     assert said(repository, study_job(repository))
     assert states(repository, 1) == {DeliveryState.SENT}
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_the_predecessor_is_what_somebody_has_or_is_being_given(repository: Repository, commits: bool) -> None:
+    answered(repository, "1.1")
+    assert said(repository, study_job(repository))
+    sent, _ = repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader")
+    repository.mark_sent(sent, taken(asked="reader"), after(QUIET_S))
+    if commits:
+        repository.ask_commitment("2.25.1", "reader", 9, after(QUIET_S))
+        told = CommitmentReport("2.25.1", (sent.sop_instance_uid,), ())
+        assert repository.commitment_answered(told, after(QUIET_S)) == CommitmentOutcome("reader", 1, 0, 0)
+    first = repository.study_results(STUDY)[0].objects
+    for number in (2, 3):
+        answered(repository, f"1.{number}")
+        job = study_job(repository)
+        version = repository.study_version(job.study_version_id)
+        assert (version.version, repository.study_predecessor_objects(version)) == (number, first)
+        assert said(repository, job), "and cancelled before it left"
+
+
+def test_what_nobody_received_is_nobodys_predecessor(repository: Repository) -> None:
+    answered(repository, "1.1")
+    assert said(repository, study_job(repository))
+    (delivery,) = repository.claim_deliveries("courier", 60, 1, after(QUIET_S), "reader")
+    repository.bury_delivery(delivery, failed(0xA700), "no room", after(QUIET_S))
+    answered(repository, "1.2")
+    version = repository.study_version(study_job(repository).study_version_id)
+    assert repository.study_predecessor_objects(version) == ()
 
 
 def test_a_delivery_on_its_way_when_the_next_version_came_is_not_tried_again(repository: Repository) -> None:
@@ -181,7 +218,7 @@ def test_a_delivery_on_its_way_when_the_next_version_came_is_not_tried_again(rep
     (delivery,) = repository.claim_deliveries("courier", 60, 1, after(QUIET_S), "reader")
     answered(repository, "1.2")
     assert said(repository, study_job(repository))
-    repository.postpone_delivery(delivery, None, None, after(100), after(100))
+    repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
     assert states(repository, 1) == {DeliveryState.CANCELLED}, "nor the one that nobody had claimed"
 
 
@@ -197,6 +234,23 @@ def test_a_version_that_was_overtaken_is_never_said(repository: Repository) -> N
     again_due = study_job(repository)
     assert sources(repository, again_due) == ["1.1"]
     assert said(repository, again_due)
+
+
+def test_a_worker_that_slept_finds_no_other_job_under_the_number_of_its_own(repository: Repository) -> None:
+    answered(repository, "1.1")
+    old = study_job(repository)
+    repository.register(image("1.2"), START)
+    awake = claimed(repository, after(QUIET_S + 61))
+    assert (awake.id, said(repository, awake)) == (old.id, False)
+    with pytest.raises(LeaseLost):
+        said(repository, old)
+    repository.commit_result(claimed(repository), answer("1.2", ()), (), START)
+    new = study_job(repository)
+    assert old.study_version_id != new.study_version_id
+    assert new.id != old.id
+    with pytest.raises(LeaseLost):
+        said(repository, old)
+    assert said(repository, new)
 
 
 def test_only_the_worker_that_holds_the_job_commits(repository: Repository) -> None:
@@ -297,6 +351,66 @@ def test_the_overlay_of_the_selected_image_is_stored_and_sent_once(repository: R
     assert overlay.kind is ResultKind.OVERLAY
     sent = [d.destination for d in repository.deliveries((), 9)]
     assert sorted(sent) == (["pacs", "reader"] if stored else ["reader"])
+
+
+def select_head(repository: Repository, instance_id: int | None, destinations: Sequence[Destination]) -> None:
+    """The next version of the study selects that image, or none."""
+    job = study_job(repository)
+    result = None if instance_id is None else repository.result_of(instance_id)
+    new = NewStudyResult(answer(f"study {job.id}", ()), None if result is None else result.id)
+    assert repository.commit_study(job, new, destinations, after(QUIET_S))
+
+
+def overlays(repository: Repository) -> dict[int, list[tuple[str, DeliveryState]]]:
+    """Deliveries of overlays by image, first one first."""
+    found: dict[int, list[tuple[str, DeliveryState]]] = {}
+    for delivery in reversed(repository.deliveries((), 99)):
+        found.setdefault(delivery.object_id, []).append((delivery.destination, delivery.state))
+    return found
+
+
+def test_the_overlay_that_is_selected_no_longer_is_not_sent_until_it_is_selected_again(repository: Repository) -> None:
+    kinds = (ResultKind.OVERLAY,)
+    first = answered(repository, "1.1", answer("1.1", kinds))
+    select_head(repository, first, (READER, PACS))
+    second = answered(repository, "1.2", answer("1.2", kinds))
+    one, two = (repository.objects_of(each)[0].id for each in (first, second))
+    by_itself = ("pacs", DeliveryState.PENDING)
+    assert overlays(repository)[one] == [by_itself, ("reader", DeliveryState.PENDING)]
+
+    select_head(repository, second, (READER, PACS))
+    assert overlays(repository) == {
+        one: [by_itself, ("reader", DeliveryState.CANCELLED)],
+        two: [by_itself, ("reader", DeliveryState.PENDING)],
+    }
+    with pytest.raises(IllegalTransition):
+        repository.retry_delivery(repository.deliveries((DeliveryState.CANCELLED,), 1)[0].id, after(QUIET_S))
+
+    answered(repository, "1.3", answer("1.3", ()))
+    select_head(repository, None, (READER, PACS))
+    assert [state for _, state in overlays(repository)[two]] == [DeliveryState.PENDING, DeliveryState.CANCELLED]
+
+    answered(repository, "1.4", answer("1.4", ()))
+    select_head(repository, first, (READER, PACS))
+    assert overlays(repository)[one] == [by_itself, ("reader", DeliveryState.PENDING)]
+    assert overlays(repository)[two] == [by_itself, ("reader", DeliveryState.CANCELLED)]
+
+
+@pytest.mark.parametrize("expires", [True, False])
+def test_an_overlay_on_its_way_when_another_was_selected_is_not_tried_again(
+    repository: Repository, expires: bool
+) -> None:
+    first = answered(repository, "1.1", answer("1.1", (ResultKind.OVERLAY,)))
+    repository.claim_deliveries("courier", 60, 9, START, "pacs")
+    select_head(repository, first, (READER,))
+    (delivery,) = repository.claim_deliveries("courier", 60, 9, after(QUIET_S), "reader")
+    second = answered(repository, "1.2", answer("1.2", ()))
+    select_head(repository, second, (READER,))
+    if expires:
+        assert repository.claim_deliveries("another", 60, 9, after(1000), "reader") == ()
+    else:
+        repository.postpone_delivery(delivery, failed(None, None), after(100), after(100))
+    assert [d.state for d in repository.deliveries((), 9) if d.id == delivery.id] == [DeliveryState.CANCELLED]
 
 
 def test_an_operator_may_retry_and_cancel_the_job_of_a_study(repository: Repository) -> None:

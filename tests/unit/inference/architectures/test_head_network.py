@@ -12,6 +12,7 @@ from inference.architectures.registry import (
     ArchitectureError,
     build_network,
 )
+from inference.checkpoint import for_inference
 
 ROWS, COLUMNS = 64, 96
 
@@ -52,6 +53,21 @@ def test_the_answer_is_that_of_the_decoder_on_the_encoder(network: HeadNetwork) 
     assert isinstance(whole, torch.Tensor)
     assert whole.shape == (2, 1, ROWS, COLUMNS)
     assert torch.equal(whole, again)
+
+
+def test_a_network_for_inference_answers_alike_without_its_normalisations(network: HeadNetwork) -> None:
+    """Statistics and weights that a forgotten or doubled normalisation would not pass by."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.running_var, module.weight, module.bias):
+                tensor.data.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(tensor.numel()))
+    with torch.no_grad():
+        before = network(picture())
+        count = sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+        for_inference(network)
+        after = network(picture())
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) < count
+    assert float((before - after).abs().max()) < 0.02 * float(before.std())
 
 
 def test_training_answers_three_times(network: HeadNetwork) -> None:

@@ -152,12 +152,18 @@ def test_an_interval_is_set_on_other_folds_only() -> None:
 
 
 def test_a_fold_has_no_say_in_which_rows_its_interval_is_set_on() -> None:
-    """Exams of fold 0 with poor outlines widen the limits of all others, so that worse rows of theirs are measured."""
+    """Hesitation in exams of fold 0 widens the limits of all others, so that worse rows of theirs are measured."""
     given = [
-        replace(r, hc_true_mm=150.0 + k % 90, hc_forced_mm=150.0 + k % 90 + r.error_mm, evidence=NO_EVIDENCE)
+        replace(
+            r,
+            hc_true_mm=150.0 + k % 90,
+            hc_forced_mm=150.0 + k % 90 + r.error_mm,
+            evidence=NO_EVIDENCE,
+            mask=Mask(hesitation=k * 37 % 400 / 1000),
+        )
         for k, r in enumerate(doubting_rows())
     ]
-    poor = [replace(r, mask=Mask(residual=0.5)) if k % 10 == 5 else r for k, r in enumerate(given)]
+    poor = [replace(r, mask=Mask(hesitation=0.5)) if k % 10 == 5 else r for k, r in enumerate(given)]
     before, after = (calibrated_crosswise(some, GATE) for some in (given, poor))
     assert {r.fold for r in given[::5]} == {0}
     assert all(r.width_mm is not None for r in before[::10] if r.status == "measured")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, ModelError, find_model
+from inference.domain import ModelError
+from inference.models import EVERY_EXAM, FIRST_SPLIT, ModelEntry, find_model
 from inference.training import bootstrap, report
 from inference.training.ablations import read_answers
 from inference.training.agreement import AGREEMENT, Pair, agreement

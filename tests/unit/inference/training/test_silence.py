@@ -46,7 +46,9 @@ def test_families_are_counted_and_told_with_their_part_in_the_model(tmp_path: Pa
     assert write_non_heads(tmp_path, rows, FACTS).startswith("1 numbers on 32")
     record = json.loads((tmp_path / "non-heads.json").read_text())
     assert record["with_a_number"] == ["abdomen-like: 7"]
-    assert "| photograph | held out | 30 | 0 | 10.00% |" in (tmp_path / "non-heads.md").read_text()
+    page = (tmp_path / "non-heads.md").read_text()
+    assert "| photograph | held out | 30 | 0 | 10.00% |" in page
+    assert "- held out: 0 of 30, below 10.00%" in page
 
 
 def test_at_least_three_families_are_held_out() -> None:
