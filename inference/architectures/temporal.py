@@ -80,10 +80,14 @@ class TemporalNetwork(nn.Module):
         """`frames` [T, 1, rows, columns] of one window."""
         return self.decode(self.still.encode(frames), (frames.shape[2], frames.shape[3]))
 
-    def decode(self, features: Features, size: tuple[int, int]) -> ClipAnswer:
-        """The answer from what the encoder gave of T frames; `size`: rows, columns of the input."""
+    def decode(self, features: Features, size: tuple[int, int], drawn: Tensor | None = None) -> ClipAnswer:
+        """The answer from what the encoder gave of T frames; `size`: rows, columns of the input.
+
+        `drawn`: places of the frames whose outlines are wanted, all where None; attention sees all of them.
+        """
         attended = self.temporal(features[-1])
-        logits = self.still.decode([*features[:-1], attended.maps], size)
+        levels = [*features[:-1], attended.maps]
+        logits = self.still.decode(levels if drawn is None else [level[drawn] for level in levels], size)
         return ClipAnswer(logits, attended.attention, attended.measurable)
 
 

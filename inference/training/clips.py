@@ -45,9 +45,15 @@ class TrainingClip:
     features: Features
     clean: Tensor
 
-    def targets(self) -> tuple[Tensor, Tensor]:
-        """Mask and weight, [T, 1, rows, columns] each."""
-        made = [targets(distance) for distance in self.distance.float().numpy()]
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the network's grid."""
+        return self.grey.shape[1], self.grey.shape[2]
+
+    def targets(self, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mask and weight, [T, 1, rows, columns] each, of the frames at these places or of all."""
+        distances = self.distance if frames is None else self.distance[frames]
+        made = [targets(distance) for distance in distances.float().numpy()]
         mask, weight = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*made, strict=True))
         return mask, weight
 

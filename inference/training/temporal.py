@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inference.architectures.temporal import TemporalNetwork, temporal_network
+from inference.architectures.temporal import ClipAnswer, TemporalNetwork, temporal_network
 from inference.checkpoint import channels_last
 from inference.training.challenge import read_challenge
 from inference.training.clips import ClipCache, TrainingClip, View, read_clip
@@ -107,25 +107,27 @@ class TemporalRun:
         return restored + MEASURABLE_SHARE * _kind_loss(attended.measurable, clip)
 
     def _outline(self, clip: TrainingClip) -> Tensor:
-        return self._outline_loss(clip, clip.features, torch.arange(len(clip.grey)))
+        """Outlines of some frames, drawn anew each time; all of them are attended to."""
+        drawn = _draw(clip, self.recipe.stage2_frames)
+        if not self.recipe.attention:
+            return self._outline_loss(clip, [level[drawn] for level in clip.features], drawn)
+        answer = self.network.decode(clip.features, clip.size, drawn)
+        return _loss_of(answer, clip, drawn) + MEASURABLE_SHARE * _kind_loss(answer.measurable, clip)
 
     def _outline_of_pictures(self, clip: TrainingClip) -> Tensor:
         """Some frames of the clip, drawn anew each time, through the whole network."""
-        drawn = torch.randperm(len(clip.grey))[: self.recipe.stage3_frames].sort().values
-        batch = self._view.batch(clip.grey[drawn].numpy())
-        return self._outline_loss(clip, self.network.still.encode(batch), drawn)
+        drawn = _draw(clip, self.recipe.stage3_frames)
+        return self._outline_loss(clip, self.network.still.encode(self._view.batch(clip.grey[drawn].numpy())), drawn)
 
     def _outline_loss(self, clip: TrainingClip, features: Sequence[Tensor], frames: Tensor) -> Tensor:
-        mask, weight = clip.targets()
-        size = (clip.grey.shape[1], clip.grey.shape[2])
+        """`features` of `frames` alone."""
         if not self.recipe.attention:
-            logits = self.network.still.decode(list(features), size)
+            logits = self.network.still.decode(list(features), clip.size)
             assert isinstance(logits, tuple)  # noqa: S101  training mode
-            return outline_loss(logits, mask[frames], weight[frames])
-        answer = self.network.decode(list(features), size)
-        assert isinstance(answer.logits, tuple)  # noqa: S101  training mode
+            return outline_loss(logits, *clip.targets(frames))
+        answer = self.network.decode(list(features), clip.size)
         kind = F.binary_cross_entropy_with_logits(answer.measurable, clip.measurable[frames].float())
-        return outline_loss(answer.logits, mask[frames], weight[frames]) + MEASURABLE_SHARE * kind
+        return _loss_of(answer, clip, frames) + MEASURABLE_SHARE * kind
 
     def _step(self, loss: Tensor) -> float:
         assert self._optimizer is not None and self._schedule is not None  # noqa: S101, PT018
@@ -177,6 +179,16 @@ class TemporalRun:
         with (self._out / "history.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         log.info("train.epoch", extra=row)
+
+
+def _draw(clip: TrainingClip, count: int) -> Tensor:
+    """Places of up to `count` frames of the clip, in their order."""
+    return torch.randperm(len(clip.grey))[:count].sort().values
+
+
+def _loss_of(answer: ClipAnswer, clip: TrainingClip, frames: Tensor) -> Tensor:
+    assert isinstance(answer.logits, tuple)  # noqa: S101  training mode
+    return outline_loss(answer.logits, *clip.targets(frames))
 
 
 def _kind_loss(logits: Tensor, clip: TrainingClip) -> Tensor:

@@ -21,8 +21,9 @@ SAMPLED = Sweep(frames=16, frame_time_s=0.2)
 class TemporalRecipe:
     """The clips and the three stages. `still_sha256` names the still's network that the run begins with.
 
-    Stage 1 trains the module on cached maps; stage 2 module and decoder, on cached features; stage 3 everything at a
-    low rate, on `stage3_frames` frames of each of `stage3_clips` clips. `attention` False trains the same network on
+    Stage 1 trains the module on cached maps; stage 2 module and decoder, on cached features, by the outlines of
+    `stage2_frames` frames drawn anew each time, attention seeing all; stage 3 everything at a low rate, on
+    `stage3_frames` frames of each of `stage3_clips` clips. `attention` False trains the same network on
     the same clips with the module shut, to tell what the clips taught from what attention adds.
     """
 
@@ -37,6 +38,7 @@ class TemporalRecipe:
     stage1_rate: float = 1e-3
     stage2_rate: float = 2e-4
     stage3_rate: float = 3e-5
+    stage2_frames: int = 16
     stage3_clips: int = 120
     stage3_frames: int = 8
     weight_decay: float = 1e-2
