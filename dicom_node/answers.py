@@ -91,6 +91,7 @@ def _cine(together: Consensus | None) -> Answer | None:
         "reliability": together.reliability,
         "freeze_frame": together.freeze_frame,
         "frames_agreeing": list(together.frames_used),
+        "weights": [round(weight, 4) for weight in together.weights],
         "advice": None if advice is None else str(advice),
         "advice_text": None if advice is None else ADVICE_TEXT[advice],
         "advice_reason": None if why is None else str(why),

@@ -225,7 +225,8 @@ class Pipeline:
         picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
         beside = () if looked.said.report is None else (looked.said.report,)
         evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine, beside)
-        evidence = replace(evidence, frames=examined_frames(looked.examination))
+        frames, together = examined_frames(looked.examination), looked.examination.consensus
+        evidence = replace(evidence, frames=frames, together=together)
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 

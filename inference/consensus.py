@@ -8,6 +8,7 @@ square of their interval's width), and those that stray count nothing (biweight,
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.agreement import hc_range
-from inference.domain import Abstention, Advice, Consensus, Finding, Measurement, Reason
+from inference.domain import Abstention, Advice, Consensus, Finding, IntervalMm, Measurement, Reason
 
 Values = NDArray[np.float64]
 
@@ -33,6 +34,9 @@ ROUNDING = 1e-6
 LOWEST_RELIABILITY = 0.5
 LARGEST_DEVIATION = 0.03
 """Relative standard deviation of HC over the frames, above which the plane is not held."""
+
+SECOND_SHARE, SECOND_FRAMES = 0.2, 2
+"""Of the frames with a number, what a second size takes at least: fewer may be slips, which count nothing."""
 
 
 class Settled(NamedTuple):
@@ -66,6 +70,21 @@ def consensus(findings: Sequence[Finding]) -> Consensus | None:
         advice=advice,
         why=commonest_reason(findings) if advice is Advice.FEW_FRAMES_MEASURED else None,
     )
+
+
+def two_sizes(findings: Sequence[Finding]) -> tuple[IntervalMm, IntervalMm] | None:
+    """HC of the smaller and of the larger head where the frames fall into two groups, else None.
+
+    No interval of one group meets one of the other, and each has its share of the frames. A plane that wanders gives
+    sizes in between, which is `Advice.PLANE_NOT_HELD`; two heads of one size look like one.
+    """
+    heads = sorted((head for head in findings if isinstance(head, Measurement)), key=lambda head: head.hc_mm)
+    least = max(SECOND_FRAMES, math.ceil(SECOND_SHARE * len(heads)))
+    for cut in range(least, len(heads) - least + 1):
+        small, large = heads[:cut], heads[cut:]
+        if max(hc_range(head).high for head in small) < min(hc_range(head).low for head in large):
+            return _span(small), _span(large)
+    return None
 
 
 def settle(values: Sequence[float], widths: Sequence[float]) -> Settled:
@@ -104,6 +123,10 @@ def _advice(measured_share: float, relative_deviation: float, reliability: float
     if relative_deviation > LARGEST_DEVIATION:
         return Advice.PLANE_NOT_HELD
     return Advice.FRAMES_DISAGREE if reliability < LOWEST_RELIABILITY else None
+
+
+def _span(heads: Sequence[Measurement]) -> IntervalMm:
+    return IntervalMm(heads[0].hc_mm, heads[-1].hc_mm)
 
 
 def _width(head: Measurement) -> float:

@@ -182,6 +182,7 @@ class Reason(StrEnum):
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
     HEAD_OUTSIDE_SECTOR = "head_outside_sector"
     TWO_HEADS = "two_heads"
+    TWO_SIZES = "two_sizes"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
     UNEVEN_OUTLINE = "uneven_outline"
     HEAD_UNDER_COLOUR = "head_under_colour"
@@ -212,7 +213,7 @@ class Reason(StrEnum):
     PATIENTS_DISAGREE = "patients_disagree"
 
 
-SEVERAL_HEADS = frozenset({Reason.TWO_HEADS, Reason.REGIONS_DISAGREE})
+SEVERAL_HEADS = frozenset({Reason.TWO_HEADS, Reason.TWO_SIZES, Reason.REGIONS_DISAGREE})
 """Those by which one image shows more than one head."""
 
 
@@ -241,6 +242,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
     Reason.HEAD_OUTSIDE_SECTOR: "Part of the head lies where the picture shows nothing.",
     Reason.TWO_HEADS: "Two parts of the picture look like a head; nobody knows which is meant.",
+    Reason.TWO_SIZES: "The frames of the cine show heads of two sizes; nobody knows which is meant.",
     Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
     Reason.UNEVEN_OUTLINE: "The outline that was found leaves its ellipse too often.",
     Reason.HEAD_UNDER_COLOUR: "Colour flow covers too much of the head.",
@@ -284,6 +286,7 @@ HEAD_SEEN = frozenset(
         Reason.HEAD_CUT_BY_BORDER,
         Reason.HEAD_OUTSIDE_SECTOR,
         Reason.TWO_HEADS,
+        Reason.TWO_SIZES,
         Reason.HEAD_UNDER_COLOUR,
         Reason.IMAGE_TOO_DARK,
         Reason.IMAGE_SATURATED,

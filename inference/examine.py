@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from inference.agreement import agree
 from inference.appearance import UNSEEN, Appearance, appearance
-from inference.consensus import consensus
+from inference.consensus import consensus, two_sizes
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
     SQUARE_PIXELS,
     Abstention,
     CalibrationSource,
-    Consensus,
     EllipseMm,
     EllipsePx,
     Examination,
@@ -95,8 +94,8 @@ class Examiner:
         """Look at every region of every frame; one measured finding speaks for all.
 
         It is of the region that has the one of the best quality; of several frames of that region it is the one that
-        their consensus chooses (`inference.consensus`). Where another region contradicts it, nobody does:
-        `Examination.objection`.
+        their consensus chooses (`inference.consensus`). Where another region contradicts it, or its own frames show two
+        sizes, nobody does: `Examination.objection`.
         """
         began = time.perf_counter()
         findings: list[Finding] = []
@@ -108,7 +107,9 @@ class Examiner:
             raise ValueError("an examination needs at least one region")
         seconds = time.perf_counter() - began
         chosen, objection = _choose(findings), _disagreement(findings)
-        together = _consensus_beside(findings, chosen)
+        beside = [finding for finding in findings if finding.region == findings[chosen].region]
+        objection = objection or _two_heads(beside)
+        together = consensus(beside) if len(beside) > 1 and objection is None else None
         if together is not None:
             chosen = _place_of(findings, findings[chosen].region, together.freeze_frame)
         return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection, together)
@@ -308,10 +309,16 @@ def _choose(findings: list[Finding]) -> int:
     return max(range(len(findings)), key=lambda i: (rank(findings[i]), -i))
 
 
-def _consensus_beside(findings: list[Finding], chosen: int) -> Consensus | None:
-    """Of the frames of the chosen finding's region; None for a single frame."""
-    beside = [finding for finding in findings if finding.region == findings[chosen].region]
-    return consensus(beside) if len(beside) > 1 else None
+def _two_heads(beside: Sequence[Finding]) -> Abstention | None:
+    """An abstention where the frames of one region show two sizes: a sweep over two heads, or over more than a head."""
+    sizes = two_sizes(beside)
+    if sizes is None:
+        return None
+    values = " or ".join(f"{size.low:.1f} to {size.high:.1f}" for size in sizes)
+    frame = max((f for f in beside if isinstance(f, Measurement)), key=lambda head: head.quality).frame
+    return Abstention(
+        frame, None, None, CalibrationSource.NONE, Reason.TWO_SIZES, f"HC would be {values} mm.", None, None
+    )
 
 
 def _place_of(findings: list[Finding], region: RegionPx | None, frame: int) -> int:

@@ -18,6 +18,7 @@ from inference.domain import (
     Abstention,
     AgeSource,
     CalibrationSource,
+    Consensus,
     EllipseMm,
     EllipsePx,
     Examination,
@@ -86,10 +87,15 @@ def explanation(head: Measurement | None = None, **changes: Any) -> Explanation:
     return replace(Explanation(box, attention, deviation, 6), **changes)
 
 
-def agreed_strip(findings: Sequence[Finding]) -> Strip:
+def agreed(findings: Sequence[Finding]) -> Consensus:
+    """What they say together."""
     together = consensus(findings)
     assert together is not None
-    return consensus_strip(findings, together)
+    return together
+
+
+def agreed_strip(findings: Sequence[Finding]) -> Strip:
+    return consensus_strip(findings, agreed(findings))
 
 
 def cine(frames: Sequence[int] = (1, 2, 3), **changes: Any) -> Cine:

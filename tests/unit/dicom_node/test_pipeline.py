@@ -25,6 +25,7 @@ from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
+from inference.consensus import consensus
 from inference.domain import Abstention, CalibrationSource, Examination, Measurement, ModelIdentity, Reason
 from sr_templates.uids import equipment
 from tests.objects import IMAGE_OBJECTS
@@ -285,7 +286,9 @@ class Asked(NoHead):
 
     def examine(self, frames: Any) -> Examination:
         findings = tuple(measurement(frame=frame.number, region=frame.regions[0].box) for frame in frames)
-        return Examination(findings, len(findings) - 1, tuple(f.frame for f in findings), MODEL, 0.0)
+        together = consensus(findings) if len(findings) > 1 else None
+        numbers = tuple(f.frame for f in findings)
+        return Examination(findings, len(findings) - 1, numbers, MODEL, 0.0, consensus=together)
 
     def explain(self, frame: Any, head: Measurement) -> str:
         self.explained.append((frame.number, frame.luminance.shape))
@@ -331,7 +334,8 @@ def test_the_examined_frames_are_handed_on_only_for_a_cine_and_where_an_object_s
     looks: Any = {"examiner": Asked(), "reporter": reporter}
     room.receive(us_multiframe(np.stack([PIXELS] * frames), REGION, SOPInstanceUID=UID))
     replace(room.pipeline, **looks).run(room.claim())
-    cine = reporter.evidence.cine
+    cine, together = reporter.evidence.cine, reporter.evidence.together
+    assert (None if together is None else together.frames_used) == ((1, 2, 3) if frames == 3 else None)
     if frames == 1 or kind is not ResultKind.CINE_OVERLAY:
         assert cine is None
     else:

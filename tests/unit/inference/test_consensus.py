@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.consensus import commonest_reason, consensus, settle, speaker
+from inference.consensus import commonest_reason, consensus, settle, speaker, two_sizes
 from inference.domain import ADVICE_TEXT, Advice, Finding, IntervalMm, Measurement, Reason
 from tests.reports import abstention, measurement
 
@@ -98,6 +98,30 @@ def test_every_advice_has_its_words() -> None:
 def test_of_equal_reasons_the_first_is_told() -> None:
     assert commonest_reason([silent(1, Reason.IMAGE_BLURRED), silent(2)]) is Reason.IMAGE_BLURRED
     assert commonest_reason(STEADY) is None
+
+
+def sweep(*sizes: float, half_width: float = 4.0) -> list[Finding]:
+    return [head(frame, hc, half_width) for frame, hc in enumerate(sizes, start=1)]
+
+
+def test_two_groups_of_frames_that_cannot_be_one_head_are_two_sizes() -> None:
+    sizes = two_sizes([*sweep(200.0, 231.0, 201.0, 199.0, 230.0), silent(6)])
+    assert sizes == (IntervalMm(199.0, 201.0), IntervalMm(230.0, 231.0))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (200.0, 201.0, 199.0, 230.0),  # one slip is no second head
+        (200.0,) * 9 + (230.0, 231.0),  # nor are two among many
+        (200.0, 204.0, 208.0, 212.0, 216.0, 220.0, 224.0),  # the plane wanders
+        (200.0, 201.0, 207.9, 207.0),  # intervals that meet
+        (200.0,),
+        (),
+    ],
+)
+def test_what_may_be_one_head_is_not_two(sizes: tuple[float, ...]) -> None:
+    assert two_sizes(sweep(*sizes)) is None
 
 
 VALUES = st.lists(st.floats(100.0, 350.0), min_size=1, max_size=40)

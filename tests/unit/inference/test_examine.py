@@ -301,6 +301,19 @@ def test_heads_of_one_size_on_a_dual_screen_of_two_scales_agree() -> None:
     assert result.finding.hc_mm == pytest.approx(153.0, rel=5e-3)
 
 
+def test_a_sweep_over_heads_of_two_sizes_has_no_number() -> None:
+    heads = [EllipsePx(400, 270, half, 0.8 * half, 90) for half in (180, 130, 181, 131)]
+    regions = (Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION),)
+    frames = [replace(frame_of(one, regions=regions), number=number) for number, one in enumerate(heads, start=1)]
+    result = examiner().examine(frames)
+    assert all(isinstance(f, Measurement) for f in result.findings)
+    assert isinstance(result.finding, Abstention)
+    assert (result.finding.reason, result.consensus) == (Reason.TWO_SIZES, None)
+    small, _, _, large = sorted(f.hc_mm for f in result.findings if isinstance(f, Measurement))
+    assert f"{small:.1f} to " in result.finding.detail
+    assert f"to {large:.1f} mm" in result.finding.detail
+
+
 @pytest.mark.parametrize("interval", [MODEL.interval, None])
 def test_heads_of_two_sizes_leave_no_number_to_speak_for_the_object(interval: ConformalInterval | None) -> None:
     heads = EllipsePx(200, 270, 180, 144, 90), EllipsePx(600, 270, 130, 104, 90)
