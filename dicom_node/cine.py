@@ -12,6 +12,15 @@ def examined_frames(examination: Examination) -> tuple[Finding, ...]:
     return tuple(finding for finding in examination.findings if finding.region == examination.finding.region)
 
 
+def agreeing_heads(examination: Examination) -> tuple[Measurement, ...]:
+    """The heads of the frames that made the consensus, in their order; empty without one."""
+    together = examination.consensus
+    if together is None:
+        return ()
+    heads = (finding for finding in examined_frames(examination) if isinstance(finding, Measurement))
+    return tuple(head for head in heads if head.frame in together.frames_used)
+
+
 def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
     """Every finding of the region that was measured; None where fewer than two frames were examined there.
 

@@ -39,6 +39,14 @@ SECOND_SHARE, SECOND_FRAMES = 0.2, 2
 """Of the frames with a number, what a second size takes at least: fewer may be slips, which count nothing."""
 
 
+class Size(NamedTuple):
+    """HC of one frame and the ends of its interval, in mm."""
+
+    hc_mm: float
+    low: float
+    high: float
+
+
 class Settled(NamedTuple):
     """Where values agree, and the share of each in it ([n], sum 1; 0 for one that strays)."""
 
@@ -72,18 +80,24 @@ def consensus(findings: Sequence[Finding]) -> Consensus | None:
     )
 
 
-def two_sizes(findings: Sequence[Finding]) -> tuple[IntervalMm, IntervalMm] | None:
+def sizes_of(findings: Sequence[Finding]) -> list[Size]:
+    """Of the findings with a number."""
+    heads = (finding for finding in findings if isinstance(finding, Measurement))
+    return [Size(head.hc_mm, hc_range(head).low, hc_range(head).high) for head in heads]
+
+
+def two_sizes(frames: Sequence[Size]) -> tuple[IntervalMm, IntervalMm] | None:
     """HC of the smaller and of the larger head where the frames fall into two groups, else None.
 
     No interval of one group meets one of the other, and each has its share of the frames. A plane that wanders gives
     sizes in between, which is `Advice.PLANE_NOT_HELD`; two heads of one size look like one.
     """
-    heads = sorted((head for head in findings if isinstance(head, Measurement)), key=lambda head: head.hc_mm)
-    least = max(SECOND_FRAMES, math.ceil(SECOND_SHARE * len(heads)))
-    for cut in range(least, len(heads) - least + 1):
-        small, large = heads[:cut], heads[cut:]
-        if max(hc_range(head).high for head in small) < min(hc_range(head).low for head in large):
-            return _span(small), _span(large)
+    ordered = sorted(frames)
+    least = max(SECOND_FRAMES, math.ceil(SECOND_SHARE * len(ordered)))
+    for cut in range(least, len(ordered) - least + 1):
+        small, large = ordered[:cut], ordered[cut:]
+        if max(size.high for size in small) < min(size.low for size in large):
+            return IntervalMm(small[0].hc_mm, small[-1].hc_mm), IntervalMm(large[0].hc_mm, large[-1].hc_mm)
     return None
 
 
@@ -123,10 +137,6 @@ def _advice(measured_share: float, relative_deviation: float, reliability: float
     if relative_deviation > LARGEST_DEVIATION:
         return Advice.PLANE_NOT_HELD
     return Advice.FRAMES_DISAGREE if reliability < LOWEST_RELIABILITY else None
-
-
-def _span(heads: Sequence[Measurement]) -> IntervalMm:
-    return IntervalMm(heads[0].hc_mm, heads[-1].hc_mm)
 
 
 def _width(head: Measurement) -> float:

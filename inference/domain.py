@@ -604,13 +604,15 @@ class Explanation:
     """What `inference.explain` tells of an outline: two maps of `region`, float32 [region rows, region columns].
 
     `attention`: GradCAM++ of the head, 0..1 of its own largest value; it has no unit. `deviation`: standard deviation
-    of the head probability over so many `answers`: to the picture, to its mirror image and with dropout, 0..0.5.
+    of the head probability over so many `answers`: to the picture, to its mirror image and with dropout, 0..0.5. Of a
+    cine it is that over the so many `frames` that agree, each laid on the one that speaks; 0: of one frame alone.
     """
 
     region: RegionPx
     attention: Map
     deviation: Map
     answers: int
+    frames: int = 0
 
     def __post_init__(self) -> None:
         shape = (self.region.rows, self.region.columns)

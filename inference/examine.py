@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.agreement import agree
 from inference.appearance import UNSEEN, Appearance, appearance
-from inference.consensus import consensus, two_sizes
+from inference.consensus import consensus, sizes_of, two_sizes
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
     SQUARE_PIXELS,
@@ -23,6 +23,7 @@ from inference.domain import (
     Explanation,
     Finding,
     Frame,
+    Map,
     Measurement,
     ModelIdentity,
     PixelSpacingMm,
@@ -32,7 +33,7 @@ from inference.domain import (
     Remark,
 )
 from inference.evidence import gather_evidence
-from inference.explain import explain
+from inference.explain import deviation_among_frames, explain
 from inference.measure import (
     DegenerateFitError,
     circumference_mm,
@@ -193,6 +194,10 @@ class Examiner:
         """Why a measurement of this frame has its outline: a second look of its own, only for who asks."""
         return explain(self._segmenter, frame, measurement, self._model.probability)
 
+    def differ(self, seen: Iterable[tuple[Frame, Measurement]], speaks: Measurement) -> Map:
+        """How far frames of a cine differ about the outline of the one that speaks; a look at each, for who asks."""
+        return deviation_among_frames(self._segmenter, seen, speaks)
+
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""
         assert region.spacing_mm is not None  # noqa: S101  the caller has checked
@@ -311,7 +316,7 @@ def _choose(findings: list[Finding]) -> int:
 
 def _two_heads(beside: Sequence[Finding]) -> Abstention | None:
     """An abstention where the frames of one region show two sizes: a sweep over two heads, or over more than a head."""
-    sizes = two_sizes(beside)
+    sizes = two_sizes(sizes_of(beside))
     if sizes is None:
         return None
     values = " or ".join(f"{size.low:.1f} to {size.high:.1f}" for size in sizes)

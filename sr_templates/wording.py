@@ -15,6 +15,7 @@ from inference.domain import (
     AgeSource,
     CalibrationSource,
     Consensus,
+    Explanation,
     GestationalAge,
     Growth,
     IndependentAge,
@@ -271,9 +272,12 @@ def no_growth(reason: Reason, words: Words = ENGLISH) -> str:
     return f"{words('No percentile or z-score.')} {words(REASON_TEXT[reason])}"
 
 
-def deviation_notes(answers: int) -> tuple[str, ...]:
+def deviation_notes(explanation: Explanation) -> tuple[str, ...]:
     """What the map of deviations shows, in two lines."""
-    return ("Standard deviation of head probability", f"over {answers} answers to this one image")
+    over = f"{explanation.answers} answers to this one image"
+    if explanation.frames:
+        over = f"{explanation.frames} frames, each laid on this head"
+    return ("Standard deviation of head probability", f"over {over}")
 
 
 def growth_lines(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Judge the answers for cines on the held-out exams of one fold, and write page and figures from the rows again."""
+"""Judge the answers for cines on the held-out exams of the folds, and write page and figures from the rows again."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def judge(place: CinePlace, run: FoldRun, examiner: Examiner, temporal: Path | N
     torch.set_num_threads(1)  # the maps are small: a second thread waits more than it works
     place.rows.mkdir(parents=True, exist_ok=True)
     method = None if temporal is None else Temporal(finished_run(run.path, temporal), examiner)
-    facts = {"fold": run.fold, "still_sha256": run.sha256}
+    facts = {"still_sha256": run.sha256}
     if temporal is not None:
         facts["temporal_sha256"] = sha256_of(temporal / WEIGHTS)
-    write_summary(_beside(place.rows, facts), place.rows / FACTS)
+    write_summary(_beside(place.rows, run.fold, facts), place.rows / FACTS)
     _, outside = divide(read_challenge(place.data), run.fold)
     judge_clips(outside, StillByStill(examiner), place.rows / STILL, most)
     if method is not None:
@@ -88,17 +88,19 @@ def renew(place: CinePlace) -> str:
     facts: dict[str, Any] = json.loads((place.rows / FACTS).read_text(encoding="utf-8"))
     summary = summarise(read_frame_rows(place.rows / STILL), _read(place.rows / TEMPORAL))
     write_report(place.out, summary, facts)
-    return f"fold {facts['fold']}: {summary['images']} images of {summary['exams']} exams"
+    folds = ", ".join(sorted(facts["folds"]))
+    return f"folds {folds}: {summary['images']} images of {summary['exams']} exams"
 
 
 def _read(path: Path) -> list[FrameRow]:
     return read_frame_rows(path) if path.is_file() else []
 
 
-def _beside(rows: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts with those that stand there; raises CineJudgeError where they are of other weights."""
+def _beside(rows: Path, fold: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of all folds, with those of `fold` added; raises CineJudgeError where its rows are of other weights."""
     path = rows / FACTS
-    standing = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    folds = json.loads(path.read_text(encoding="utf-8"))["folds"] if path.is_file() else {}
+    standing = folds.get(str(fold), {})
     if any(standing.get(name, value) != value for name, value in facts.items()):
-        raise CineJudgeError(f"{rows} holds rows of other weights; move them away first")
-    return {**standing, **facts}
+        raise CineJudgeError(f"{rows} holds rows of other weights for fold {fold}; move them away first")
+    return {"folds": {**folds, str(fold): {**standing, **facts}}}

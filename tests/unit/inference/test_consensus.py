@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.consensus import commonest_reason, consensus, settle, speaker, two_sizes
+from inference.consensus import commonest_reason, consensus, settle, sizes_of, speaker, two_sizes
 from inference.domain import ADVICE_TEXT, Advice, Finding, IntervalMm, Measurement, Reason
 from tests.reports import abstention, measurement
 
@@ -105,7 +105,7 @@ def sweep(*sizes: float, half_width: float = 4.0) -> list[Finding]:
 
 
 def test_two_groups_of_frames_that_cannot_be_one_head_are_two_sizes() -> None:
-    sizes = two_sizes([*sweep(200.0, 231.0, 201.0, 199.0, 230.0), silent(6)])
+    sizes = two_sizes(sizes_of([*sweep(200.0, 231.0, 201.0, 199.0, 230.0), silent(6)]))
     assert sizes == (IntervalMm(199.0, 201.0), IntervalMm(230.0, 231.0))
 
 
@@ -121,7 +121,7 @@ def test_two_groups_of_frames_that_cannot_be_one_head_are_two_sizes() -> None:
     ],
 )
 def test_what_may_be_one_head_is_not_two(sizes: tuple[float, ...]) -> None:
-    assert two_sizes(sweep(*sizes)) is None
+    assert two_sizes(sizes_of(sweep(*sizes))) is None
 
 
 VALUES = st.lists(st.floats(100.0, 350.0), min_size=1, max_size=40)

@@ -114,13 +114,14 @@ def test_page_and_figures_are_made_again_from_the_rows(tmp_path: Path) -> None:
     with pytest.raises(CineJudgeError, match="missing"):
         renew(place)
     place.rows.mkdir()
-    (place.rows / "facts.json").write_text(json.dumps({"fold": 0, "still_sha256": "ab"}))
+    (place.rows / "facts.json").write_text(json.dumps({"folds": {"0": {"still_sha256": "ab"}}}))
     write_frame_rows(rows_of(6), place.rows / "still.csv")
-    assert renew(place) == "fold 0: 6 images of 6 exams"
+    assert renew(place) == "folds 0: 6 images of 6 exams"
     write_frame_rows(rows_of(4, off=1.0), place.rows / "temporal.csv")
-    assert renew(place) == "fold 0: 6 images of 6 exams"
+    assert renew(place) == "folds 0: 6 images of 6 exams"
     page = (tmp_path / "cine.md").read_text()
     assert "C temporal network" in page
+    assert "## Fold by fold" in page
     record = json.loads((tmp_path / "cine.json").read_text())
     assert record["shares"]["0.5"]["paired"]["C - B"]["difference_mm"][0] > 0.5
     assert record["shares"]["0.5"]["paired"]["C - B"]["clips"] == 4  # those that both have looked at
@@ -140,12 +141,29 @@ def test_where_nothing_is_measured_nothing_is_made_up(tmp_path: Path) -> None:
     silent = [row("000_HC", 0.0, n, None) for n in range(3)]
     summary = summarise(silent)
     assert summary["shares"]["0"]["B"]["mae_mm"] is None
-    write_report(tmp_path, summary, {"fold": 0})
+    write_report(tmp_path, summary, {"folds": {"0": {}}})
     assert "0 of 1" in (tmp_path / "cine.md").read_text()
 
 
 def test_rows_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
-    (tmp_path / "facts.json").write_text(json.dumps({"fold": 0, "still_sha256": "ab"}))
-    assert _beside(tmp_path, {"fold": 0, "temporal_sha256": "cd"})["still_sha256"] == "ab"
-    with pytest.raises(CineJudgeError, match="other weights"):
-        _beside(tmp_path, {"fold": 0, "still_sha256": "ef"})
+    (tmp_path / "facts.json").write_text(json.dumps({"folds": {"0": {"still_sha256": "ab"}}}))
+    both = _beside(tmp_path, 0, {"temporal_sha256": "cd"})["folds"]
+    assert both == {"0": {"still_sha256": "ab", "temporal_sha256": "cd"}}
+    with pytest.raises(CineJudgeError, match="other weights for fold 0"):
+        _beside(tmp_path, 0, {"still_sha256": "ef"})
+    assert set(_beside(tmp_path, 1, {"still_sha256": "ef"})["folds"]) == {"0", "1"}
+
+
+def test_a_clip_of_two_sizes_has_no_answer() -> None:
+    rows = [row("001_HC", 0.0, n, hc) for n, hc in enumerate((200.0, 201.0, 231.0, 230.0), start=1)]
+    (clip,), _ = clips_of(rows)
+    assert together(clip) is speaking_frame(clip) is None
+    assert best_frame(clip) is not None
+
+
+def test_each_fold_tells_its_own_figures() -> None:
+    told = summarise(rows_of(12), rows_of(3))["by_fold"]
+    assert len(told) > 1
+    assert sum(fold["images"] for fold in told.values()) == 12
+    assert sum(fold["temporal_clips"] for fold in told.values()) == 3
+    assert {fold["held"] for fold in told.values()} == {1.0}
