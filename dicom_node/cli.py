@@ -886,22 +886,26 @@ def restore(
 ) -> None:
     """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
     from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
-    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
+    from dicom_node.storage.backup import serial_in  # noqa: PLC0415
+    from dicom_node.storage.pairing import begin_adoption, check_mark  # noqa: PLC0415
 
     loaded = _config(config)
     with app.undisturbed(loaded):
         data_dir = loaded.node.data_dir.resolve()
+        if (serial := serial_in(loaded.database_url, source)) is not None:
+            check_mark(data_dir, serial)
         put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
         _adopt(loaded)
 
 
 def _adopt(loaded: Config) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
-    from dicom_node.storage.pairing import end_adoption, pair, take_over  # noqa: PLC0415
+    from dicom_node.storage.pairing import check_mark, end_adoption, pair, take_over  # noqa: PLC0415
 
     data_dir = loaded.node.data_dir.resolve()
     with open_repository(loaded) as repository:
         take_over(data_dir, repository)
+        check_mark(data_dir, repository.installation_serial())  # another node's rows say nothing of our files
         found = adopt(loaded, repository)
         end_adoption(data_dir)
         pair(data_dir, repository)

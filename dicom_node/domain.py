@@ -219,7 +219,7 @@ class Registered(StrEnum):
     """What the commit made of a received object."""
 
     NEW = "new"
-    SAME = "same"  # byte for byte known; the new file may go
+    SAME = "same"  # byte for byte known; one file stands for both, see receive/known.py
     VERSION = "version"  # same UID, other bytes; kept as a new revision
 
 

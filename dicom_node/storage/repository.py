@@ -194,7 +194,7 @@ class Repository:
 
         NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE, and
         waiting deliveries of earlier revisions are HELD until it is reconciled.
-        SAME (known UID, known bytes): nothing is inserted, and the new file may go.
+        SAME (known UID, known bytes): nothing is inserted; which file stays, receive/known.py says.
         """
         for _ in range(_REGISTER_TRIES):
             try:
