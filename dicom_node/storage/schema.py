@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from dicom_node.errors import DatabaseRefused
-from dicom_node.storage.engine import WRITES, masked
+from dicom_node.storage.engine import WRITES, masked, unbound
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -54,6 +54,7 @@ def altering(engine: Engine) -> Iterator[Connection]:
     with engine.execution_options(**WRITES).connect() as connection:
         if connection.dialect.name != "sqlite":
             with connection.begin():
+                unbound(connection)
                 yield connection
             return
         watch = connection.connection.cursor()
