@@ -869,12 +869,12 @@ def db_adopt(config: ConfigFile = None) -> None:
 def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a new file")], config: ConfigFile = None
 ) -> None:
-    """Write the database to a file while the node runs; copy objects/ and results/ of the data folder afterwards."""
+    """Write the database, as it is, to a file while the node runs; copy objects/ and results/ afterwards."""
     from dicom_node.storage.backup import back_up  # noqa: PLC0415
 
     loaded = _config(config)
-    with existing_repository(loaded):
-        back_up(loaded.database_url, to)
+    app.expect_database(loaded)
+    back_up(loaded.database_url, to)
     print(to)
 
 

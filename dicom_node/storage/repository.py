@@ -119,6 +119,11 @@ class Repository:
         with named_errors(self._engine.url):
             schema.migrate(self._engine)
 
+    def check_tables(self) -> None:
+        """Only look. Raises DatabaseRefused where the tables are not this version's."""
+        with named_errors(self._engine.url):
+            schema.check(self._engine)
+
     def installation_serial(self) -> str:
         """What this installation calls itself in Device Serial Number; drawn at the first use, the same ever after."""
         with self._read() as session:

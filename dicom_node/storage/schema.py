@@ -81,6 +81,16 @@ def is_newest(connection: Connection) -> bool:
     return _is_newest(connection, ScriptDirectory.from_config(alembic_config()))
 
 
+def check(engine: Engine) -> None:
+    """Raises DatabaseRefused: the tables are of an older version, of a newer one, or not there."""
+    with engine.connect() as connection:
+        if not is_newest(connection):
+            raise DatabaseRefused(
+                f"The tables of {masked(engine.url)} are of an older version, or were never made: run `dicom-node"
+                " backup` and then `dicom-node db upgrade`, or start the node."
+            )
+
+
 def _is_newest(connection: Connection, scripts: ScriptDirectory) -> bool:
     known = {script.revision for script in scripts.walk_revisions()}
     heads = set(MigrationContext.configure(connection).get_current_heads())

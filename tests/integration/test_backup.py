@@ -19,6 +19,7 @@ import yaml
 from alembic import command
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from dicom_node.config import Config, load_config
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeRunning, Refused
@@ -432,3 +433,26 @@ def lying(config: Config, repository: Repository, name: str) -> Path:
     file = save(us_image(np.zeros((8, 8), np.uint8)), folder / f"{name}.dcm")
     adopt(config, repository)
     return file
+
+
+@pytest.mark.peer("pg_dump")
+def test_a_look_and_a_backup_leave_an_older_database_as_it_is(config: Config, url: str, tmp_path: Path) -> None:
+    """Or the backup before an upgrade would be none, and a verb typed on a new machine would upgrade the cluster."""
+    with closing(Repository.open(url)) as repository, schema.altering(repository._engine) as connection:
+        asked = schema.alembic_config()
+        asked.attributes["connection"] = connection
+        command.upgrade(asked, "0003")
+    back_up_done, listing = cli(tmp_path, "backup", str(tmp_path / "backup")), cli(tmp_path, "jobs")
+    assert (back_up_done.returncode, revision(url)) == (0, "0003"), back_up_done.stderr
+    assert (listing.returncode, "db upgrade" in listing.stderr) == (1, True), listing.stderr
+    assert cli(tmp_path, "db", "upgrade").returncode == 0
+    newest = revision(url)
+    assert newest > "0003"
+    assert cli(tmp_path, "jobs").returncode == 0
+    restore(url, tmp_path / "backup", config.node.data_dir)
+    assert revision(url) == "0003", "the backup is of before the upgrade"
+
+
+def revision(url: str) -> str:
+    with closing(Repository.open(url)) as repository, repository._engine.connect() as connection:
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
