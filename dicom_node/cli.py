@@ -605,7 +605,7 @@ def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) ->
 @jobs_cli.command("confirm")
 @verb
 def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
-    """Accept a held correction of identity: it is measured and its results replace the earlier ones."""
+    """Accept a held correction of identity: it is measured, if it can be, and replaces the earlier version."""
     _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
 
 

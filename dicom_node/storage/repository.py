@@ -292,8 +292,9 @@ class Repository:
         """Say what a version is; its RECONCILE job is DONE, with `remark` as its error where there is one.
 
         CORRECTION (of a measurable object): a MEASURE job, HELD, or QUEUED if `accept`; waiting deliveries of earlier
-        revisions stay HELD. REPLACEMENT: the same, QUEUED. DUPLICATE and CONFLICT: nothing is measured, and the
-        deliveries are released.
+        revisions stay HELD. REPLACEMENT: the same, QUEUED. Of one that is not measured: a SUPERSEDE job, HELD, or DONE,
+        with which waiting deliveries of earlier revisions are cancelled. DUPLICATE and CONFLICT: nothing is measured,
+        and the deliveries are released.
 
         Raises:
             LeaseLost: another worker owns the job.
@@ -338,7 +339,10 @@ class Repository:
             jobs.cancel(session, job_id, now)
 
     def confirm_job(self, job_id: int, now: datetime) -> None:
-        """A HELD correction is measured; its result cancels what it held of earlier revisions. Raises Refused."""
+        """A HELD correction is measured; its result cancels what it held of earlier revisions. Raises Refused.
+
+        What is not measured cancels that at once.
+        """
         with self._write() as session:
             jobs.confirm(session, job_id, now)
 
