@@ -16,7 +16,7 @@ UNANSWERED_MS = 30_000
 """Data that was sent and not even acknowledged by the other system."""
 
 LONGEST_STATEMENT_S = 60
-"""A statement, and the pause between two of one transaction: nothing but a migration takes seconds."""
+"""A statement, and the pause between two of one transaction; only a migration may take longer."""
 
 OURS: dict[str, Any] = {
     "keepalives": 1,
