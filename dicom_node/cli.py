@@ -605,7 +605,7 @@ def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) ->
 @jobs_cli.command("confirm")
 @verb
 def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
-    """Accept a held correction of identity: it is measured and its results replace the earlier ones."""
+    """Accept a held correction of identity: it is measured, if it can be, and replaces the earlier version."""
     _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
 
 
@@ -869,12 +869,12 @@ def db_adopt(config: ConfigFile = None) -> None:
 def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a new file")], config: ConfigFile = None
 ) -> None:
-    """Write the database to a file while the node runs; copy objects/ and results/ of the data folder afterwards."""
+    """Write the database, as it is, to a file while the node runs; copy objects/ and results/ afterwards."""
     from dicom_node.storage.backup import back_up  # noqa: PLC0415
 
     loaded = _config(config)
-    with existing_repository(loaded):
-        back_up(loaded.database_url, to)
+    app.expect_database(loaded)
+    back_up(loaded.database_url, to)
     print(to)
 
 
@@ -886,22 +886,26 @@ def restore(
 ) -> None:
     """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
     from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
-    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
+    from dicom_node.storage.backup import serial_in  # noqa: PLC0415
+    from dicom_node.storage.pairing import begin_adoption, check_mark  # noqa: PLC0415
 
     loaded = _config(config)
     with app.undisturbed(loaded):
         data_dir = loaded.node.data_dir.resolve()
+        if (serial := serial_in(loaded.database_url, source)) is not None:
+            check_mark(data_dir, serial)
         put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
         _adopt(loaded)
 
 
 def _adopt(loaded: Config) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
-    from dicom_node.storage.pairing import end_adoption, pair, take_over  # noqa: PLC0415
+    from dicom_node.storage.pairing import check_mark, end_adoption, pair, take_over  # noqa: PLC0415
 
     data_dir = loaded.node.data_dir.resolve()
     with open_repository(loaded) as repository:
         take_over(data_dir, repository)
+        check_mark(data_dir, repository.installation_serial())  # another node's rows say nothing of our files
         found = adopt(loaded, repository)
         end_adoption(data_dir)
         pair(data_dir, repository)
