@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from enum import StrEnum
@@ -31,7 +32,7 @@ from dicom_node.deliver.peers import address_of, state_name
 from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
 from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
-from dicom_node.errors import InstanceRefused, NodeError, Refused
+from dicom_node.errors import DatabaseRefused, InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
@@ -749,6 +750,11 @@ def _tell_reading(repository: Repository, how: str, count: int) -> None:
     repository.record(entry, utc_now())
 
 
+def _tell_change(repository: Repository, what: str, **detail: int) -> None:
+    entry = AuditEntry(AuditEvent.ADMIN_CHANGE, person(), outcome=what, detail=detail)
+    repository.record(entry, utc_now())
+
+
 def person() -> str:
     """Who runs this program, as the system knows them."""
     try:
@@ -834,7 +840,8 @@ def _told_decoder(syntax: dict[str, Any]) -> str:
 @verb
 def db_upgrade(config: ConfigFile = None) -> None:
     """Bring the tables to those of this version; `serve` does so too."""
-    with open_repository(_config(config)):
+    with open_repository(_config(config)) as repository:
+        _tell_change(repository, "upgraded")
         print("done")
 
 
@@ -861,7 +868,7 @@ def db_adopt(config: ConfigFile = None) -> None:
     loaded = _config(config)
     with app.undisturbed(loaded):
         begin_adoption(loaded.node.data_dir.resolve())
-        _adopt(loaded)
+        _adopt(loaded, "adopted")
 
 
 @cli.command()
@@ -875,6 +882,8 @@ def backup(
     loaded = _config(config)
     app.expect_database(loaded)
     back_up(loaded.database_url, to)
+    with suppress(DatabaseRefused), existing_repository(loaded) as repository:  # older tables stay as they are
+        _tell_change(repository, "backed_up")
     print(to)
 
 
@@ -895,10 +904,10 @@ def restore(
         if (serial := serial_in(loaded.database_url, source)) is not None:
             check_mark(data_dir, serial)
         put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
-        _adopt(loaded)
+        _adopt(loaded, "restored")
 
 
-def _adopt(loaded: Config) -> None:
+def _adopt(loaded: Config, outcome: str) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
     from dicom_node.storage.pairing import check_mark, end_adoption, pair, take_over  # noqa: PLC0415
 
@@ -909,6 +918,7 @@ def _adopt(loaded: Config) -> None:
         found = adopt(loaded, repository)
         end_adoption(data_dir)
         pair(data_dir, repository)
+        _tell_change(repository, outcome, count=found.registered)
     print(f"{found.registered} objects registered")
     if found.unreadable or found.overtaken:
         why = f"{found.unreadable} objects cannot be read, {found.overtaken} are older than what the database knows"

@@ -21,6 +21,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from dicom_node.audit import AuditEvent
 from dicom_node.config import Config, load_config
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeRunning, Refused
 from dicom_node.queue import utc_now
@@ -129,6 +130,7 @@ def test_what_came_after_the_backup_is_registered_again(config: Config, url: str
         with receiver_thread(config, repository):
             assert send("storescu", config.node.port or 0, files[0])[0] == 0
             assert cli(tmp_path, "backup", str(tmp_path / "node.backup")).returncode == 0
+            assert admin_changes(repository) == ["backed_up"]
             assert send("storescu", config.node.port or 0, files[1])[0] == 0
         serial, both = repository.installation_serial(), stored(url)
     done = cli(tmp_path, "restore", str(tmp_path / "node.backup"))
@@ -137,12 +139,18 @@ def test_what_came_after_the_backup_is_registered_again(config: Config, url: str
     assert len(both) == 2
     with closing(Repository.open(url)) as repository:
         assert repository.installation_serial() == serial
+        assert admin_changes(repository) == ["restored"], "what came after the backup is not in it"
         assert adopt(config, repository) == Adopted()
         with receiver_thread(config, repository):
             for file in files:
                 assert send("storescu", config.node.port or 0, file)[0] == 0, "the same bytes are known as such"
         assert repository.counts(utc_now())["instances"] == 2
         pair(config.node.data_dir, repository)
+
+
+def admin_changes(repository: Repository) -> list[str | None]:
+    changes = repository.whole_audit_trail(Wanted([AuditEvent.ADMIN_CHANGE]))
+    return [record.entry.outcome for record in changes]
 
 
 def stored_object(config: Config, name: str) -> Path:
@@ -448,6 +456,8 @@ def test_a_look_and_a_backup_leave_an_older_database_as_it_is(config: Config, ur
     assert cli(tmp_path, "db", "upgrade").returncode == 0
     newest = revision(url)
     assert newest > "0003"
+    with closing(Repository.open(url)) as repository:
+        assert admin_changes(repository) == ["upgraded"]
     assert cli(tmp_path, "jobs").returncode == 0
     restore(url, tmp_path / "backup", config.node.data_dir)
     assert revision(url) == "0003", "the backup is of before the upgrade"
