@@ -73,10 +73,15 @@ def records(variant: Variant, timed: list[Timing]) -> Iterator[Record]:
     name = f"response to three objects in the PACS, {variant.name}"
     yield Record(f"{name}, p50", round(statistics.median(totals), 3), "s", len(totals))
     yield Record(f"{name}, p95", round(statistics.quantiles(totals, n=20, method="inclusive")[18], 3), "s", len(totals))
-    whole = sum(totals)
+    yield from shares(name, timed)
+
+
+def shares(name: str, timed: list[Timing]) -> Iterator[Record]:
+    """How much of all the time each stage took."""
+    whole = sum(timing.total for timing in timed)
     for stage in STAGES:
         share = 100.0 * sum(timing.stages[stage] for timing in timed) / whole
-        yield Record(f"{name}, share of {stage}", round(share, 1), "%", len(totals))
+        yield Record(f"{name}, share of {stage}", round(share, 1), "%", len(timed))
 
 
 def timings(folder: Path, variant: Variant) -> list[Timing]:
@@ -91,13 +96,13 @@ def timings(folder: Path, variant: Variant) -> list[Timing]:
         return [one(node, pacs, image) for image in images][WARM_UP:]
 
 
-def one(node: Node, pacs: StandInPacs, image: Path) -> Timing:
-    """Send an image, wait for its three objects, and ask the log where the time went."""
+def one(node: Node, pacs: StandInPacs, image: Path, objects: int = len(IMAGE_OBJECTS)) -> Timing:
+    """Send an image, wait for its objects, and ask the log where the time went."""
     known, uid = len(pacs.arrivals), uid_of(image)
     scanner = Scanner(node.port)
     if scanner.send(image) != [SUCCESS]:
         raise RuntimeError("the node did not take the image")
-    wait_for(lambda: len(pacs.arrivals) >= known + len(IMAGE_OBJECTS), "no results", 60, node)
+    wait_for(lambda: len(pacs.arrivals) >= known + objects, "no results", 60, node)
     event = wait_for(lambda: answered(node, uid), "not in the log", 10, node)
     responded, complete = scanner.sent_at[uid], max(arrival.at for arrival in pacs.arrivals[known:])
     committed = datetime.fromisoformat(event["time"]).timestamp() - time.time() + time.monotonic()

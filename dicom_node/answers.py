@@ -8,8 +8,10 @@ from typing import Any
 
 from dicom_node.errors import InstanceRefused
 from inference.domain import (
+    ADVICE_TEXT,
     REASON_TEXT,
     Abstention,
+    Consensus,
     EllipsePx,
     Examination,
     Finding,
@@ -55,6 +57,7 @@ def examined(
         "file": file,
         **_timed(examination.finding, frame_times_ms),
         "frames_used": list(examination.frames_used),
+        "cine": _cine(examination.consensus),
         **_model_facts(examination.model),
         "seconds": round(examination.seconds, 3),
         "measurements": [_timed(finding, frame_times_ms) for finding in examination.findings],
@@ -70,9 +73,28 @@ def refused(
         "file": file,
         **_nothing(Status.REFUSED, refusal.reason, refusal.detail),
         "frames_used": [],
+        "cine": None,
         **_model_facts(model),
         "seconds": round(seconds, 3),
         "measurements": [],
+    }
+
+
+def _cine(together: Consensus | None) -> Answer | None:
+    """What the frames of a cine say together; null for a still, and where no frame has a number."""
+    if together is None:
+        return None
+    advice, why = together.advice, together.why
+    return {
+        "hc_mm": together.hc_mm,
+        "hc_deviation_mm": together.deviation_mm,
+        "reliability": together.reliability,
+        "freeze_frame": together.freeze_frame,
+        "frames_agreeing": list(together.frames_used),
+        "weights": [round(weight, 4) for weight in together.weights],
+        "advice": None if advice is None else str(advice),
+        "advice_text": None if advice is None else ADVICE_TEXT[advice],
+        "advice_reason": None if why is None else str(why),
     }
 
 

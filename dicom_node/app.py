@@ -100,16 +100,22 @@ def open_repository(config: Config) -> Iterator[Repository]:
 
 @contextmanager
 def existing_repository(config: Config) -> Iterator[Repository]:
-    """The repository for those who only look or change a row: in a wrong folder there is none, and none is made.
+    """The repository for those who only look or change a row: none is made, and none is upgraded under a running node.
 
     Raises:
-        DatabaseRefused: there is no database yet.
+        DatabaseRefused: there is no database yet, or its tables are not this version's.
     """
+    expect_database(config)
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.check_tables()
+        yield repository
+
+
+def expect_database(config: Config) -> None:
+    """Raises DatabaseRefused: there is no SQLite file, so this may be a wrong folder."""
     file = sqlite_file(config.database_url)
     if file is not None and not file.is_file():
         raise DatabaseRefused(f"There is no database at {file}: is this the right configuration, has `serve` run yet?")
-    with open_repository(config) as repository:
-        yield repository
 
 
 @contextmanager

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dicom_node.decode import DecodedPicture
 from inference.domain import Examination, Finding, Measurement
-from sr_templates.cine import Cine, overlap_strip
+from sr_templates.cine import Cine, consensus_strip
 
 
 def examined_frames(examination: Examination) -> tuple[Finding, ...]:
     """The findings of all examined frames in the region of the one that speaks for the object."""
     return tuple(finding for finding in examination.findings if finding.region == examination.finding.region)
+
+
+def agreeing_heads(examination: Examination) -> tuple[Measurement, ...]:
+    """The heads of the frames that made the consensus, in their order; empty without one."""
+    together = examination.consensus
+    if together is None:
+        return ()
+    heads = (finding for finding in examined_frames(examination) if isinstance(finding, Measurement))
+    return tuple(head for head in heads if head.frame in together.frames_used)
 
 
 def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
@@ -20,8 +29,8 @@ def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
     head = examination.finding
     if not isinstance(head, Measurement):
         return None
-    findings = examined_frames(examination)
-    if len(findings) < 2:
+    findings, together = examined_frames(examination), examination.consensus
+    if together is None:
         return None
     times = decoded.frame_times_ms
     return Cine(
@@ -30,5 +39,5 @@ def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:
         frame_count=decoded.frame_count,
         picture=decoded.display,
         times_ms=None if times is None else tuple(times[finding.frame - 1] for finding in findings),
-        strip=overlap_strip(findings),
+        strip=consensus_strip(findings, together),
     )

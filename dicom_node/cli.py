@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from enum import StrEnum
@@ -32,7 +33,7 @@ from dicom_node.deliver.peers import address_of, state_name
 from dicom_node.deliver.scu import EchoAnswer, Outgoing, PeerAddress, Sent, outgoing
 from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
 from dicom_node.domain import Delivery, DeliveryState, DestinationState, Job, JobState
-from dicom_node.errors import InstanceRefused, NodeError, Refused
+from dicom_node.errors import DatabaseRefused, InstanceRefused, NodeError, Refused
 from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
@@ -628,7 +629,7 @@ def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) ->
 @jobs_cli.command("confirm")
 @verb
 def confirm_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
-    """Accept a held correction of identity: it is measured and its results replace the earlier ones."""
+    """Accept a held correction of identity: it is measured, if it can be, and replaces the earlier version."""
     _change(config or context.obj, lambda repository: repository.confirm_job(job, utc_now()))
 
 
@@ -792,6 +793,11 @@ def _tell_reading(repository: Repository, how: str, count: int) -> None:
     repository.record(entry, utc_now())
 
 
+def _tell_change(repository: Repository, what: str, **detail: int) -> None:
+    entry = AuditEntry(AuditEvent.ADMIN_CHANGE, person(), outcome=what, detail=detail)
+    repository.record(entry, utc_now())
+
+
 # --- users of the console ------------------------------------------------------------------------------------------
 
 UserName = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits, dots, hyphens, underscores")]
@@ -946,7 +952,8 @@ def _told_decoder(syntax: dict[str, Any]) -> str:
 @verb
 def db_upgrade(config: ConfigFile = None) -> None:
     """Bring the tables to those of this version; `serve` does so too."""
-    with open_repository(_config(config)):
+    with open_repository(_config(config)) as repository:
+        _tell_change(repository, "upgraded")
         print("done")
 
 
@@ -973,7 +980,7 @@ def db_adopt(config: ConfigFile = None) -> None:
     loaded = _config(config)
     with app.undisturbed(loaded):
         begin_adoption(loaded.node.data_dir.resolve())
-        _adopt(loaded)
+        _adopt(loaded, "adopted")
 
 
 @cli.command()
@@ -981,12 +988,14 @@ def db_adopt(config: ConfigFile = None) -> None:
 def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a new file")], config: ConfigFile = None
 ) -> None:
-    """Write the database to a file while the node runs; copy objects/ and results/ of the data folder afterwards."""
+    """Write the database, as it is, to a file while the node runs; copy objects/ and results/ afterwards."""
     from dicom_node.storage.backup import back_up  # noqa: PLC0415
 
     loaded = _config(config)
-    with existing_repository(loaded):
-        back_up(loaded.database_url, to)
+    app.expect_database(loaded)
+    back_up(loaded.database_url, to)
+    with suppress(DatabaseRefused), existing_repository(loaded) as repository:  # older tables stay as they are
+        _tell_change(repository, "backed_up")
     print(to)
 
 
@@ -998,25 +1007,30 @@ def restore(
 ) -> None:
     """Go back to a backup while the node is down; objects that came after it are registered again and measured."""
     from dicom_node.storage.backup import restore as put_back  # noqa: PLC0415
-    from dicom_node.storage.pairing import begin_adoption  # noqa: PLC0415
+    from dicom_node.storage.backup import serial_in  # noqa: PLC0415
+    from dicom_node.storage.pairing import begin_adoption, check_mark  # noqa: PLC0415
 
     loaded = _config(config)
     with app.undisturbed(loaded):
         data_dir = loaded.node.data_dir.resolve()
+        if (serial := serial_in(loaded.database_url, source)) is not None:
+            check_mark(data_dir, serial)
         put_back(loaded.database_url, source, data_dir, lambda: begin_adoption(data_dir))
-        _adopt(loaded)
+        _adopt(loaded, "restored")
 
 
-def _adopt(loaded: Config) -> None:
+def _adopt(loaded: Config, outcome: str) -> None:
     from dicom_node.receive.adoption import adopt  # noqa: PLC0415
-    from dicom_node.storage.pairing import end_adoption, pair, take_over  # noqa: PLC0415
+    from dicom_node.storage.pairing import check_mark, end_adoption, pair, take_over  # noqa: PLC0415
 
     data_dir = loaded.node.data_dir.resolve()
     with open_repository(loaded) as repository:
         take_over(data_dir, repository)
+        check_mark(data_dir, repository.installation_serial())  # another node's rows say nothing of our files
         found = adopt(loaded, repository)
         end_adoption(data_dir)
         pair(data_dir, repository)
+        _tell_change(repository, outcome, count=found.registered)
     print(f"{found.registered} objects registered")
     if found.unreadable or found.overtaken:
         why = f"{found.unreadable} objects cannot be read, {found.overtaken} are older than what the database knows"
@@ -1169,6 +1183,130 @@ def evaluate(  # noqa: PLR0913, PLR0917  the options of the verb
     except (ChallengeFolderError, FoldsError, RecipeError, RowsError, RunError) as error:
         _fail(str(error))
     print("\n".join(told))
+
+
+@cli.command("train-cine")
+@verb
+def train_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    data: DataFolder,
+    still: Annotated[
+        Path, typer.Option("--still", exists=True, file_okay=False, help="finished run of `train` to begin with")
+    ],
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder of the run; a cut-off run goes on")],
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="how many synthetic clips; about 11 MB of cache each")
+    ] = None,
+    epochs: Annotated[
+        tuple[int, int, int] | None, typer.Option(metavar="STAGE1 STAGE2 STAGE3", help="other numbers of epochs")
+    ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention/--no-attention", help="without: the same clips, the module shut; to compare")
+    ] = True,
+    config: ConfigFile = None,
+) -> None:
+    """Train temporal attention on synthetic clips of the exams that a run of `train` has seen, in three stages."""
+    loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.recipe import RecipeError  # noqa: PLC0415
+    from inference.training.temporal import train_temporal  # noqa: PLC0415
+    from inference.training.temporal_recipe import TemporalRecipe  # noqa: PLC0415
+
+    recipe = replace(TemporalRecipe(), attention=attention, threads=loaded.inference.threads or 1)
+    if clips is not None:
+        recipe = replace(recipe, clips=clips)
+    if epochs is not None:
+        recipe = replace(recipe, stage1_epochs=epochs[0], stage2_epochs=epochs[1], stage3_epochs=epochs[2])
+    try:
+        print(train_temporal(data, still, out, recipe))
+    except (ChallengeFolderError, RecipeError) as error:
+        _fail(str(error))
+
+
+@cli.command("synth-cine")
+@verb
+def synth_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    out: Annotated[Path, typer.Option("--out", dir_okay=False, help="the clip; its truth goes beside it as .json")],
+    data: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="the challenge's folder; else a phantom is drawn")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="with --data: the still, such as 010_HC")] = None,
+    hc_mm: Annotated[
+        float, typer.Option("--hc", min=40.0, max=400.0, help="without --data: HC of the phantom, mm")
+    ] = 224.0,
+    frames: Annotated[int, typer.Option(min=1, help="how many")] = 60,
+    frame_time_ms: Annotated[float, typer.Option("--frame-time", min=1.0, help="ms from frame to frame")] = 50.0,
+    degraded: Annotated[float, typer.Option(min=0.0, max=1.0, help="share of spoilt frames")] = 0.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="spoil by this alone: shadow, blur, drop_out or off_plane; may be repeated"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="decides everything that is drawn")] = 1,
+    jpeg: Annotated[bool, typer.Option("--jpeg", help="JPEG baseline instead of uncompressed")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a synthetic cine loop as DICOM, with the true outline and HC of every frame."""
+    from dicom_node.demo.cine import CineFile, cine_phantom, write_cine  # noqa: PLC0415  brings pictures
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.cine_truth import Recorded  # noqa: PLC0415
+    from inference.training.stills import named_still, still_of_phantom  # noqa: PLC0415
+    from inference.training.synthetic_cine import DEGRADED, CineError, Condition, Sweep  # noqa: PLC0415
+
+    kinds = DEGRADED if only is None else tuple(_states(Condition, only))
+    try:
+        sweep = Sweep(frames=frames, frame_time_s=frame_time_ms / 1000.0, degraded=degraded, conditions=kinds)
+        still = still_of_phantom(cine_phantom(seed, hc_mm)) if data is None else named_still(data, image)
+        clip = Recorded(still, sweep, seed)
+        uid = write_cine(clip.pictures(), CineFile(still.spacing, frame_time_ms, jpeg), out)
+        clip.write(out.with_suffix(".json"), uid)
+    except (ChallengeFolderError, CineError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{out} cannot be written ({error.strerror or type(error).__name__})")
+    row = {"path": str(out), "truth": str(out.with_suffix(".json")), **clip.facts()}
+    show([row], ("path", "truth", "frames", "reference_hc_mm", "hc_deviation_mm"), as_json)
+
+
+@cli.command("evaluate-cine")
+@verb
+def evaluate_cine(  # noqa: PLR0913, PLR0917  the options of the verb
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder for rows, page and figures")] = Path(
+        "docs/evaluation"
+    ),
+    runs: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="folder with the still's runs fold0 to fold4")
+    ] = None,
+    temporal: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="with --runs: run of train-cine for that fold")
+    ] = None,
+    fold: Annotated[int, typer.Option(min=0, max=4, help="with --runs: the fold whose exams judge")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="with --runs: so many images of it, not all")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Judge the answers for synthetic cines of held-out exams, or (without --runs) write the page from its rows."""
+    loaded = _config(config)
+    logs.configure(loaded.logging.level, "text")
+    from inference.training import cine_judge  # noqa: PLC0415  brings torch
+    from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
+    from inference.training.cine_rows import CineRowsError  # noqa: PLC0415
+    from inference.training.evaluate import RowsError, read_rows  # noqa: PLC0415
+    from inference.training.export import Shipment  # noqa: PLC0415
+    from inference.training.outoffold import RunError, read_runs  # noqa: PLC0415
+    from inference.training.recipe import RecipeError  # noqa: PLC0415
+
+    place, name = cine_judge.CinePlace(data, out), loaded.inference.model
+    try:
+        if runs is not None:
+            (run,) = read_runs(runs, [fold])
+            stills = read_rows(out / "folds" / f"{name}.csv")
+            examiner = cine_judge.calibrated_examiner(run, Shipment(name=name), stills)
+            cine_judge.judge(place, run, examiner, temporal, images)
+        print(cine_judge.renew(place))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    except (ChallengeFolderError, CineRowsError, RecipeError, RowsError, RunError, cine_judge.CineJudgeError) as error:
+        _fail(str(error))
 
 
 def _judge_non_heads(data: Path, out: Path, loaded: Config, count: int) -> str:

@@ -219,7 +219,7 @@ class Registered(StrEnum):
     """What the commit made of a received object."""
 
     NEW = "new"
-    SAME = "same"  # byte for byte known; the new file may go
+    SAME = "same"  # byte for byte known; one file stands for both, see receive/known.py
     VERSION = "version"  # same UID, other bytes; kept as a new revision
 
 
@@ -227,6 +227,9 @@ class JobKind(StrEnum):
     MEASURE = "measure"
     RECONCILE = "reconcile"
     STUDY = "study"
+    SUPERSEDE = (
+        "supersede"  # a later version of what is not measured: held to be confirmed, or done; nobody works on it
+    )
 
 
 class JobState(StrEnum):
@@ -241,7 +244,7 @@ class JobState(StrEnum):
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.DONE, JobState.QUEUED, JobState.DEAD}),
-    JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.HELD: frozenset({JobState.QUEUED, JobState.DONE, JobState.CANCELLED}),
     JobState.DEAD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.DONE: frozenset(),
     JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.HELD}),

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from dicom_node import answers
-from dicom_node.cine import cine_of, examined_frames
+from dicom_node.cine import agreeing_heads, cine_of, examined_frames
 from dicom_node.comparison import same_content
 from dicom_node.decode import DecodedInstance, read_instance
 from dicom_node.domain import (
@@ -46,7 +46,7 @@ from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from dicom_node.study import StudyPipeline
 from dicom_node.study_reports import StudyReports
-from inference.domain import AgeSource, Examination, Explanation, Finding, Measurement, Reason
+from inference.domain import AgeSource, Examination, Explanation, Measurement, Reason
 from inference.examine import Examiner
 from sr_templates.cine import Cine
 from sr_templates.source import missing_uid
@@ -193,7 +193,7 @@ class Pipeline:
                 said = self._said_beside(instance, decoded.header)
                 examination = look(decoded, self.examiner, self.cine_frames, self.age_sources, said)
             with named_read_errors(), watch("explain"):
-                explanation = self._explain(decoded, examination.finding)
+                explanation = self._explain(decoded, examination)
         except InstanceRefused as refusal:
             seconds = time.perf_counter() - began
             uid = instance.sop_instance_uid
@@ -205,11 +205,20 @@ class Pipeline:
         """What the machine's own report says, where one is stored and wanted."""
         return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, header)
 
-    def _explain(self, decoded: DecodedInstance, finding: Finding) -> Explanation | None:
-        """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
+    def _explain(self, decoded: DecodedInstance, examination: Examination) -> Explanation | None:
+        """Why the outline lies where it lies; a second look, only where a wanted object shows it.
+
+        Of a cine it is also a look at the other frames that agree: how far they differ about the outline.
+        """
+        finding = examination.finding
         if not isinstance(finding, Measurement) or not self.reporter.explains:
             return None
-        return self._second_look(decoded, finding)
+        told, heads = self._second_look(decoded, finding), agreeing_heads(examination)
+        if len(heads) < 2:
+            return told
+        frames = decoded.frames(tuple(head.frame for head in heads))
+        deviation = self.examiner.differ(zip(frames, heads, strict=True), finding)
+        return replace(told, deviation=deviation, frames=len(heads))
 
     def _second_look(self, decoded: DecodedInstance, head: Measurement) -> Explanation:
         (frame,) = decoded.frames((head.frame,))
@@ -225,7 +234,8 @@ class Pipeline:
         picture, cine = looked.decoded.display(finding.frame), self._cine(looked.decoded, looked.examination)
         beside = () if looked.said.report is None else (looked.said.report,)
         evidence = Evidence(looked.decoded.header, finding, picture, looked.explanation, cine, beside)
-        evidence = replace(evidence, frames=examined_frames(looked.examination))
+        frames, together = examined_frames(looked.examination), looked.examination.consensus
+        evidence = replace(evidence, frames=frames, together=together)
         earlier = self.repository.predecessor_objects(instance)
         return self.reporter.report(evidence, entropy, earlier, self.now().astimezone())
 

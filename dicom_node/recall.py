@@ -9,7 +9,9 @@ from __future__ import annotations
 from dicom_node.answers import Answer
 from inference.domain import (
     Abstention,
+    Advice,
     CalibrationSource,
+    Consensus,
     EllipsePx,
     Finding,
     GestationalAge,
@@ -52,6 +54,24 @@ def told_heads(answer: Answer) -> tuple[Measurement, ...]:
 def told_frames(answer: Answer) -> tuple[Finding, ...]:
     """The findings of all examined frames in the region of the chosen one; of a still, that one. Raises ValueError."""
     return tuple(_finding(found) for found in answer["measurements"] if found["region"] == answer["region"])
+
+
+def told_consensus(answer: Answer) -> Consensus | None:
+    """What the frames of a cine said together; None of a still, and of answers of before. Raises ValueError."""
+    cine = answer.get("cine")
+    if cine is None or "weights" not in cine:
+        return None
+    advice, why = cine["advice"], cine["advice_reason"]
+    return Consensus(
+        hc_mm=cine["hc_mm"],
+        deviation_mm=cine["hc_deviation_mm"],
+        weights=tuple(cine["weights"]),
+        reliability=cine["reliability"],
+        freeze_frame=cine["freeze_frame"],
+        frames_used=tuple(cine["frames_agreeing"]),
+        advice=None if advice is None else Advice(advice),
+        why=None if why is None else Reason(why),
+    )
 
 
 def told_by(answer: Answer) -> ModelIdentity:

@@ -27,7 +27,7 @@ from dicom_node.domain import (
 )
 from dicom_node.storage.files import RESULTS, durable_write
 from inference.agreement import Choice
-from inference.domain import Abstention, Explanation, Finding, Measurement, ModelIdentity
+from inference.domain import Abstention, Consensus, Explanation, Finding, Measurement, ModelIdentity
 from inference.models import ModelEntry
 from sr_templates.abstention import SHELL as ABSTENTION
 from sr_templates.abstention import build_abstention
@@ -68,7 +68,8 @@ Narrate = Callable[[ReportInput], Narrative]
 class Evidence:
     """A measurement, the header of its source and its frame; why, and all examined frames, where an object shows it.
 
-    `beside`: headers of other objects of the study that the measurement leans on.
+    `beside`: headers of other objects of the study that the measurement leans on. `frames`: the findings of all
+    examined frames, `together` what those of a cine say together.
     """
 
     source: Dataset
@@ -78,6 +79,7 @@ class Evidence:
     cine: Cine | None = None
     beside: tuple[Dataset, ...] = ()
     frames: tuple[Finding, ...] = ()
+    together: Consensus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,8 @@ class Reporter:
     ) -> tuple[NewObject, ...]:
         """The objects in the order of their kinds; `earlier` are those that these replace."""
         head = Candidate(evidence.source, evidence.measurement)
-        facts = replace(self._facts(head, result_uids(entropy), earlier, created), beside=evidence.beside)
+        facts = self._facts(head, result_uids(entropy), earlier, created)
+        facts = replace(facts, beside=evidence.beside, together=evidence.together)
         builders: dict[ResultKind, Callable[[], Dataset]] = {
             ResultKind.TID1500: lambda: build_tid1500(facts),
             ResultKind.PDF: partial(self._pdf, facts, evidence),
@@ -270,7 +273,7 @@ class Reporter:
 
     def _pdf(self, facts: ReportInput, evidence: Evidence) -> Dataset:
         why = evidence.explanation if self.pdf_pictures else None
-        return build_pdf(self._worded(facts), evidence.picture, Further(why, evidence.frames))
+        return build_pdf(self._worded(facts), evidence.picture, Further(why, evidence.frames, evidence.together))
 
     def _worded(self, facts: ReportInput) -> ReportInput:
         """With its two paragraphs: a language model is asked here and nowhere else."""

@@ -34,7 +34,7 @@ from dicom_node.domain import (
 from dicom_node.independent_age import independent_age
 from dicom_node.operator_values import NOTHING_SAID, OperatorValues
 from dicom_node.patients import contradictions
-from dicom_node.recall import told_by, told_frames, told_heads
+from dicom_node.recall import told_by, told_consensus, told_frames, told_heads
 from dicom_node.reporting import Reporter, StudyEvidence
 from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
@@ -186,7 +186,7 @@ class StudyPipeline:
         why = None
         if self.reporter.explains_study and told_by(head.image.answer) == self.reporter.protocol.model.identity:
             why = self.explain(decoded, head.measurement)
-        return Further(why, told_frames(head.image.answer))
+        return Further(why, told_frames(head.image.answer), told_consensus(head.image.answer))
 
     def _said(self, head: Head) -> OperatorValues:
         """What the machine's own report says by now: it often comes when the last image has been measured."""

@@ -182,6 +182,7 @@ class Reason(StrEnum):
     HEAD_CUT_BY_BORDER = "head_cut_by_border"
     HEAD_OUTSIDE_SECTOR = "head_outside_sector"
     TWO_HEADS = "two_heads"
+    TWO_SIZES = "two_sizes"
     POOR_ELLIPSE_FIT = "poor_ellipse_fit"
     UNEVEN_OUTLINE = "uneven_outline"
     HEAD_UNDER_COLOUR = "head_under_colour"
@@ -212,7 +213,7 @@ class Reason(StrEnum):
     PATIENTS_DISAGREE = "patients_disagree"
 
 
-SEVERAL_HEADS = frozenset({Reason.TWO_HEADS, Reason.REGIONS_DISAGREE})
+SEVERAL_HEADS = frozenset({Reason.TWO_HEADS, Reason.TWO_SIZES, Reason.REGIONS_DISAGREE})
 """Those by which one image shows more than one head."""
 
 
@@ -241,6 +242,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.HEAD_CUT_BY_BORDER: "The head is cut by the border of the image.",
     Reason.HEAD_OUTSIDE_SECTOR: "Part of the head lies where the picture shows nothing.",
     Reason.TWO_HEADS: "Two parts of the picture look like a head; nobody knows which is meant.",
+    Reason.TWO_SIZES: "The frames of the cine show heads of two sizes; nobody knows which is meant.",
     Reason.POOR_ELLIPSE_FIT: "The outline that was found is not an ellipse.",
     Reason.UNEVEN_OUTLINE: "The outline that was found leaves its ellipse too often.",
     Reason.HEAD_UNDER_COLOUR: "Colour flow covers too much of the head.",
@@ -284,6 +286,7 @@ HEAD_SEEN = frozenset(
         Reason.HEAD_CUT_BY_BORDER,
         Reason.HEAD_OUTSIDE_SECTOR,
         Reason.TWO_HEADS,
+        Reason.TWO_SIZES,
         Reason.HEAD_UNDER_COLOUR,
         Reason.IMAGE_TOO_DARK,
         Reason.IMAGE_SATURATED,
@@ -539,11 +542,48 @@ class Abstention:
 Finding = Measurement | Abstention
 
 
+class Advice(StrEnum):
+    """Why a sweep should be taken again, in the order of what matters."""
+
+    FEW_FRAMES_MEASURED = "few_frames_measured"
+    PLANE_NOT_HELD = "plane_not_held"
+    FRAMES_DISAGREE = "frames_disagree"
+
+
+ADVICE_TEXT: dict[Advice, str] = {
+    Advice.FEW_FRAMES_MEASURED: "Fewer than half of the frames could be measured; take the sweep again if possible.",
+    Advice.PLANE_NOT_HELD: "The head's cross-section changes over the sweep; hold the plane and take it again.",
+    Advice.FRAMES_DISAGREE: "Fewer than half of the frames agree on HC; take the sweep again if possible.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """What the examined frames of one region say together; frame numbers are 1-based.
+
+    `hc_mm` is where they agree and `deviation_mm` the weighted standard deviation of HC around it, both to 0.1 mm;
+    `weights` has a share for each finding in their order, 0 for one that takes no part. `reliability` is the share of
+    the examined frames that have a number whose interval holds `hc_mm`: 1 where any frame would have done as well, 0
+    where nobody would find this HC again. `why` is the commonest reason of the frames without a number, where advice
+    is given for them.
+    """
+
+    hc_mm: float
+    deviation_mm: float
+    weights: tuple[float, ...]
+    reliability: float
+    freeze_frame: int
+    frames_used: tuple[int, ...]
+    advice: Advice | None
+    why: Reason | None
+
+
 @dataclass(frozen=True, slots=True)
 class Examination:
     """All findings of one object, one per examined region and frame; `chosen` indexes the one that speaks for it.
 
-    Where the findings contradict one another, `objection` speaks instead.
+    Where the findings contradict one another, `objection` speaks instead. `consensus` is that of the frames of the
+    chosen finding's region; None where fewer than two were examined there, or none has a number.
     """
 
     findings: tuple[Finding, ...]
@@ -552,6 +592,7 @@ class Examination:
     model: ModelIdentity
     seconds: float
     objection: Abstention | None = None
+    consensus: Consensus | None = None
 
     @property
     def finding(self) -> Finding:
@@ -563,13 +604,15 @@ class Explanation:
     """What `inference.explain` tells of an outline: two maps of `region`, float32 [region rows, region columns].
 
     `attention`: GradCAM++ of the head, 0..1 of its own largest value; it has no unit. `deviation`: standard deviation
-    of the head probability over so many `answers`: to the picture, to its mirror image and with dropout, 0..0.5.
+    of the head probability over so many `answers`: to the picture, to its mirror image and with dropout, 0..0.5. Of a
+    cine it is that over the so many `frames` that agree, each laid on the one that speaks; 0: of one frame alone.
     """
 
     region: RegionPx
     attention: Map
     deviation: Map
     answers: int
+    frames: int = 0
 
     def __post_init__(self) -> None:
         shape = (self.region.rows, self.region.columns)

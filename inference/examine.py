@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inference.agreement import agree
 from inference.appearance import UNSEEN, Appearance, appearance
+from inference.consensus import consensus, sizes_of, two_sizes
 from inference.dating import Equation, date_by_hc, dating_warnings
 from inference.domain import (
     SQUARE_PIXELS,
@@ -22,6 +23,7 @@ from inference.domain import (
     Explanation,
     Finding,
     Frame,
+    Map,
     Measurement,
     ModelIdentity,
     PixelSpacingMm,
@@ -31,7 +33,7 @@ from inference.domain import (
     Remark,
 )
 from inference.evidence import gather_evidence
-from inference.explain import explain
+from inference.explain import deviation_among_frames, explain
 from inference.measure import (
     DegenerateFitError,
     circumference_mm,
@@ -59,7 +61,7 @@ from inference.quality import (
     object_to_size,
     object_to_strangeness,
 )
-from inference.segment import Segmenter, hesitation, second_part, trace
+from inference.segment import Segmentation, Segmenter, hesitation, second_part, trace
 from inference.uncertainty import Doubts, Evidence
 from inference.weakness import is_weak
 
@@ -90,9 +92,11 @@ class Examiner:
         return self._model.identity
 
     def examine(self, frames: Iterable[Frame]) -> Examination:
-        """Look at every region of every frame; the measured finding of the best quality speaks for all.
+        """Look at every region of every frame; one measured finding speaks for all.
 
-        Where another region contradicts it, nobody does: `Examination.objection`.
+        It is of the region that has the one of the best quality; of several frames of that region it is the one that
+        their consensus chooses (`inference.consensus`). Where another region contradicts it, or its own frames show two
+        sizes, nobody does: `Examination.objection`.
         """
         began = time.perf_counter()
         findings: list[Finding] = []
@@ -104,7 +108,12 @@ class Examiner:
             raise ValueError("an examination needs at least one region")
         seconds = time.perf_counter() - began
         chosen, objection = _choose(findings), _disagreement(findings)
-        return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection)
+        beside = [finding for finding in findings if finding.region == findings[chosen].region]
+        objection = objection or _two_heads(beside)
+        together = consensus(beside) if len(beside) > 1 and objection is None else None
+        if together is not None:
+            chosen = _place_of(findings, findings[chosen].region, together.freeze_frame)
+        return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection, together)
 
     def examine_region(self, frame: Frame, region: Region) -> Finding:
         """One region of one frame."""
@@ -147,10 +156,13 @@ class Examiner:
 
     def outline(self, frame: Frame, region: Region) -> Outline | Objection:
         """Find the head in one region, whatever its quality; an objection where nothing is found."""
-        box = region.box
-        crop = frame.within(box)
+        segmentation = self._segmenter(frame.within(region.box), _spacing_or_shape(region))
+        return self.outline_in(segmentation, frame, region)
+
+    def outline_in(self, segmentation: Segmentation, frame: Frame, region: Region) -> Outline | Objection:
+        """The head in what a network answered for the region, as `outline` reads it; whichever network it was."""
+        crop = frame.within(region.box)
         spacing = _spacing_or_shape(region)
-        segmentation = self._segmenter(crop, spacing)
         seen = trace(segmentation.probability, self._model.probability, self._model.slope_power)
         if seen is None or seen.component.sum() < self._model.gate.lowest_area * segmentation.letterbox.area(
             *crop.shape
@@ -181,6 +193,10 @@ class Examiner:
     def explain(self, frame: Frame, measurement: Measurement) -> Explanation:
         """Why a measurement of this frame has its outline: a second look of its own, only for who asks."""
         return explain(self._segmenter, frame, measurement, self._model.probability)
+
+    def differ(self, seen: Iterable[tuple[Frame, Measurement]], speaks: Measurement) -> Map:
+        """How far frames of a cine differ about the outline of the one that speaks; a look at each, for who asks."""
+        return deviation_among_frames(self._segmenter, seen, speaks)
 
     def _measure(self, frame: int, region: Region, outline: Outline) -> Measurement:
         """Round once, here."""
@@ -296,3 +312,19 @@ def _choose(findings: list[Finding]) -> int:
         return (0, 0.0) if finding.ellipse is None else (1, finding.quality or 0.0)
 
     return max(range(len(findings)), key=lambda i: (rank(findings[i]), -i))
+
+
+def _two_heads(beside: Sequence[Finding]) -> Abstention | None:
+    """An abstention where the frames of one region show two sizes: a sweep over two heads, or over more than a head."""
+    sizes = two_sizes(sizes_of(beside))
+    if sizes is None:
+        return None
+    values = " or ".join(f"{size.low:.1f} to {size.high:.1f}" for size in sizes)
+    frame = max((f for f in beside if isinstance(f, Measurement)), key=lambda head: head.quality).frame
+    return Abstention(
+        frame, None, None, CalibrationSource.NONE, Reason.TWO_SIZES, f"HC would be {values} mm.", None, None
+    )
+
+
+def _place_of(findings: list[Finding], region: RegionPx | None, frame: int) -> int:
+    return next(place for place, one in enumerate(findings) if (one.region, one.frame) == (region, frame))

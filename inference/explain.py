@@ -5,7 +5,7 @@ Two maps of one region, made on request in a pass of its own; nothing here enter
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.architectures.head_network import upsampled
-from inference.domain import Explanation, Frame, Map, Measurement
+from inference.domain import EllipsePx, Explanation, Frame, Map, Measurement
+from inference.measure import shift
 from inference.preprocess import from_grid
+from inference.registration import SeenHead, boundary_deviation
 from inference.segment import Insight, Segmenter, largest_component
 
 DROPOUT_PASSES = 3
@@ -40,6 +42,28 @@ def explain(segmenter: Segmenter, frame: Frame, measurement: Measurement, level:
         for values in (_attention(insight, head), segmentation.deviation())
     )
     return Explanation(measurement.region, attention, deviation, 1 + len(segmentation.passes))
+
+
+def deviation_among_frames(segmenter: Segmenter, seen: Iterable[tuple[Frame, Measurement]], speaks: Measurement) -> Map:
+    """How far the head probabilities of frames differ once each is laid on the head that `speaks`, all of one region.
+
+    Standard deviation, 0..0.5, float32 [region rows, region columns]; one frame at a time is held.
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    box = speaks.region
+
+    def within(head: Measurement) -> EllipsePx:
+        return shift(head.ellipse, -box.min_column, -box.min_row)
+
+    def heads() -> Iterator[SeenHead]:
+        for frame, head in seen:
+            crop = frame.within(box)
+            answer = segmenter(crop, head.spacing_mm)
+            yield SeenHead(from_grid(answer.probability, answer.letterbox, *crop.shape), within(head))
+
+    return boundary_deviation(heads(), within(speaks))
 
 
 def grad_cam_plus_plus(maps: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:

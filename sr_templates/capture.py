@@ -74,10 +74,13 @@ def build_gradcam(report: ReportInput, picture: Picture, explanation: Explanatio
 
 
 def build_uncertainty(report: ReportInput, picture: Picture, explanation: Explanation) -> FileDataset:
-    """Where the answers of one network differ, as colour over the measured frame; see `build_overlay`."""
+    """Where answers of one network, or the frames of a cine, differ, as colour over the frame; see `build_overlay`."""
+    over = f"{explanation.answers} answers (image, mirror image, dropout)"
+    if explanation.frames:
+        over = f"the {explanation.frames} frames of the cine that agree, each registered by its ellipse onto this one,"
     shows = (
-        f"Standard deviation of the AI network's head probability over {explanation.answers} answers (image, mirror"
-        " image, dropout) and the outline; laid over a copy of the frame; not verified."
+        f"Standard deviation of the AI network's head probability over {over} and the outline; laid over a copy of"
+        " the frame; not verified."
     )
     return _build(report, draw_deviation(report, picture, explanation), Capture(UNCERTAINTY, shows, "UNCERTAINTY"))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inference.domain import Abstention, Finding, Measurement
+from inference.domain import Abstention, Consensus, Finding, Measurement
 from inference.measure import outline_px
 from sr_templates import drawing, wording
 from sr_templates.drawing import OUTLINE_POINTS
@@ -22,9 +22,6 @@ from sr_templates.strokes import draw_closed, draw_frame, draw_thin
 MOST_FRAMES = 32
 MOST_BYTES = 64 * 2**20
 """A cine capture is not compressed; of a longer or larger one some frames are left out, but never all but one."""
-
-LOWEST_STEP = 0.05
-"""The scale of overlaps begins at the multiple of this below the smallest: they differ by a few percent only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +54,14 @@ class Cine:
         return head
 
 
-def overlap_strip(findings: Sequence[Finding]) -> Strip:
-    """What the choice rests on without a model of time: the overlap of mask and ellipse of each measured frame."""
-    overlaps = tuple(finding.quality if isinstance(finding, Measurement) else None for finding in findings)
-    smallest = min((overlap for overlap in overlaps if overlap is not None), default=0.0)
-    low = LOWEST_STEP * np.floor(round(smallest / LOWEST_STEP, 6))
-    return Strip(overlaps, wording.OVERLAP_CAPTION, min(float(low), 1.0 - LOWEST_STEP), 1.0)
+def consensus_strip(findings: Sequence[Finding], together: Consensus) -> Strip:
+    """What the choice rests on: the weight of each measured frame in the consensus, as a share of the largest."""
+    largest = max(together.weights)
+    shares = [weight / largest for weight in together.weights]
+    weights = tuple(
+        share if isinstance(finding, Measurement) else None for finding, share in zip(findings, shares, strict=True)
+    )
+    return Strip(weights, wording.CONSENSUS_CAPTION, 0.0, 1.0)
 
 
 def shown(cine: Cine, rows: int, columns: int) -> tuple[int, ...]:

@@ -124,6 +124,7 @@ ABSTENTION_CODES: dict[Reason, Code] = {
     Reason.HEAD_CUT_BY_BORDER: _why("HEAD-CUT", "Head cut by the border"),
     Reason.HEAD_OUTSIDE_SECTOR: _why("HEAD-OUTSIDE", "Head partly outside the sector"),
     Reason.TWO_HEADS: _why("TWO-HEADS", "Two parts look like a head"),
+    Reason.TWO_SIZES: _why("TWO-SIZES", "Frames show heads of two sizes"),
     Reason.POOR_ELLIPSE_FIT: _why("NO-ELLIPSE", "Outline is not an ellipse"),
     Reason.UNEVEN_OUTLINE: _why("UNEVEN", "Outline leaves its ellipse too often"),
     Reason.HEAD_UNDER_COLOUR: _why("COLOUR", "Colour flow over the head"),

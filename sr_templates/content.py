@@ -21,6 +21,7 @@ from highdicom.sr import (
     ObservationContext,
     ObserverContext,
     RelationshipTypeValues,
+    SourceImageForMeasurement,
     SourceImageForRegion,
     SubjectContext,
     SubjectContextFetus,
@@ -68,6 +69,13 @@ def outline_region(source: Dataset, frame: int, ellipse: EllipsePx) -> ImageRegi
     region = ImageRegion(GraphicTypeValues.POLYLINE, outline_scoord(ellipse), image)
     region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID = source.SOPClassUID
     return region
+
+
+def agreeing_frames(source: Dataset, frames: Sequence[int]) -> SourceImageForMeasurement:
+    """The image and those of its frames (1-based) that a measurement was inferred from (TID 300, TID 320)."""
+    image = SourceImageForMeasurement(stand_in_class(source), source.SOPInstanceUID, list(frames))
+    image.ReferencedSOPSequence[0].ReferencedSOPClassUID = source.SOPClassUID
+    return image
 
 
 def stand_in_class(source: Dataset) -> UID:

@@ -47,10 +47,10 @@ def draw_attention(report: ReportInput, picture: Picture, explanation: Explanati
 
 
 def draw_deviation(report: ReportInput, picture: Picture, explanation: Explanation) -> Picture:
-    """How far the answers of one network differ, over a copy of the frame. `picture`: RGB uint8 [rows, columns, 3]."""
+    """How far answers or frames of a cine differ, over a copy of the frame. `picture`: RGB uint8 [rows, columns, 3]."""
     labels = ("0", f"{DEVIATION_TOP / 2:g}", f"{DEVIATION_TOP:g} or more")
     values = explanation.deviation / np.float32(DEVIATION_TOP)
-    heat = Heat(values, wording.DEVIATION_TITLE, labels, wording.deviation_notes(explanation.answers))
+    heat = Heat(values, wording.DEVIATION_TITLE, labels, wording.deviation_notes(explanation))
     return _draw(report, picture, explanation, heat)
 
 

@@ -7,13 +7,14 @@ auditor, comes last. What has no room goes on a further page: nothing is left ou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from inference.domain import Growth, Reason
 from sr_templates import drawing, identity, narrative, photograph, reasons, wording
 from sr_templates.chart import draw_chart, growth_chart, standard_of
 from sr_templates.drawing import axes_px
 from sr_templates.frames_chart import HEIGHT as FRAMES_HEIGHT
-from sr_templates.frames_chart import draw_frames_chart, frames_chart, sentence
+from sr_templates.frames_chart import draw_frames_chart, frames_chart, sentences
 from sr_templates.language import Words, message
 from sr_templates.report import NOTHING_FURTHER, Further, Picture, ReportInput
 from sr_templates.sheet import ALERT, INK, MARGIN, MUTED, Box, Column, Sheet, Style, unit
@@ -385,17 +386,17 @@ def _notes(flow: Flow) -> None:
 def _frames_block(flow: Flow, further: Further) -> None:
     """HC of each examined frame of a cine; nothing where there is only one."""
     head, width = flow.report.measurement, flow.sheet.content_width
-    flow_chart = frames_chart(further.frames, head.frame, Box(0.0, 0.0, 1.0, 1.0))
-    if flow_chart is None:
+    chart = frames_chart(further.frames, head.frame, Box(0.0, 0.0, 1.0, 1.0), further.together)
+    if chart is None:
         return
-    lines = wrap(sentence(flow_chart, flow.words), FINE.font, FINE.size, width)
-    flow.need(16 + FRAMES_HEIGHT + 10.5 * len(lines))
+    said = sentences(chart, further.together, flow.words)
+    lines = [line for sentence in said for line in wrap(sentence, FINE.font, FINE.size, width)]
+    height = FRAMES_HEIGHT + chart.below
+    flow.need(16 + height + 10.5 * len(lines))
     flow.y = _heading(flow, flow.words("HC frame by frame"))
     plot = Box(MARGIN + FRAMES_LEFT, flow.y - FRAMES_HEIGHT + 34, width - FRAMES_LEFT, FRAMES_HEIGHT - 34)
-    chart = frames_chart(further.frames, head.frame, plot)
-    if chart is not None:
-        draw_frames_chart(flow.sheet, chart, flow.words)
-    flow.y -= FRAMES_HEIGHT + 6
+    draw_frames_chart(flow.sheet, replace(chart, plot=plot), flow.words)
+    flow.y -= height + 6
     for line in lines:
         flow.sheet.text(MARGIN, flow.y, line, FINE)
         flow.y -= 10.5

@@ -9,7 +9,7 @@ import numpy as np
 from inference.domain import Explanation, Map
 from sr_templates import photograph, wording
 from sr_templates.heat import DEVIATION_TOP, blended, colors
-from sr_templates.language import message
+from sr_templates.language import Words, message
 from sr_templates.report import Picture, ReportInput
 from sr_templates.sheet import INK, MUTED, Box, Column, Sheet, Style
 from sr_templates.typeface import wrap
@@ -35,6 +35,11 @@ ATTENTION_SAYS = message(
 DEVIATION_SAYS = message(
     "Standard deviation of the head probability over {answers} answers to this image. It shows where the outline is in"
     " doubt, not how far HC is off."
+)
+
+FRAMES_SAY = message(
+    "Standard deviation of the head probability over the {frames} frames that agree, each laid on this head, so that"
+    " motion leaves nothing. It shows where the outline is in doubt, not how far HC is off."
 )
 
 
@@ -82,9 +87,15 @@ def _panels(report: ReportInput, explanation: Explanation) -> tuple[_Panel, _Pan
             title=words(wording.DEVIATION_TITLE),
             values=explanation.deviation / np.float32(DEVIATION_TOP),
             labels=("0", words.shortest(DEVIATION_TOP / 2), words("{value} or more", value=top)),
-            note=words(DEVIATION_SAYS, answers=explanation.answers),
+            note=_deviation_says(explanation, words),
         ),
     )
+
+
+def _deviation_says(explanation: Explanation, words: Words) -> str:
+    if explanation.frames:
+        return words(FRAMES_SAY, frames=explanation.frames)
+    return words(DEVIATION_SAYS, answers=explanation.answers)
 
 
 def _columns(sheet: Sheet) -> tuple[Column, Column]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from inference.domain import Abstention, Explanation, Finding, Measurement, ModelIdentity
+from inference.domain import Abstention, Consensus, Explanation, Finding, Measurement, ModelIdentity
 from sr_templates.language import Language, Words
 from sr_templates.uids import Equipment, ResultUids
 
@@ -62,11 +62,12 @@ class Further:
     """What the page shows below the measured frame where it is there.
 
     `explanation`: why the outline lies where it lies; `frames`: the findings of all examined frames in the measured
-    region of a cine.
+    region of a cine, `together` what they say together, with a weight for each of them.
     """
 
     explanation: Explanation | None = None
     frames: tuple[Finding, ...] = ()
+    together: Consensus | None = None
 
 
 NOTHING_FURTHER = Further()
@@ -110,9 +111,11 @@ class ReportInput(ObjectInput):
 
     `interval_coverage` is what HC's interval promises (0..1); `language` is the page's, since the text of other
     objects is English in any repertoire; `narrative` is its two paragraphs, those of the template where there are none.
+    `together`: what the frames of a cine agree on, one of which is that of `measurement`.
     """
 
     measurement: Measurement
+    together: Consensus | None = None
     interval_coverage: float | None = None
     page_size: PageSize = PageSize.A4
     language: Language = Language.ENGLISH

@@ -1,6 +1,6 @@
 """A strip below the frames of a cine: how much each examined frame counted when one was chosen.
 
-It knows nothing of how the weights came about; today they are overlaps, those of a model of time come the same way.
+It knows nothing of how the weights came about; today they are those of a consensus (`inference.consensus`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
         CONTAINER 125007 Measurement Group (TID 1410)
           tracking identifier and UID, finding and site: head, algorithm (TID 4019)
           SCOORD polyline of the outline, selected from the source image and frame
-          NUM HC (its interval as measurement uncertainty, CID 225)
+          NUM HC (its interval as measurement uncertainty, CID 225; of a cine inferred from the frames that agree)
           NUM gestational age (equation, TID 315; the equation's own 2 SD, CID 226)
           NUM BPD, OFD
           NUM percentile and z-score by each standard (TID 315) and the gestational age by another source that they
@@ -72,7 +72,7 @@ def _tree(report: ReportInput) -> MeasurementReport:
 def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     """TID 1410 for the one head."""
     head = report.measurement
-    numbers = [_head_circumference(head)]
+    numbers = [_head_circumference(report)]
     if head.age.days is not None:
         numbers.append(content.gestational_age(head.age))
     numbers += [
@@ -98,9 +98,13 @@ def _group(report: ReportInput) -> PlanarROIMeasurementsAndQualitativeEvaluation
     return group
 
 
-def _head_circumference(head: HeadMeasurement) -> Measurement:
+def _head_circumference(report: ReportInput) -> Measurement:
+    """HC of the frame that speaks; in a cine it was chosen because frames agree, which are named with it."""
+    head, together = report.measurement, report.together
     made = content.number(codes.HEAD_CIRCUMFERENCE, wording.tenths(head.hc_mm), codes.MILLIMETRE)
     content.qualify(made, content.hc_uncertainty(head))
+    if together is not None:
+        content.qualify(made, [content.agreeing_frames(report.source, together.frames_used)])
     return made
 
 

@@ -27,7 +27,7 @@ MANUFACTURER = "Fetal HC Node"
 MODEL_NAME = "Fetal HC Node"
 SOFTWARE_NAME = "fetal-hc-node"
 
-RESULT_SCHEMA_VERSION = 5
+RESULT_SCHEMA_VERSION = 6
 """Grows when the content of our objects changes for the same measurement, so that old objects keep their UIDs."""
 
 SHARED_SERIES = {"gradcam": "why", "uncertainty": "why"}

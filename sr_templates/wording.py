@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from inference.dating import DAYS_PER_WEEK, EQUATIONS
 from inference.domain import (
+    ADVICE_TEXT,
     REASON_TEXT,
     REMARK_TEXT,
     Abstention,
     AgeSource,
     CalibrationSource,
+    Consensus,
+    Explanation,
     GestationalAge,
     Growth,
     IndependentAge,
@@ -36,7 +39,7 @@ RESEARCH_MARK = "AI - research use"
 SCANNED_MARK = "Scale of the scanned film or paper"
 ATTENTION_TITLE = message("What the network saw for a head")
 ATTENTION_NOTES = ("GradCAM++, share of its largest value", "Not a sign that HC is right")
-OVERLAP_CAPTION = "Choice of frame: overlap of mask and ellipse"
+CONSENSUS_CAPTION = "Weight in the consensus on HC; a sure frame near it is chosen"
 DEVIATION_TITLE = message("Where the outline is in doubt")
 INTERVAL_COVERS = message(
     "The HC interval says how far HC may be from an expert's HC on this same image,"
@@ -53,6 +56,11 @@ BPD_IS_OUTER = message(
 AGE_RANGE = message("The range joins the equation's own 2 SD with the HC interval (root sum square).")
 BPD_OUTER = "Outer to outer: the short axis of the outer outline; BPD in charts is often outer to inner and smaller."
 OFD_OUTER = "Outer to outer: the long axis of the outer outline."
+CINE_AGREES = message(
+    "Frame {frame} speaks for the cine: {agreeing} of {examined} examined frames agree on an HC of {hc} (standard"
+    " deviation {deviation}). Reliability {reliability}: the share of the examined frames whose interval holds it."
+)
+CINE_WHY = message("Most frames without a number: {reason}")
 NOT_MEASURED = "The AI looked at this image and gives no measurement."
 SUBJECT_NOT_ASSIGNED = "not assigned"
 TRACKING_IDENTIFIER = "Fetal head 1"
@@ -68,7 +76,7 @@ EQUATION_TEXT = {
     "intergrowth-2016": message("INTERGROWTH-21st 2016 (HC)"),
     "reference-system": message("reference system (HC), not Hadlock"),
 }
-TELLS_A_SIZE = frozenset({Reason.REGIONS_DISAGREE, Reason.IMPLAUSIBLE_SIZE, Reason.IMPLAUSIBLE_SHAPE})
+TELLS_A_SIZE = frozenset({Reason.REGIONS_DISAGREE, Reason.TWO_SIZES, Reason.IMPLAUSIBLE_SIZE, Reason.IMPLAUSIBLE_SHAPE})
 """Reasons whose detail has the very number that is withheld: the answer to who runs the node has it, no report."""
 
 DISCORDANCE = (Remark.OUTSIDE_TWO_SD, Remark.BEYOND_REDATING_THRESHOLD)
@@ -264,9 +272,12 @@ def no_growth(reason: Reason, words: Words = ENGLISH) -> str:
     return f"{words('No percentile or z-score.')} {words(REASON_TEXT[reason])}"
 
 
-def deviation_notes(answers: int) -> tuple[str, ...]:
+def deviation_notes(explanation: Explanation) -> tuple[str, ...]:
     """What the map of deviations shows, in two lines."""
-    return ("Standard deviation of head probability", f"over {answers} answers to this one image")
+    over = f"{explanation.answers} answers to this one image"
+    if explanation.frames:
+        over = f"{explanation.frames} frames, each laid on this head"
+    return ("Standard deviation of head probability", f"over {over}")
 
 
 def growth_lines(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]:
@@ -352,6 +363,24 @@ def remarks(measurement: Measurement, words: Words = ENGLISH) -> tuple[str, ...]
     return tuple(words(REMARK_TEXT[w]) for w in dict.fromkeys(said) if w not in silent)
 
 
+def cine_lines(together: Consensus | None, words: Words = ENGLISH) -> tuple[str, ...]:
+    """What the frames of a cine say together, and whether to take it again and why; nothing of a still."""
+    if together is None:
+        return ()
+    said = words(
+        CINE_AGREES,
+        frame=together.freeze_frame,
+        agreeing=len(together.frames_used),
+        examined=len(together.weights),
+        hc=millimetres(together.hc_mm, words),
+        deviation=millimetres(together.deviation_mm, words),
+        reliability=words.fixed(together.reliability, 2),
+    )
+    advice = () if together.advice is None else (words(ADVICE_TEXT[together.advice]),)
+    why = () if together.why is None else (words(CINE_WHY, reason=words(REASON_TEXT[together.why])),)
+    return (" ".join((said, *advice, *why)),)
+
+
 def comments(report: ReportInput) -> tuple[str, ...]:
     """Every sentence that belongs to the measurement, in reading order."""
     return (AI_NOT_VERIFIED, *_reading(report), BPD_IS_OUTER, *_grounds(report.measurement), RESEARCH_USE)
@@ -388,6 +417,7 @@ def _reading(report: ReportInput) -> tuple[str, ...]:
         *operator_lines(measurement),
         *growth_lines(measurement),
         *growth_notes(measurement),
+        *cine_lines(report.together),
         *remarks(measurement),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
 
 from dicom_node.audit import AuditEntry
-from dicom_node.domain import NewInstance, RefusalRecord, Registered
+from dicom_node.domain import InstanceRef, NewInstance, RefusalRecord, Registered, Relation
 
 
 class FakeRepository:
@@ -30,6 +32,15 @@ class FakeRepository:
                 return Registered.SAME
             self.instances.append(new)
             return Registered.VERSION if same_uid else Registered.NEW
+
+    def versions(self, sop_instance_uid: str) -> tuple[InstanceRef, ...]:
+        known = [i for i in self.instances if i.sop_instance_uid == sop_instance_uid]
+        shared = [field.name for field in fields(InstanceRef) if hasattr(NewInstance, field.name)]
+        more: dict[str, Any] = {"relation": Relation.FIRST, "received_at": datetime.now(UTC)}
+        return tuple(
+            InstanceRef(id=n, revision=n, **more, **{name: getattr(i, name) for name in shared})
+            for n, i in enumerate(known)
+        )
 
     def known_paths(self, paths: Sequence[str]) -> set[str]:
         if isinstance(self.known, Exception):

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from inference.consensus import consensus
 from inference.dating import HADLOCK_1984, Equation, date_by_hc, dating_warnings
 from inference.domain import (
     Abstention,
     AgeSource,
     CalibrationSource,
+    Consensus,
     EllipseMm,
     EllipsePx,
     Examination,
@@ -34,8 +36,9 @@ from inference.domain import (
 )
 from inference.growth import compare
 from inference.measure import circumference_mm, inside_distance_px, shift
-from sr_templates.cine import Cine, overlap_strip
+from sr_templates.cine import Cine, consensus_strip
 from sr_templates.report import AbstentionInput, ObjectInput, ReportInput
+from sr_templates.strip import Strip
 from sr_templates.uids import UidEntropy, equipment, result_uids
 from tests.ultrasound import us_image, us_multiframe, us_region
 
@@ -84,6 +87,17 @@ def explanation(head: Measurement | None = None, **changes: Any) -> Explanation:
     return replace(Explanation(box, attention, deviation, 6), **changes)
 
 
+def agreed(findings: Sequence[Finding]) -> Consensus:
+    """What they say together."""
+    together = consensus(findings)
+    assert together is not None
+    return together
+
+
+def agreed_strip(findings: Sequence[Finding]) -> Strip:
+    return consensus_strip(findings, agreed(findings))
+
+
 def cine(frames: Sequence[int] = (1, 2, 3), **changes: Any) -> Cine:
     """Frames of the picture; the second was chosen, nothing was measured in the last; 40 ms from frame to frame."""
     findings: list[Finding] = [measurement(frame=number, quality=0.96) for number in frames]
@@ -95,7 +109,7 @@ def cine(frames: Sequence[int] = (1, 2, 3), **changes: Any) -> Cine:
         frame_count=frames[-1],
         picture=lambda _number: picture(),
         times_ms=tuple(40.0 * (number - 1) for number in frames),
-        strip=overlap_strip(findings),
+        strip=agreed_strip(findings),
     )
     return replace(made, **changes)
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from inference.domain import REASON_TEXT, REMARK_TEXT
+from inference.domain import ADVICE_TEXT, REASON_TEXT, REMARK_TEXT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "sr_templates"
@@ -35,7 +35,7 @@ ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE)
 def sentences() -> frozenset[str]:
     """Every English sentence that the page may say."""
     found = {sentence for path in sorted(PAGE.rglob("*.py")) for sentence in _said_in(path)}
-    return frozenset(found | set(REASON_TEXT.values()) | set(REMARK_TEXT.values()))
+    return frozenset(found.union(*(texts.values() for texts in (ADVICE_TEXT, REASON_TEXT, REMARK_TEXT))))
 
 
 def console_sentences() -> frozenset[str]:

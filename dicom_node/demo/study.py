@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from dicom_node.demo.phantoms import demo_phantom, head_with, spacing_for
-from inference.domain import Luminance, PixelSpacingMm
+from inference.domain import Luminance, PixelSpacingMm, RegionPx
 
 Picture = NDArray[np.uint8]
 """RGB, uint8 [rows, columns, 3]."""
@@ -27,6 +27,7 @@ US_MULTIFRAME = UID("1.2.840.10008.5.1.4.1.1.3.1")
 SCREEN = (768, 1024)  # rows, columns
 PICTURE = (560, 760)  # rows, columns
 TOP, LEFT = 118, 116  # where the picture's first pixel lies on the screen
+_BOX = RegionPx(LEFT, TOP, LEFT + PICTURE[1] - 1, TOP + PICTURE[0] - 1)
 CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15, Physical Units
 JPEG_QUALITY = 95
 FRAME_TIME_MS = 50.0
@@ -100,7 +101,7 @@ def us_object(scene: Scene) -> FileDataset:
     """A US Image or, with several frames, a US Multi-frame Image (PS3.3 A.6, A.7) without study and series."""
     spacing = spacing_for(scene.hc_mm or 190.0, PICTURE[0])
     pictures = [screen(_phantom(scene, spacing, frame), scene, spacing) for frame in range(scene.frames)]
-    dataset = _equipment_and_patient()
+    dataset = equipment_and_patient()
     dataset.SOPClassUID = US_IMAGE if scene.frames == 1 else US_MULTIFRAME
     dataset.SOPInstanceUID = generate_uid()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -110,7 +111,7 @@ def us_object(scene: Scene) -> FileDataset:
         dataset.FrameTime = FRAME_TIME_MS
         dataset.FrameIncrementPointer = 0x00181063
     if scene.calibrated:
-        dataset.SequenceOfUltrasoundRegions = [_region(spacing)]
+        dataset.SequenceOfUltrasoundRegions = [tissue_region(_BOX, spacing)]
     _pixels(dataset, pictures, scene.compressed)
     return dataset
 
@@ -123,14 +124,14 @@ def _phantom(scene: Scene, spacing: PixelSpacingMm, frame: int) -> Luminance:
     return demo_phantom(scene.seed, PICTURE, spacing, head).luminance
 
 
-def _region(spacing: PixelSpacingMm) -> Dataset:
+def tissue_region(box: RegionPx, spacing: PixelSpacingMm) -> Dataset:
     """PS3.3 C.8.5.5.1: a two-dimensional tissue region in cm; its bounds are inclusive."""
     region = Dataset()
     region.RegionSpatialFormat = 1
     region.RegionDataType = 1
     region.RegionFlags = 0
-    region.RegionLocationMinX0, region.RegionLocationMinY0 = LEFT, TOP
-    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = LEFT + PICTURE[1] - 1, TOP + PICTURE[0] - 1
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = box.min_column, box.min_row
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = box.max_column, box.max_row
     region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = CENTIMETRES
     region.PhysicalDeltaX, region.PhysicalDeltaY = spacing.column / 10.0, spacing.row / 10.0
     return region
@@ -197,7 +198,7 @@ def _depth_scale(canvas: Picture, spacing: PixelSpacingMm) -> None:
 # --- attributes ----------------------------------------------------------------------------------------------------
 
 
-def _equipment_and_patient() -> FileDataset:
+def equipment_and_patient() -> FileDataset:
     """Nobody's data: patient, study and equipment are invented."""
     dataset = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"

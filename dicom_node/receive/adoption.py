@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from pydicom.dataset import FileMetaDataset
@@ -23,10 +22,11 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
 from dicom_node.config import Config
-from dicom_node.domain import InstanceRef, NewInstance, Registered
+from dicom_node.domain import NewInstance, Registered
 from dicom_node.queue import utc_now
 from dicom_node.receive.authorisation import Caller
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, read_header, read_values
+from dicom_node.receive.known import keep_one
 from dicom_node.receive.store import OWN_ROUTE, Register, facts_of, is_measured
 from dicom_node.storage.files import OBJECT_SUFFIX, OBJECTS, bring_back, clear_away, named_read_errors, orphans
 
@@ -50,13 +50,7 @@ class Adopted:
     overtaken: int = 0
 
 
-class Registry(Register, Protocol):
-    """The end of the repository that is asked here."""
-
-    def versions(self, sop_instance_uid: str) -> tuple[InstanceRef, ...]: ...
-
-
-def adopt(config: Config, repository: Registry) -> Adopted:
+def adopt(config: Config, repository: Register) -> Adopted:
     """Register every object of the data folder that has no row, also what the sweep set aside.
 
     In the order of their arrival, so that a correction stays one. What cannot be read, or was overtaken, is set aside.
@@ -72,7 +66,7 @@ def adopt(config: Config, repository: Registry) -> Adopted:
     return Adopted(**counts)
 
 
-def _adopt_one(config: Config, repository: Registry, path: Path) -> str:
+def _adopt_one(config: Config, repository: Register, path: Path) -> str:
     """What became of it, as Adopted calls it."""
     data_dir = config.node.data_dir.resolve()
     try:
@@ -88,12 +82,12 @@ def _adopt_one(config: Config, repository: Registry, path: Path) -> str:
         clear_away(data_dir, path)
         return "overtaken"
     if repository.register(new, utc_now()) is Registered.SAME:
-        path.unlink(missing_ok=True)
+        keep_one(data_dir, repository, new)
         return "known"
     return "registered"
 
 
-def _objects(data_dir: Path, repository: Registry) -> Sequence[Path]:
+def _objects(data_dir: Path, repository: Register) -> Sequence[Path]:
     """Whole objects without a row, as they came."""
     found = orphans(data_dir, repository.known_paths, utc_now() + _AHEAD)
     objects = (path for path in found if path.is_relative_to(data_dir / OBJECTS) and path.suffix == OBJECT_SUFFIX)

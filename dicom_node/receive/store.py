@@ -21,13 +21,14 @@ from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContextTuple
 
 from dicom_node.audit import AuditEntry
-from dicom_node.domain import Action, NewInstance, Registered, Route
+from dicom_node.domain import Action, InstanceRef, NewInstance, Registered, Route
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeError, ObjectTooLarge, OutcomeUnknown, Refused
 from dicom_node.receive.admission import caller_of
 from dicom_node.receive.auditing import Witness
 from dicom_node.receive.authorisation import Caller, Refusal
 from dicom_node.receive.contexts import measurable
 from dicom_node.receive.header import HeaderUnreadable, ObjectHeader, is_uid, read_header, read_values
+from dicom_node.receive.known import keep_one
 from dicom_node.receive.refusals import log_fields
 from dicom_node.receive.spool import SpoolFile
 from dicom_node.routing import CALLED_AE, CALLING_AE, HOST, NO_RULES, Facts, Router
@@ -87,6 +88,8 @@ class Register(Protocol):
     """The end of the repository that objects go into."""
 
     def register(self, new: NewInstance, now: datetime) -> Registered: ...
+
+    def versions(self, sop_instance_uid: str) -> Sequence[InstanceRef]: ...
 
     def known_paths(self, paths: Sequence[str]) -> set[str]: ...
 
@@ -172,7 +175,7 @@ class Shelf:
         )
         self._place(part, final)
         if self._register(new, final) is Registered.SAME:
-            final.unlink(missing_ok=True)
+            self._keep_one(new)
         return new
 
     def _route(self, event: Event, part: SpoolFile, header: ObjectHeader) -> Route:
@@ -205,6 +208,12 @@ class Shelf:
             raise NotStored(resource_fault(error)) from error
         except NodeError as error:
             self._withdraw(new.path, final)
+            raise NotStored(resource_fault(error)) from error
+
+    def _keep_one(self, new: NewInstance) -> None:
+        try:
+            keep_one(self.data_dir, self.register, new)
+        except NodeError as error:  # the new file stays, for a sweep after the sender has tried again
             raise NotStored(resource_fault(error)) from error
 
     def _withdraw(self, path: str, final: Path) -> None:

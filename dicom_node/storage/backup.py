@@ -22,9 +22,11 @@ from sqlalchemy import URL, make_url
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, Refused
 from dicom_node.storage.engine import BUSY_TIMEOUT_S, masked, sqlite_file
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
+from dicom_node.storage.rows import InstallationRow
 
 _SIDE_FILES = ("-wal", "-shm")
 _SET_ASIDE = ".before-restore"
+_INSTALLATION = InstallationRow.__tablename__
 _ARCHIVE = "postgresql"
 _LONGEST_REASON = 300
 
@@ -110,10 +112,7 @@ def _restore_postgresql(url: URL, source: Path, aside: Path, before_change: Call
     """
     _check_absent(aside)
     with tempfile.TemporaryFile() as script:
-        try:
-            _run("pg_restore", "--no-owner", "--file=-", str(source), stdout=script)
-        except DatabaseUnavailable as error:
-            raise DatabaseRefused(f"{source} is no backup of such a database, or is damaged. {error}") from error
+        _read_archive(source, "--no-owner", "--file=-", to=script)
         back_up(url.render_as_string(hide_password=False), aside)
         before_change()
         script.seek(0)
@@ -125,6 +124,48 @@ def _restore_postgresql(url: URL, source: Path, aside: Path, before_change: Call
 def _check_absent(aside: Path) -> None:
     if aside.exists():
         raise Refused(f"{aside} is still there from an earlier restore; move it away")
+
+
+def serial_in(url: str, source: Path) -> str | None:
+    """Of which installation a backup is, see Repository.installation_serial; None where it does not say.
+
+    Raises:
+        DatabaseRefused: `source` is no backup of such a database, or is damaged.
+        Refused: pg_restore is missing.
+    """
+    if sqlite_file(url) is None:
+        return _serial_in_archive(source)
+    _check_sqlite(source)
+    with (
+        named_sqlite_errors(source),
+        closing(sqlite3.connect(f"file:{_quoted(source)}?mode=ro", uri=True)) as opened,
+    ):
+        has_table = opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_INSTALLATION,)).fetchone()
+        row = opened.execute(f"SELECT serial FROM {_INSTALLATION}").fetchone() if has_table else None  # noqa: S608  ours
+    return None if row is None else str(row[0])
+
+
+def _serial_in_archive(source: Path) -> str | None:
+    """From the table's rows as text: COPY ... (id, serial), a line of them, and the end mark."""
+    options = ("--data-only", f"--table={_INSTALLATION}", "--file=-")
+    with tempfile.TemporaryFile() as copied:
+        _read_archive(source, *options, to=copied)
+        copied.seek(0)
+        lines = iter(copied.read().decode().splitlines())
+    for line in lines:
+        if line.startswith("COPY "):
+            columns = [name.strip() for name in line[line.index("(") + 1 : line.index(")")].split(",")]
+            row = next(lines).split("\t")
+            return row[columns.index("serial")] if len(row) == len(columns) else None
+    return None
+
+
+def _read_archive(source: Path, *options: str, to: IO[bytes]) -> None:
+    """Raises DatabaseRefused."""
+    try:
+        _run("pg_restore", *options, str(source), stdout=to)
+    except DatabaseUnavailable as error:
+        raise DatabaseRefused(f"{source} is no backup of such a database, or is damaged. {error}") from error
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 From the commit of a later version on, what was not yet sent of the earlier ones is held: while it is not known what
 the later one is, while it waits for a person, and while it waits for its own measurement. Once it has its result, with
-or without objects, what was held is cancelled: a person, or the configuration, has said that it is superseded. When it
+or without objects, what was held is cancelled: a person, or the configuration, has said that it is superseded. One that
+is not measured (a report, a capture) has a job of its own instead, which is done as soon as that was said. When it
 turns out to be no correction, or its job is cancelled, what was held is released. The rule is computed from the jobs of
 the later versions, so every event just asks for it to be applied again.
 
@@ -35,6 +36,8 @@ from inference.domain import Status
 SUPERSEDING = (Relation.CORRECTION, Relation.REPLACEMENT)
 """What a later version must be to take the place of the earlier ones."""
 
+_DECIDING = (JobKind.MEASURE, JobKind.SUPERSEDE)
+"""The jobs by which it does."""
 
 Subject = InstanceRow | StudyVersionRow
 """What a result is about."""
@@ -136,7 +139,7 @@ def _is_followed(session: Session, version: StudyVersionRow) -> bool:
 
 
 def _permitted_image(session: Session, instance: InstanceRow) -> DeliveryState:
-    superseding = and_(InstanceRow.relation.in_(SUPERSEDING), JobRow.kind == JobKind.MEASURE)
+    superseding = and_(InstanceRow.relation.in_(SUPERSEDING), JobRow.kind.in_(_DECIDING))
     later = (
         select(JobRow.state)
         .join(InstanceRow, JobRow.instance_id == InstanceRow.id)
@@ -160,7 +163,7 @@ def _is_unconfirmed(session: Session, instance: InstanceRow) -> bool:
         return False
     job = select(JobRow.id).where(
         JobRow.instance_id == instance.id,
-        JobRow.kind == JobKind.MEASURE,
+        JobRow.kind.in_(_DECIDING),
         JobRow.state.in_((JobState.HELD, JobState.CANCELLED)),
     )
     return bool(session.scalar(select(job.exists())))
@@ -175,7 +178,7 @@ def standing(session: Session, instance: InstanceRef) -> InstanceRow | None:
     refused = exists().where(ResultRow.instance_id == InstanceRow.id, ResultRow.status == Status.REFUSED)
     unwanted = exists().where(
         JobRow.instance_id == InstanceRow.id,
-        JobRow.kind == JobKind.MEASURE,
+        JobRow.kind.in_(_DECIDING),
         JobRow.state == JobState.CANCELLED,
         InstanceRow.relation == Relation.CORRECTION,
     )
@@ -195,6 +198,12 @@ def apply_to_earlier(session: Session, later: InstanceRow, now: datetime) -> Non
         apply(session, instance, now)
         for version in _versions_resting_on(session, instance):
             apply(session, version, now)
+
+
+def apply_to_all(session: Session, version: InstanceRow, now: datetime) -> None:
+    """Apply the rule to `version` and to every one before it."""
+    apply(session, version, now)
+    apply_to_earlier(session, version, now)
 
 
 def earlier_versions(session: Session, later: InstanceRow) -> Sequence[InstanceRow]:

@@ -114,6 +114,12 @@ def _ask_server_to_notice(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
+def unbound(connection: Connection) -> None:
+    """For this transaction, see vanishing.UNBOUND; nothing to do on SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(vanishing.UNBOUND)
+
+
 def refuse_network(file: Path) -> None:
     """SQLite's locks and its write-ahead log need the memory of one machine (https://www.sqlite.org/wal.html).
 

@@ -125,10 +125,11 @@ def durable_write(folder: Path, data: bytes, suffix: str = OBJECT_SUFFIX) -> Pat
     return final
 
 
-def durable_rename(part: Path, final: Path) -> None:
+def durable_rename(part: Path, final: Path, *, replacing: bool = False) -> None:
     """Move a written file to its place: fsync the file, rename it, fsync the directory that now names it.
 
-    The folder of `final` is created (0700) and synced if it is missing, see `open_part`. Nothing is ever overwritten.
+    The folder of `final` is created (0700) and synced if it is missing, see `open_part`. Nothing is overwritten,
+    unless `replacing` a damaged file.
 
     Raises:
         DiskFull, StorageUnavailable: the file may lie under either name; without a row it is an orphan.
@@ -137,7 +138,7 @@ def durable_rename(part: Path, final: Path) -> None:
         sync(part)
         _make_last_folder(final.parent)
         _sync_name_once(final.parent)
-        if os.path.lexists(final):
+        if not replacing and os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.rename(part, final)  # noqa: PTH104  one system call of this name is what the durability test looks for
         sync(final.parent)

@@ -23,7 +23,7 @@ from dicom_node.domain import (
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections, instances, outbox, trail
 from dicom_node.storage.counting import count_rows
-from dicom_node.storage.rows import JobRow, UtcDateTime, table_of
+from dicom_node.storage.rows import InstanceRow, JobRow, UtcDateTime, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +118,28 @@ def retry(session: Session, job_id: int, now: datetime) -> None:
     row = _locked(session, job_id)
     if row.state in (JobState.HELD, JobState.RUNNING):
         raise IllegalTransition(f"job {job_id} is {row.state} and cannot be retried")
-    if row.state is JobState.CANCELLED and _measures(session, row, Relation.CORRECTION):
+    if row.state is JobState.CANCELLED and _is_to_be_confirmed(session, row):
         change(row, JobState.HELD, now)
     elif row.state is not JobState.QUEUED:
         change(row, JobState.QUEUED, now)
     row.attempts = row.excused = 0
     row.available_at = now
-    _apply_to_earlier(session, row, now)
+    _apply_rule(session, row, now)
 
 
 def cancel(session: Session, job_id: int, now: datetime) -> None:
     row = _locked(session, job_id)
     change(row, JobState.CANCELLED, now)
-    _apply_to_earlier(session, row, now)
+    _apply_rule(session, row, now)
 
 
 def confirm(session: Session, job_id: int, now: datetime) -> None:
     row = _locked(session, job_id)
     if row.state is not JobState.HELD:
         raise IllegalTransition(f"job {job_id} is {row.state}; only a held job can be confirmed")
-    change(row, JobState.QUEUED, now)
+    change(row, JobState.DONE if row.kind is JobKind.SUPERSEDE else JobState.QUEUED, now)
     row.available_at = now
-    session.flush()
-    corrections.apply(session, instances.get(session, row.instance_id), now)
+    _apply_rule(session, row, now)
 
 
 def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> None:
@@ -155,14 +154,24 @@ def reconcile(session: Session, job: Job, verdict: Verdict, now: datetime) -> No
     instance.relation = verdict.relation
     trail.record(session, trail.reconciled(instance), now)
     if verdict.relation in corrections.SUPERSEDING:
-        if instance.measurable:
-            held = verdict.relation is Relation.CORRECTION and not verdict.accept
-            state = JobState.HELD if held else JobState.QUEUED
-            session.add(instances.new_job(instance, JobKind.MEASURE, state, now))
-            session.flush()
+        _decide(session, instance, verdict, now)
         outbox.forward(session, instance, now)
     session.flush()
     corrections.apply_to_earlier(session, instance, now)
+
+
+def _decide(session: Session, instance: InstanceRow, verdict: Verdict, now: datetime) -> None:
+    """The job of a later version that supersedes, or would: none for what nobody measures or is sent."""
+    held = verdict.relation is Relation.CORRECTION and not verdict.accept
+    versions = instances.versions(session, instance.sop_instance_uid)
+    if instance.measurable:
+        kind, state = JobKind.MEASURE, JobState.QUEUED
+    elif any(version.measurable or version.route.forward for version in versions):
+        kind, state = JobKind.SUPERSEDE, JobState.DONE
+    else:
+        return
+    session.add(instances.new_job(instance, kind, JobState.HELD if held else state, now))
+    session.flush()
 
 
 def listing(session: Session, states: Sequence[JobState], limit: int) -> Sequence[JobRow]:
@@ -203,15 +212,18 @@ def _locked(session: Session, job_id: int) -> JobRow:
     return job
 
 
-def _measures(session: Session, row: JobRow, relation: Relation) -> bool:
-    return row.kind is JobKind.MEASURE and instances.get(session, row.instance_id).relation is relation
+def _is_to_be_confirmed(session: Session, row: JobRow) -> bool:
+    if row.kind is JobKind.SUPERSEDE:
+        return True
+    return row.kind is JobKind.MEASURE and instances.get(session, row.instance_id).relation is Relation.CORRECTION
 
 
-def _apply_to_earlier(session: Session, row: JobRow, now: datetime) -> None:
+def _apply_rule(session: Session, row: JobRow, now: datetime) -> None:
+    """What a job's new state means for the deliveries of its image, and of the versions before it."""
     session.flush()
     if row.instance_id is None:
         return
-    corrections.apply_to_earlier(session, instances.get(session, row.instance_id), now)
+    corrections.apply_to_all(session, instances.get(session, row.instance_id), now)
 
 
 def _first(wanted: Select[JobRow]) -> ScalarSelect[int]:

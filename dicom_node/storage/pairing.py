@@ -88,18 +88,30 @@ def pair(data_dir: Path, installation: Installation) -> None:
         )
     serial = installation.installation_serial()
     make_folder(data_dir)
+    check_mark(data_dir, serial)
     mark = data_dir / MARK
-    with named_disk_errors():
-        marked = mark.read_text(encoding="ascii").strip() if mark.exists() else None
-    if marked is None:
+    if not mark.exists():
         _check_first_use(data_dir, installation.has_instances())
         _leave(mark, serial)
-    elif marked != serial:
-        raise DatabaseRefused(
-            f"{data_dir} belongs to another installation than the database: is database.url right, and node.data_dir?"
-        )
     for name in ROOTS:
         make_folder(data_dir / name)
+
+
+def check_mark(data_dir: Path, serial: str) -> None:
+    """Only compare, before anything is changed: the folder has no mark yet, or that of the database with this serial.
+
+    Raises:
+        DatabaseRefused: they do not belong together.
+        StorageUnavailable: the mark cannot be read.
+    """
+    mark = data_dir / MARK
+    with named_disk_errors():
+        marked = mark.read_text(encoding="ascii").strip() if mark.exists() else serial
+    if marked != serial:
+        raise DatabaseRefused(
+            f"{data_dir} belongs to another installation than the database: is database.url right, and node.data_dir?"
+            " Is the backup this node's own?"
+        )
 
 
 def take_over(data_dir: Path, database: Fresh) -> None:

@@ -123,6 +123,11 @@ class Repository:
         with named_errors(self._engine.url):
             schema.migrate(self._engine)
 
+    def check_tables(self) -> None:
+        """Only look. Raises DatabaseRefused where the tables are not this version's."""
+        with named_errors(self._engine.url):
+            schema.check(self._engine)
+
     def installation_serial(self) -> str:
         """What this installation calls itself in Device Serial Number; drawn at the first use, the same ever after."""
         with self._read() as session:
@@ -218,7 +223,7 @@ class Repository:
 
         NEW: job MEASURE if measurable. VERSION (known UID, other bytes): next revision, UNEXAMINED, job RECONCILE, and
         waiting deliveries of earlier revisions are HELD until it is reconciled.
-        SAME (known UID, known bytes): nothing is inserted, and the new file may go.
+        SAME (known UID, known bytes): nothing is inserted; which file stays, receive/known.py says.
         """
         for _ in range(_REGISTER_TRIES):
             try:
@@ -316,8 +321,9 @@ class Repository:
         """Say what a version is; its RECONCILE job is DONE, with `remark` as its error where there is one.
 
         CORRECTION (of a measurable object): a MEASURE job, HELD, or QUEUED if `accept`; waiting deliveries of earlier
-        revisions stay HELD. REPLACEMENT: the same, QUEUED. DUPLICATE and CONFLICT: nothing is measured, and the
-        deliveries are released.
+        revisions stay HELD. REPLACEMENT: the same, QUEUED. Of one that is not measured: a SUPERSEDE job, HELD, or DONE,
+        with which waiting deliveries of earlier revisions are cancelled. DUPLICATE and CONFLICT: nothing is measured,
+        and the deliveries are released.
 
         Raises:
             LeaseLost: another worker owns the job.
@@ -362,7 +368,10 @@ class Repository:
             jobs.cancel(session, job_id, now)
 
     def confirm_job(self, job_id: int, now: datetime) -> None:
-        """A HELD correction is measured; its result cancels what it held of earlier revisions. Raises Refused."""
+        """A HELD correction is measured; its result cancels what it held of earlier revisions. Raises Refused.
+
+        What is not measured cancels that at once.
+        """
         with self._write() as session:
             jobs.confirm(session, job_id, now)
 

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from dicom_node.errors import DatabaseRefused
-from dicom_node.storage.engine import WRITES, masked
+from dicom_node.storage.engine import WRITES, masked, unbound
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -54,6 +54,7 @@ def altering(engine: Engine) -> Iterator[Connection]:
     with engine.execution_options(**WRITES).connect() as connection:
         if connection.dialect.name != "sqlite":
             with connection.begin():
+                unbound(connection)
                 yield connection
             return
         watch = connection.connection.cursor()
@@ -78,6 +79,16 @@ def alembic_config() -> Config:
 def is_newest(connection: Connection) -> bool:
     """Whether the tables are this software's; False for an empty or older database. Raises DatabaseRefused: newer."""
     return _is_newest(connection, ScriptDirectory.from_config(alembic_config()))
+
+
+def check(engine: Engine) -> None:
+    """Raises DatabaseRefused: the tables are of an older version, of a newer one, or not there."""
+    with engine.connect() as connection:
+        if not is_newest(connection):
+            raise DatabaseRefused(
+                f"The tables of {masked(engine.url)} are of an older version, or were never made: run `dicom-node"
+                " backup` and then `dicom-node db upgrade`, or start the node."
+            )
 
 
 def _is_newest(connection: Connection, scripts: ScriptDirectory) -> bool:

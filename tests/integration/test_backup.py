@@ -19,7 +19,9 @@ import yaml
 from alembic import command
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
+from dicom_node.audit import AuditEvent
 from dicom_node.config import Config, load_config
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, NodeRunning, Refused
 from dicom_node.queue import utc_now
@@ -128,6 +130,7 @@ def test_what_came_after_the_backup_is_registered_again(config: Config, url: str
         with receiver_thread(config, repository):
             assert send("storescu", config.node.port or 0, files[0])[0] == 0
             assert cli(tmp_path, "backup", str(tmp_path / "node.backup")).returncode == 0
+            assert admin_changes(repository) == ["backed_up"]
             assert send("storescu", config.node.port or 0, files[1])[0] == 0
         serial, both = repository.installation_serial(), stored(url)
     done = cli(tmp_path, "restore", str(tmp_path / "node.backup"))
@@ -136,12 +139,18 @@ def test_what_came_after_the_backup_is_registered_again(config: Config, url: str
     assert len(both) == 2
     with closing(Repository.open(url)) as repository:
         assert repository.installation_serial() == serial
+        assert admin_changes(repository) == ["restored"], "what came after the backup is not in it"
         assert adopt(config, repository) == Adopted()
         with receiver_thread(config, repository):
             for file in files:
                 assert send("storescu", config.node.port or 0, file)[0] == 0, "the same bytes are known as such"
         assert repository.counts(utc_now())["instances"] == 2
         pair(config.node.data_dir, repository)
+
+
+def admin_changes(repository: Repository) -> list[str | None]:
+    changes = repository.whole_audit_trail(Wanted([AuditEvent.ADMIN_CHANGE]))
+    return [record.entry.outcome for record in changes]
 
 
 def stored_object(config: Config, name: str) -> Path:
@@ -364,3 +373,96 @@ def test_what_is_no_backup_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="still there"):
         restore(url, tmp_path / "good", tmp_path)
     assert stored(url) == {"1.1"}
+
+
+@pytest.mark.peer("pg_dump")
+def test_the_backup_of_another_node_touches_nothing(config: Config, url: str, tmp_path: Path) -> None:
+    """A test system beside production is sent the same objects; each knows them under paths of its own."""
+    data = config.node.data_dir
+    with closing(Repository.open(url)) as repository:
+        repository.migrate()
+        pair(data, repository)
+        serial, own = repository.installation_serial(), lying(config, repository, "own")
+        repository.call_installation("another")
+        back_up(url, tmp_path / "foreign")
+        repository.call_installation(serial)
+    whole = own.read_bytes()
+    done = cli(tmp_path, "restore", str(tmp_path / "foreign"))
+    assert (done.returncode, "another installation" in done.stderr) == (1, True), done.stderr
+    with closing(Repository.open(url)) as repository:
+        assert repository.installation_serial() == serial, "the present database was not touched"
+        repository.call_installation("another")  # as if put back with the database's own programs
+    unknown = own.rename(own.with_name("unknown.dcm"))
+    done = cli(tmp_path, "db", "adopt")
+    assert (done.returncode, "another installation" in done.stderr) == (1, True), done.stderr
+    assert unknown.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [None, b"cut off"], ids=["gone", "damaged"])
+def test_the_only_whole_copy_of_known_bytes_takes_the_place_of_the_lost_one(
+    config: Config, url: str, tmp_path: Path, content: bytes | None
+) -> None:
+    """As after a backup, the study's retention, and the scanner's sending it again."""
+    with closing(Repository.open(url)) as repository:
+        repository.migrate()
+        pair(config.node.data_dir, repository)
+        first = lying(config, repository, "first")
+        again = first.rename(first.with_name("again.dcm"))
+        whole = again.read_bytes()
+        if content is not None:
+            first.write_bytes(content)
+        assert adopt(config, repository) == Adopted(known=1)
+    assert (first.read_bytes(), again.exists()) == (whole, False)
+
+
+@pytest.mark.peer("storescu")
+def test_an_object_whose_file_was_lost_is_kept_when_it_is_sent_again(tmp_path: Path) -> None:
+    config = Config.model_validate(given(tmp_path, f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}"))
+    file = save(us_image(np.zeros((8, 8), np.uint8)), tmp_path / "1.dcm")
+    objects = config.node.data_dir / "objects"
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        with receiver_thread(config, repository):
+            assert send("storescu", config.node.port or 0, file)[0] == 0
+            [kept] = objects.glob("*/*.dcm")
+            whole = kept.read_bytes()
+            kept.unlink()
+            for _ in range(2):
+                assert send("storescu", config.node.port or 0, file)[0] == 0
+                assert list(objects.glob("*/*.dcm")) == [kept]
+                assert kept.read_bytes() == whole
+        assert repository.counts(utc_now())["instances"] == 1
+
+
+def lying(config: Config, repository: Repository, name: str) -> Path:
+    """A received object, in its place and registered."""
+    folder = config.node.data_dir / "objects" / "ab"
+    folder.mkdir(parents=True)
+    file = save(us_image(np.zeros((8, 8), np.uint8)), folder / f"{name}.dcm")
+    adopt(config, repository)
+    return file
+
+
+@pytest.mark.peer("pg_dump")
+def test_a_look_and_a_backup_leave_an_older_database_as_it_is(config: Config, url: str, tmp_path: Path) -> None:
+    """Or the backup before an upgrade would be none, and a verb typed on a new machine would upgrade the cluster."""
+    with closing(Repository.open(url)) as repository, schema.altering(repository._engine) as connection:
+        asked = schema.alembic_config()
+        asked.attributes["connection"] = connection
+        command.upgrade(asked, "0003")
+    back_up_done, listing = cli(tmp_path, "backup", str(tmp_path / "backup")), cli(tmp_path, "jobs")
+    assert (back_up_done.returncode, revision(url)) == (0, "0003"), back_up_done.stderr
+    assert (listing.returncode, "db upgrade" in listing.stderr) == (1, True), listing.stderr
+    assert cli(tmp_path, "db", "upgrade").returncode == 0
+    newest = revision(url)
+    assert newest > "0003"
+    with closing(Repository.open(url)) as repository:
+        assert admin_changes(repository) == ["upgraded"]
+    assert cli(tmp_path, "jobs").returncode == 0
+    restore(url, tmp_path / "backup", config.node.data_dir)
+    assert revision(url) == "0003", "the backup is of before the upgrade"
+
+
+def revision(url: str) -> str:
+    with closing(Repository.open(url)) as repository, repository._engine.connect() as connection:
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))

@@ -32,12 +32,13 @@ the kernel drops them when it needs the room. In a memory cgroup of 400 MB witho
 
 SIZE = 500 * 1_000_000
 SHAPE = (768, 1024)
+LONG, LONG_SHAPE, LONG_PEAK_MB, USUAL_FRAMES = 2_000, (540, 800), 400, 16
 PROGRAM = """
 import json, sys
 from pathlib import Path
 from dicom_node.config import Config
 from dicom_node.measuring import measure_paths
-config = Config.model_validate({"inference": {"cine_frames": 3, "threads": 2}})
+config = Config.model_validate({"inference": {"cine_frames": int(sys.argv[2]), "threads": 2}})
 (answer,) = measure_paths([Path(sys.argv[1])], config, None)
 print(json.dumps(answer))
 """
@@ -49,12 +50,12 @@ class Measured(NamedTuple):
     peak_mb: float
 
 
-def cine(frames: int) -> FileDataset:
+def cine(frames: int, shape: tuple[int, int] = SHAPE) -> FileDataset:
     """The same head in every frame of a colour screen."""
-    phantom = head_phantom(1, shape=SHAPE)
+    phantom = head_phantom(1, shape=shape)
     rgb = np.repeat(phantom.luminance[None, :, :, None], 3, axis=3)
     delta = (phantom.spacing_mm.column / 10.0, phantom.spacing_mm.row / 10.0)
-    dataset = us_multiframe(rgb, [us_region((0, 0, SHAPE[1] - 1, SHAPE[0] - 1), delta)], FrameTime="40")
+    dataset = us_multiframe(rgb, [us_region((0, 0, shape[1] - 1, shape[0] - 1), delta)], FrameTime="40")
     dataset.NumberOfFrames = frames
     return dataset
 
@@ -72,11 +73,11 @@ def repeated(source: Path, target: Path, times: int) -> None:
         file.write(data[-8:])
 
 
-def native(folder: Path) -> Path:
-    """A sparse file: its first frame is there, all others are black."""
-    frame_bytes = SHAPE[0] * SHAPE[1] * 3
-    frames = SIZE // frame_bytes + 1
-    path = save(cine(frames), folder / "native.dcm")
+def native(folder: Path, frames: int | None = None, shape: tuple[int, int] = SHAPE) -> Path:
+    """A sparse file of SIZE or of so many frames: its first frame is there, all others are black."""
+    frame_bytes = shape[0] * shape[1] * 3
+    frames = SIZE // frame_bytes + 1 if frames is None else frames
+    path = save(cine(frames, shape), folder / "native.dcm")
     head = path.read_bytes()
     place = len(head) - frame_bytes - 4
     path.write_bytes(head[:place] + (frames * frame_bytes).to_bytes(4, "little") + head[place + 4 :])
@@ -113,6 +114,14 @@ def test_a_native_cine_of_500_mb(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_cine_of_2000_frames_with_the_usual_look(tmp_path: Path) -> None:
+    answer, peak_mb = measured(native(tmp_path, LONG, LONG_SHAPE), USUAL_FRAMES)
+    assert (answer["status"], answer["frames_used"][-1]) == ("measured", LONG)
+    assert answer["cine"]["advice"] == "few_frames_measured"
+    assert peak_mb < LONG_PEAK_MB
+
+
+@pytest.mark.slow
 @pytest.mark.peer("dcmcrle", "dcmcjpeg")
 @pytest.mark.parametrize("encoding", ["rle", "jpeg_baseline"])
 def test_a_compressed_cine_of_500_mb(encoding: str, tmp_path: Path) -> None:
@@ -129,9 +138,9 @@ def test_a_video_of_500_mb(tmp_path: Path) -> None:
     assert peak_mb < PEAK_MB
 
 
-def measured(path: Path) -> Measured:
-    """The answer, and the highest memory that the process had for its own."""
-    command = [sys.executable, "-c", PROGRAM, str(path)]
+def measured(path: Path, frames: int = 3) -> Measured:
+    """The answer of so many frames, and the highest memory that the process had for its own."""
+    command = [sys.executable, "-c", PROGRAM, str(path), str(frames)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=ENVIRONMENT, **pipes) as process:
         peak_kb = 0

@@ -37,6 +37,7 @@ from tests.machine_report import machine_report
 from tests.reports import (
     abstained,
     abstention,
+    agreed,
     beside_operator,
     cine,
     explanation,
@@ -51,6 +52,7 @@ from tests.reports import (
 )
 from tests.ultrasound import US_IMAGE_RETIRED, US_MULTIFRAME_RETIRED, us_image, us_multiframe
 
+AGREED = agreed([measurement(frame=number) for number in (1, 2, 3)])
 BUILDERS: dict[str, Callable[[ReportInput], Dataset]] = {
     "tid1500": build_tid1500,
     "pdf": lambda facts: build_pdf(facts, picture()),
@@ -99,6 +101,7 @@ CASES: dict[str, Callable[[], ReportInput]] = {
     "single frame": report,
     "grey": lambda: report(stored(us_image(picture()[..., 0], SOPInstanceUID="1.2.3.4.5"))),
     "multi-frame": lambda: report(multiframe_source(), measurement=measurement(frame=2)),
+    "cine that agrees": lambda: report(multiframe_source(), measurement=measurement(frame=2), together=AGREED),
     "lossy cine": lambda: report(multiframe_source(**LOSSY), measurement=measurement(frame=2)),
     "japanese cine": lambda: report(
         multiframe_source(

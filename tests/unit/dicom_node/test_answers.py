@@ -9,8 +9,10 @@ from dicom_node import answers
 from dicom_node.errors import InstanceRefused
 from inference.domain import (
     Abstention,
+    Advice,
     AgeSource,
     CalibrationSource,
+    Consensus,
     EllipsePx,
     Examination,
     GestationalAge,
@@ -45,9 +47,11 @@ MEASUREMENT = Measurement(
 )  # fmt: skip
 ABSTENTION = Abstention(1, BOX, None, CalibrationSource.NONE, Reason.NOT_CALIBRATED, "", ELLIPSE, 0.98)
 
+EXAMINATION = Examination((ABSTENTION, MEASUREMENT), 1, (1, 2), MODEL, 0.12345)
+
 
 def measured() -> answers.Answer:
-    return answers.examined("a.dcm", "1.2.3", Examination((ABSTENTION, MEASUREMENT), 1, (1, 2), MODEL, 0.12345))
+    return answers.examined("a.dcm", "1.2.3", EXAMINATION)
 
 
 def abstained() -> answers.Answer:
@@ -74,6 +78,16 @@ def test_the_chosen_measurement_stands_at_the_top() -> None:
     assert answer["ellipse"]["center_col_px"] == 50.123
     assert answer["frames_used"] == [1, 2]
     assert [m["status"] for m in answer["measurements"]] == ["abstained", "measured"]
+
+
+def test_what_the_frames_say_together_is_told_for_a_cine_alone() -> None:
+    together = Consensus(250.4, 1.2, (0.6, 0.4, 0.0), 0.67, 2, (1, 2), Advice.FEW_FRAMES_MEASURED, Reason.NO_HEAD_FOUND)
+    cine = answers.examined(None, None, replace(EXAMINATION, consensus=together))["cine"]
+    assert (cine["hc_mm"], cine["hc_deviation_mm"], cine["reliability"]) == (250.4, 1.2, 0.67)
+    assert (cine["freeze_frame"], cine["frames_agreeing"]) == (2, [1, 2])
+    assert (cine["advice"], cine["advice_reason"]) == ("few_frames_measured", "no_head_found")
+    assert "take the sweep again" in cine["advice_text"]
+    assert measured()["cine"] is None
 
 
 def test_an_uncalibrated_image_keeps_its_ellipse_and_has_no_number() -> None:

@@ -11,6 +11,7 @@ import pytest
 from dicom_node.calibration import Calibration
 from dicom_node.cine import cine_of
 from dicom_node.decode import DecodedPicture
+from inference.consensus import consensus
 from inference.domain import Examination, Finding, ModelIdentity, RegionPx
 from tests.reports import SHA256, abstention, measurement
 
@@ -26,7 +27,9 @@ def decoded(times_ms: tuple[float, ...] | None = None) -> DecodedPicture:
 
 def examined(*findings: Finding, chosen: int = 0) -> Examination:
     frames = tuple(dict.fromkeys(finding.frame for finding in findings))
-    return Examination(findings, chosen, frames, ModelIdentity("model", SHA256), 0.1)
+    beside = [finding for finding in findings if finding.region == findings[chosen].region]
+    together = consensus(beside) if len(beside) > 1 else None
+    return Examination(findings, chosen, frames, ModelIdentity("model", SHA256), 0.1, consensus=together)
 
 
 def test_it_has_the_findings_of_the_measured_region_alone() -> None:
@@ -37,7 +40,7 @@ def test_it_has_the_findings_of_the_measured_region_alone() -> None:
     assert made is not None
     assert made.findings == tuple(measured)
     assert (made.chosen, made.frame_count, made.times_ms) == (2, 9, None)
-    assert made.strip.weights == pytest.approx((0.91, 0.95, 0.99))
+    assert made.strip.weights == pytest.approx((1.0, 1.0, 1.0))
     assert (made.picture(5) == 5).all()
 
 

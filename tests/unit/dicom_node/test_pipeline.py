@@ -25,10 +25,19 @@ from dicom_node.pipeline import Pipeline
 from dicom_node.queue import JobQueue, QueuePolicy
 from dicom_node.reporting import Protocol, Reporter
 from dicom_node.storage.repository import Repository
-from inference.domain import Abstention, CalibrationSource, Examination, Measurement, ModelIdentity, Reason
+from inference.consensus import consensus
+from inference.domain import (
+    Abstention,
+    CalibrationSource,
+    Examination,
+    Explanation,
+    Measurement,
+    ModelIdentity,
+    Reason,
+)
 from sr_templates.uids import equipment
 from tests.objects import IMAGE_OBJECTS
-from tests.reports import measurement
+from tests.reports import explanation, measurement
 from tests.ultrasound import save, us_image, us_multiframe, us_region
 from tests.unit.dicom_node.storage.rooms import START, image
 
@@ -282,14 +291,21 @@ class Asked(NoHead):
 
     def __init__(self) -> None:
         self.explained: list[tuple[int, tuple[int, ...]]] = []
+        self.compared: list[tuple[int, int]] = []
 
     def examine(self, frames: Any) -> Examination:
         findings = tuple(measurement(frame=frame.number, region=frame.regions[0].box) for frame in frames)
-        return Examination(findings, len(findings) - 1, tuple(f.frame for f in findings), MODEL, 0.0)
+        together = consensus(findings) if len(findings) > 1 else None
+        numbers = tuple(f.frame for f in findings)
+        return Examination(findings, len(findings) - 1, numbers, MODEL, 0.0, consensus=together)
 
-    def explain(self, frame: Any, head: Measurement) -> str:
+    def explain(self, frame: Any, head: Measurement) -> Explanation:
         self.explained.append((frame.number, frame.luminance.shape))
-        return f"why frame {head.frame}"
+        return explanation(head)
+
+    def differ(self, seen: Any, speaks: Measurement) -> Any:
+        self.compared += [(frame.number, head.frame) for frame, head in seen]
+        return np.full((speaks.region.rows, speaks.region.columns), 0.25, np.float32)
 
 
 class Told(SimpleNamespace):
@@ -318,7 +334,17 @@ def test_the_network_is_asked_why_once_and_only_where_an_object_shows_it(
     replace(room.pipeline, **looks).run(room.claim())
     wanted = ResultKind.UNCERTAINTY in kinds
     assert examiner.explained == ([(3, PIXELS.shape)] if wanted else [])
-    assert reporter.evidence.explanation == ("why frame 3" if wanted else None)
+    assert examiner.compared == ([(1, 1), (2, 2), (3, 3)] if wanted else [])
+    told = reporter.evidence.explanation
+    assert (None if told is None else (told.frames, told.deviation.min())) == ((3, 0.25) if wanted else None)
+
+
+def test_of_a_still_the_doubt_is_its_own(room: Room) -> None:
+    examiner, reporter = Asked(), Told(protocol=room.pipeline.reporter.protocol, kinds=(ResultKind.UNCERTAINTY,))
+    looks: Any = {"examiner": examiner, "reporter": reporter}
+    room.receive(scan())
+    replace(room.pipeline, **looks).run(room.claim())
+    assert (len(examiner.explained), examiner.compared, reporter.evidence.explanation.frames) == (1, [], 0)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +357,8 @@ def test_the_examined_frames_are_handed_on_only_for_a_cine_and_where_an_object_s
     looks: Any = {"examiner": Asked(), "reporter": reporter}
     room.receive(us_multiframe(np.stack([PIXELS] * frames), REGION, SOPInstanceUID=UID))
     replace(room.pipeline, **looks).run(room.claim())
-    cine = reporter.evidence.cine
+    cine, together = reporter.evidence.cine, reporter.evidence.together
+    assert (None if together is None else together.frames_used) == ((1, 2, 3) if frames == 3 else None)
     if frames == 1 or kind is not ResultKind.CINE_OVERLAY:
         assert cine is None
     else:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from dicom_node.answers import examined
-from dicom_node.recall import told_by, told_frames, told_heads
+from dicom_node.recall import told_by, told_consensus, told_frames, told_heads
 from inference.dating import HADLOCK_1984, INTERGROWTH_2016
 from inference.domain import (
     Abstention,
+    Advice,
     CalibrationSource,
     EllipsePx,
     Examination,
@@ -22,7 +23,7 @@ from inference.domain import (
     RegionPx,
     Remark,
 )
-from tests.reports import SHA256, measurement, with_lmp
+from tests.reports import SHA256, agreed, frames, measurement, with_lmp
 
 MODEL = ModelIdentity("efficientnet-lite0-unet", SHA256)
 ODD = EllipsePx(170.12345, 125.0, 70.00049, 55.9999, 25.55555)
@@ -70,6 +71,28 @@ def test_pixels_are_those_of_the_answer() -> None:
 
 def test_the_chosen_head_of_an_image_stands_for_it() -> None:
     assert told_heads(answer(measurement(), measurement(frame=2, hc_mm=201.0))) == (measurement(),)
+
+
+def test_what_the_frames_of_a_cine_said_together_is_read_back() -> None:
+    seen = frames(replace(measurement(), frame=15))
+    looked = Examination(seen, 4, tuple(f.frame for f in seen), MODEL, 0.5, None, agreed(seen))
+    stored = json.loads(json.dumps(examined(None, "1.2.3", looked)))
+    together = told_consensus(stored)
+    assert together is not None
+    assert together.weights == pytest.approx(agreed(seen).weights, abs=1e-4)
+    assert replace(together, weights=()) == replace(agreed(seen), weights=())
+    stored["cine"] |= {"advice": "few_frames_measured", "advice_reason": "no_head_found"}
+    advised = told_consensus(stored)
+    assert advised is not None
+    assert (advised.advice, advised.why) == (Advice.FEW_FRAMES_MEASURED, Reason.NO_HEAD_FOUND)
+
+
+def test_a_still_and_an_answer_of_before_have_no_consensus() -> None:
+    assert told_consensus(answer(measurement())) is None
+    assert told_consensus({**answer(measurement()), "cine": {"hc_mm": 1.0}}) is None
+    before = answer(measurement())
+    del before["cine"]
+    assert told_consensus(before) is None
 
 
 def test_where_regions_disagree_the_best_of_each_is_put_up() -> None:

@@ -166,6 +166,22 @@ def test_the_best_frame_of_several_speaks_and_all_are_named() -> None:
     assert result.finding.frame == 5
 
 
+def test_of_several_frames_the_one_nearest_to_their_consensus_speaks() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    sizes = (200.0, 203.0, 206.0, 240.0)
+    frames = [
+        replace(frame_of(EllipsePx(400, 270, size, 0.8 * size, 10), regions=(region,)), number=number)
+        for number, size in enumerate(sizes, start=1)
+    ]
+    result = examiner().examine(frames)
+    together = result.consensus
+    assert together is not None
+    assert (result.finding.frame, together.freeze_frame, together.weights[3]) == (2, 2, 0.0)
+    assert isinstance(result.finding, Measurement)
+    assert result.finding.hc_mm == pytest.approx(together.hc_mm, abs=0.2)
+    assert examiner().examine(frames[:1]).consensus is None
+
+
 @pytest.mark.parametrize(("columns", "remarked"), [(0, False), (4, False), (80, True)])
 def test_colour_over_the_head_is_reported_by_its_share_of_the_area(columns: int, remarked: bool) -> None:
     head, box = EllipsePx(400, 270, 220, 170, 10), RegionPx(40, 30, 799, 539)
@@ -283,6 +299,19 @@ def test_heads_of_one_size_on_a_dual_screen_of_two_scales_agree() -> None:
     assert all(isinstance(f, Measurement) for f in result.findings)
     assert isinstance(result.finding, Measurement)
     assert result.finding.hc_mm == pytest.approx(153.0, rel=5e-3)
+
+
+def test_a_sweep_over_heads_of_two_sizes_has_no_number() -> None:
+    heads = [EllipsePx(400, 270, half, 0.8 * half, 90) for half in (180, 130, 181, 131)]
+    regions = (Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION),)
+    frames = [replace(frame_of(one, regions=regions), number=number) for number, one in enumerate(heads, start=1)]
+    result = examiner().examine(frames)
+    assert all(isinstance(f, Measurement) for f in result.findings)
+    assert isinstance(result.finding, Abstention)
+    assert (result.finding.reason, result.consensus) == (Reason.TWO_SIZES, None)
+    small, _, _, large = sorted(f.hc_mm for f in result.findings if isinstance(f, Measurement))
+    assert f"{small:.1f} to " in result.finding.detail
+    assert f"to {large:.1f} mm" in result.finding.detail
 
 
 @pytest.mark.parametrize("interval", [MODEL.interval, None])

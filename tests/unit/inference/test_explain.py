@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from inference.architectures.efficientnet_lite_unet import EfficientNetLiteUNet
 from inference.architectures.head_network import Features, HeadNetwork, upsampled
 from inference.architectures.residual_unet import ResidualUNet
 from inference.domain import EllipsePx, Explanation, Frame, PixelSpacingMm, RegionPx
-from inference.explain import DROPOUT_PASSES, explain, grad_cam_plus_plus
+from inference.explain import DROPOUT_PASSES, deviation_among_frames, explain, grad_cam_plus_plus
 from inference.look import Look
 from inference.measure import inside_distance_px
 from inference.preprocess import Grid, Normalisation
@@ -180,3 +182,15 @@ def test_every_architecture_can_be_explained(network: type[HeadNetwork]) -> None
 def test_without_a_head_there_is_nothing_to_explain() -> None:
     with pytest.raises(ValueError, match="no head"):
         explained(level=1.0)
+
+
+def test_frames_that_show_the_same_head_elsewhere_do_not_differ() -> None:
+    network = BrightIsHead(dropout=0.0).eval()
+    segmenter = Segmenter(network, GRID, NORMALISATION, Look())
+    moved = replace(frame(), luminance=np.roll(frame().luminance, 8, axis=1))
+    head = replace(MEASURED, ellipse=BLOB)
+    away = replace(MEASURED, ellipse=replace(BLOB, center_col_px=BLOB.center_col_px + 8))
+    registered = deviation_among_frames(segmenter, [(frame(), head), (moved, away)], head)
+    assert registered.shape == (REGION.rows, REGION.columns)
+    assert registered.max() < 0.15  # the grid is coarse
+    assert deviation_among_frames(segmenter, [(frame(), head), (moved, head)], head).max() > 0.3

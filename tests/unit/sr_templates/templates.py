@@ -111,11 +111,12 @@ TEMPLATES: dict[str, tuple[Row, ...]] = {
         Row("CONTAINS", "CODE", ours("WHY-NO-HC"), 1, 1, values=frozenset()),
         Row("CONTAINS", "IMAGE", cid(7551), 1),
     ),
-    "1419": (  # > 300, 310, 315
+    "1419": (  # > 300, 310, 315, 320
         Row("HAS PROPERTIES", "NUM", cid(225) | cid(226)),
         Row("INFERRED FROM", "CODE", cid(228), most=1, values=cid(12013) | cid(12015)),
         Row("INFERRED FROM", "TEXT", dcm("121421"), most=1),
         Row("INFERRED FROM", "NUM", MEASURED),
+        Row("INFERRED FROM", "IMAGE", dcm("121112"), most=1),
     ),
     "5000": (
         *CONTEXT,

@@ -7,18 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.consensus import consensus
 from inference.domain import Finding
 from inference.measure import outline_px
 from sr_templates import cine as module
 from sr_templates import drawing
-from sr_templates.cine import Cine, draw_cine, overlap_strip, shown
+from sr_templates.cine import Cine, consensus_strip, draw_cine, shown
 from sr_templates.strip import Strip, strip_rows
-from tests.reports import COLUMNS, ELLIPSE, ROWS, abstention, cine, measurement
+from tests.reports import COLUMNS, ELLIPSE, ROWS, abstention, agreed_strip, cine, measurement
 
 
 def long(frames: int, chosen: int) -> Cine:
     findings: list[Finding] = [measurement(frame=number + 1) for number in range(frames)]
-    return cine(findings=tuple(findings), chosen=chosen, times_ms=None, strip=overlap_strip(findings))
+    return cine(findings=tuple(findings), chosen=chosen, times_ms=None, strip=agreed_strip(findings))
 
 
 def black(made: Cine) -> Cine:
@@ -99,16 +100,20 @@ def test_large_frames_are_bounded_by_their_bytes() -> None:
     assert len(shown(long(32, 7), 20_000, 20_000)) == 2
 
 
-class TestTheStripOfToday:
-    def test_it_has_the_overlap_of_each_measured_frame(self) -> None:
-        made = overlap_strip([measurement(quality=0.97), abstention(), measurement(quality=0.985)])
-        assert made.weights == (0.97, None, 0.985)
-        assert (made.low, made.high) == (pytest.approx(0.95), 1.0)
-
-    @pytest.mark.parametrize(("smallest", "low"), [(0.95, 0.95), (0.949, 0.9), (1.0, 0.95), (0.0, 0.0)])
-    def test_its_scale_begins_below_the_smallest(self, smallest: float, low: float) -> None:
-        made = overlap_strip([measurement(quality=smallest), measurement(quality=1.0)])
-        assert made.low == pytest.approx(low)
+def test_the_strip_has_the_weight_of_each_measured_frame_as_a_share_of_the_largest() -> None:
+    findings: list[Finding] = [
+        measurement(hc_mm=200.0),
+        abstention(),
+        measurement(hc_mm=200.5),
+        measurement(hc_mm=260.0),
+    ]
+    together = consensus(findings)
+    assert together is not None
+    made = consensus_strip(findings, together)
+    first, missing, second, stray = made.weights
+    assert (missing, stray, made.low, made.high) == (None, 0.0, 0.0, 1.0)
+    assert max(first or 0.0, second or 0.0) == 1.0
+    assert min(first or 0.0, second or 0.0) > 0.5
 
 
 def test_weights_and_frames_belong_together() -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from inference.domain import IntervalMm, Measurement
-from sr_templates import frames_chart
-from sr_templates.frames_chart import FramesChart, draw_frames_chart, sentence
+from sr_templates import frames_chart, wording
+from sr_templates.frames_chart import FramesChart, draw_frames_chart, sentences
 from sr_templates.language import ENGLISH, Language, Words
 from sr_templates.report import PageSize
 from sr_templates.sheet import Box, Sheet
-from tests.reports import frames, measurement
+from tests.reports import agreed, frames, measurement
 
 PLOT = Box(100.0, 200.0, 480.0, 80.0)
 HEAD = replace(measurement(), frame=15)
+FRAMES = frames(HEAD)
+TOGETHER = agreed(FRAMES)
 
 
 def chart() -> FramesChart:
@@ -72,8 +75,36 @@ def test_points_bars_and_crosses_lie_where_the_chart_says(monkeypatch: pytest.Mo
 
 
 def test_the_sentence_counts_and_warns() -> None:
-    assert sentence(chart(), ENGLISH).startswith("HC in 14 of 16 examined frames: 194.1 mm to 200.1 mm. ")
-    assert sentence(chart(), Words(Language.GERMAN)).startswith("KU in 14 von 16 untersuchten Einzelbildern: 194,1 mm")
+    (english,) = sentences(chart(), None, ENGLISH)
+    (german,) = sentences(chart(), None, Words(Language.GERMAN))
+    assert english.startswith("HC in 14 of 16 examined frames: 194.1 mm to 200.1 mm. ")
+    assert german.startswith("KU in 14 von 16 untersuchten Einzelbildern: 194,1 mm")
+
+
+def test_what_the_frames_say_together_is_told_with_what_a_weight_is() -> None:
+    _, agreed, weight = sentences(chart(), TOGETHER, ENGLISH)
+    assert agreed == wording.cine_lines(TOGETHER)[0]
+    assert weight.startswith("Weight: ")
+
+
+def test_a_bar_below_the_axis_is_as_long_as_its_frame_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[tuple[float, ...]] = []
+    monkeypatch.setattr(Canvas, "rect", lambda _self, *box, **_: bars.append(box))
+    mixed = tuple(reversed(FRAMES))
+    backwards = replace(TOGETHER, weights=tuple(reversed(TOGETHER.weights)))
+    made = frames_chart.frames_chart(mixed, HEAD.frame, PLOT, backwards)
+    assert made is not None
+    draw_frames_chart(Sheet(PageSize.A4), made, ENGLISH)
+    assert [x + width / 2 for x, _, width, _ in bars] == pytest.approx([made.at(f.frame, 190.0)[0] for f in FRAMES])
+    lengths = np.array(TOGETHER.weights) / max(TOGETHER.weights) * frames_chart.BAR_HEIGHT
+    assert [height for *_, height in bars] == pytest.approx(list(lengths))
+    assert {y for _, y, *_ in bars} == {PLOT.bottom - frames_chart.STRIP}
+    assert [length for length, f in zip(lengths, FRAMES, strict=True) if not isinstance(f, Measurement)] == [0.0, 0.0]
+
+
+def test_a_chart_without_weights_has_no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Canvas, "rect", lambda *_box, **_: pytest.fail("a bar"))
+    draw_frames_chart(Sheet(PageSize.A4), chart(), ENGLISH)
 
 
 def test_intervals_wider_than_the_page_s_usual_are_held() -> None:

@@ -20,6 +20,8 @@ HEAD = measurement(region=RegionPx(180, 90, 779, 559), ellipse=EllipsePx(560.0, 
 FACTS = report(measurement=HEAD)
 GREY = np.full((ROWS, COLUMNS, 3), 80, np.uint8)
 
+NOTES = wording.deviation_notes(explanation())
+
 
 def flat(attention: float, deviation: float) -> Explanation:
     shape = (HEAD.region.rows, HEAD.region.columns)
@@ -79,7 +81,7 @@ def test_the_bar_shows_the_scale_from_end_to_end() -> None:
 
 
 def test_the_panel_says_what_is_seen_and_whose_it_is() -> None:
-    heat = Heat(explanation().deviation, wording.DEVIATION_TITLE, ("0", "1", "2"), wording.deviation_notes(6))
+    heat = Heat(explanation().deviation, wording.DEVIATION_TITLE, ("0", "1", "2"), NOTES)
     text = [line.text for line in _lines(report(), heat)]
     assert wording.RESEARCH_MARK in text
     assert wording.DEVIATION_TITLE in text
@@ -89,7 +91,7 @@ def test_the_panel_says_what_is_seen_and_whose_it_is() -> None:
 
 @pytest.mark.parametrize("shape", [(600, 800), (768, 1024), (1080, 1920)])
 def test_the_panel_is_legible_and_small_at_usual_sizes(shape: tuple[int, int]) -> None:
-    heat = Heat(explanation().deviation, wording.DEVIATION_TITLE, ("0", "0.1", "0.2"), wording.deviation_notes(6))
+    heat = Heat(explanation().deviation, wording.DEVIATION_TITLE, ("0", "0.1", "0.2"), NOTES)
     panel, _ = place_panel(_lines(report(), heat), np.zeros((*shape, 3), np.uint8), measurement())
     assert panel.base_px >= 11
     assert panel.width <= shape[1] * 0.4
@@ -126,3 +128,8 @@ def test_tiny_pictures_do_not_break_it(shape: tuple[int, int]) -> None:
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=f"{REGION.rows} rows"):
         explanation(attention=np.zeros((3, 4), np.float32))
+
+
+def test_of_a_cine_the_panel_says_that_frames_differ() -> None:
+    assert wording.deviation_notes(explanation(frames=14))[1] == "over 14 frames, each laid on this head"
+    assert wording.deviation_notes(explanation())[1] == "over 6 answers to this one image"

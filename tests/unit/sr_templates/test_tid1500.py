@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,24 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from inference.dating import REFERENCE_SYSTEM
-from inference.domain import EllipsePx, IntervalMm
+from inference.domain import ADVICE_TEXT, REASON_TEXT, Advice, EllipsePx, IntervalMm, Reason
 from inference.growth import STANDARDS
 from sr_templates import codes, wording
 from sr_templates.content import outline_scoord
 from sr_templates.report import Predecessor, ReportInput, SrClass
 from sr_templates.tid1500 import build_tid1500
 from tests.machine_report import machine_report
-from tests.reports import beside_operator, measurement, multiframe_source, report, source, with_lmp, written
+from tests.reports import (
+    agreed,
+    beside_operator,
+    frames,
+    measurement,
+    multiframe_source,
+    report,
+    source,
+    with_lmp,
+    written,
+)
 from tests.unit.sr_templates.templates import violations
 from tests.unit.sr_templates.trees import tree
 
@@ -52,6 +63,28 @@ def value_of(item: Dataset) -> str:
 
 def test_the_whole_tree_is_the_golden_one() -> None:
     assert "\n".join(tree(sr(report()))) + "\n" == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_of_a_cine_hc_names_the_frames_that_agree_and_what_they_say() -> None:
+    seen = frames(replace(measurement(), frame=15))
+    together = replace(agreed(seen), advice=Advice.FEW_FRAMES_MEASURED, why=Reason.SKULL_ECHO_WEAK)
+    cine = multiframe_source()
+    made = sr(report(source=cine, measurement=seen[4], together=together))
+    (hc,) = items(made, codes.HEAD_CIRCUMFERENCE)
+    (source,) = items(hc, Code("121112", "DCM", "Source of Measurement"))
+    (referenced,) = source.ReferencedSOPSequence
+    assert (source.ValueType, source.RelationshipType) == ("IMAGE", "INFERRED FROM")
+    assert tuple(referenced.ReferencedFrameNumber) == together.frames_used
+    assert 15 in together.frames_used
+    assert not set(together.frames_used) & {12, 27}
+    assert referenced.ReferencedSOPInstanceUID == cine.SOPInstanceUID
+    texts = [item.TextValue for item in items(made, codes.COMMENT)]
+    (said,) = [
+        text for text in texts if text.startswith("Frame 15 speaks for the cine: 14 of 16 examined frames agree")
+    ]
+    assert ADVICE_TEXT[Advice.FEW_FRAMES_MEASURED] in said
+    assert said.endswith(REASON_TEXT[Reason.SKULL_ECHO_WEAK])
+    assert violations(made, "1500") == []
 
 
 def test_same_facts_same_bytes() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dicom_node.domain import (
     Action,
     DeliveryState,
@@ -105,6 +107,62 @@ def test_a_correction_that_nobody_wants_does_not_leave(repository: Repository) -
     repository.retry_job(job.id, after(2))
     repository.confirm_job(job.id, after(3))
     assert states(repository, 1) == {DeliveryState.PENDING}
+
+
+def kept_only(repository: Repository, relation: Relation = Relation.CORRECTION, accept: bool = False) -> None:
+    """As `corrected`, of what is not measured; the archive was away, so the first version waits to be tried again."""
+    repository.register(forwarded(measurable=False), START)
+    for delivery in repository.claim_deliveries("c", LEASE_S, 10, START, "archive"):
+        repository.postpone_delivery(delivery, failed(None, "no answer"), after(60), START)
+    repository.register(forwarded(content="second", measurable=False), START)
+    assert states(repository) == {DeliveryState.HELD}
+    repository.reconcile(claimed(repository), relation, accept, START)
+
+
+def test_a_correction_of_what_is_not_measured_waits_too(repository: Repository) -> None:
+    kept_only(repository)
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.HELD}, {DeliveryState.HELD})
+    (job,) = repository.jobs([JobState.HELD], 10)
+    assert job.kind is JobKind.SUPERSEDE
+    repository.cancel_job(job.id, after(1))
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.PENDING}, {DeliveryState.HELD})
+    repository.retry_job(job.id, after(2))
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.HELD}, {DeliveryState.HELD})
+    repository.confirm_job(job.id, after(3))
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.CANCELLED}, {DeliveryState.PENDING})
+    assert repository.claim_job("w", LEASE_S, after(9)) is None, "nobody works on it"
+
+
+@pytest.mark.parametrize("relation", [Relation.CORRECTION, Relation.REPLACEMENT])
+def test_what_is_accepted_and_not_measured_takes_its_place_at_once(repository: Repository, relation: Relation) -> None:
+    kept_only(repository, relation, accept=True)
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.CANCELLED}, {DeliveryState.PENDING})
+
+
+def test_of_two_corrections_that_are_not_measured_the_last_accepted_leaves(repository: Repository) -> None:
+    kept_only(repository)
+    repository.register(forwarded(content="third", measurable=False), START)
+    repository.reconcile(claimed(repository), Relation.CORRECTION, False, START)
+    third, second = repository.jobs([JobState.HELD], 10)
+    repository.confirm_job(second.id, after(1))
+    assert [states(repository, n) for n in range(3)] == [{DeliveryState.CANCELLED}, *[{DeliveryState.HELD}] * 2]
+    repository.confirm_job(third.id, after(2))
+    assert [states(repository, n) for n in range(3)] == [*[{DeliveryState.CANCELLED}] * 2, {DeliveryState.PENDING}]
+
+
+def test_what_nobody_measures_or_is_sent_needs_no_confirmation(repository: Repository) -> None:
+    for content in ("first", "second"):
+        repository.register(image("1.1", content, measurable=False), START)
+    repository.reconcile(claimed(repository), Relation.CORRECTION, False, START)
+    assert repository.jobs([JobState.HELD], 10) == ()
+
+
+def test_a_confirmed_correction_that_is_cancelled_does_not_leave_beside_the_first_one(repository: Repository) -> None:
+    corrected(repository)
+    (job,) = repository.jobs([JobState.HELD], 10)
+    repository.confirm_job(job.id, after(1))
+    repository.cancel_job(job.id, after(2))
+    assert (states(repository), states(repository, 1)) == ({DeliveryState.PENDING}, {DeliveryState.HELD})
 
 
 def test_an_accepted_correction_leaves_at_once(repository: Repository) -> None:
