@@ -112,6 +112,17 @@ class Bell:
                 os.close(self._rung)
 
 
+def _ready(bell: Bell, *connections: int) -> list[int]:
+    """Which descriptors have something to be read, after a while; by poll(2), which has no largest descriptor."""
+    poll = select.poll()
+    for one in (bell.fileno(), *connections):
+        poll.register(one, select.POLLIN)
+    ready = [one for one, _ in poll.poll(1000 * LOOK_S)]
+    if bell.fileno() in ready:
+        bell.heard()
+    return ready
+
+
 class Provider(DULServiceProvider):
     """The upper layer of one association (PS3.8), in the thread that reads the network."""
 
@@ -139,7 +150,14 @@ class Provider(DULServiceProvider):
 
     def run_reactor(self) -> None:
         """Until the association is over."""
-        bell = self._bell = Bell()
+        try:
+            bell = self._bell = Bell()
+        except OSError as error:  # no descriptor to be had: this one ends, and holds nothing that others need
+            _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
+            self.assoc._dul_ready.set()
+            self._give_up(self)
+            self.woken.set()
+            return
         try:
             self._idle_timer.start()
             self.assoc._dul_ready.set()
@@ -186,8 +204,7 @@ class Provider(DULServiceProvider):
         """Whether there is something to read; also returns when the bell is rung, or after a while."""
         connection = None if self.socket is None else self.socket.socket
         if connection is None or (self.state_machine.current_state == _DATA_TRANSFER and not self._is_open):
-            select.select([bell], [], [], LOOK_S)
-            bell.heard()
+            _ready(bell)
             return False
         if isinstance(connection, ssl.SSLSocket) and connection.pending():
             return True
@@ -195,13 +212,7 @@ class Provider(DULServiceProvider):
         if number < 0:
             self.event_queue.put(_CLOSED)
             return False
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        poll.register(bell, select.POLLIN)
-        ready = [one for one, _ in poll.poll(1000 * LOOK_S)]
-        if bell.fileno() in ready:
-            bell.heard()
-        return number in ready
+        return number in _ready(bell, number)
 
     def _read_pdu_data(self) -> None:
         """Read a PDU; take it where it is data, and leave it to the state machine otherwise (PS3.8 9.2)."""

@@ -233,9 +233,14 @@ class Repository:
         raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
 
     def _register_all(self, arrivals: Sequence[Arrival]) -> Sequence[Registered]:
-        """In the order of their UIDs, so that two receivers that were sent the same do not wait for each other."""
+        """In the order of their UIDs, so that two receivers that were sent the same do not wait for each other.
+
+        What is known of them is locked first, in the order in which everybody locks versions.
+        """
         in_order = sorted(range(len(arrivals)), key=lambda place: arrivals[place][0].sop_instance_uid)
         with self._write() as session:
+            if len(arrivals) > 1:
+                corrections.lock_versions(session, *{new.sop_instance_uid for new, _ in arrivals})
             registered = {place: instances.register(session, *arrivals[place]) for place in in_order}
         return [registered[place] for place in range(len(arrivals))]
 

@@ -18,6 +18,7 @@ from dicom_node.storage.repository import Repository
 from dicom_node.worker import build_pipeline, work_once
 from inference.measure import outline_px
 from tests.phantoms import head_phantom
+from tests.receiving import make_roots
 from tests.ultrasound import save, us_multiframe, us_region
 from tests.unit.dicom_node.storage.rooms import image
 
@@ -37,6 +38,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ResultKin
     frames = np.stack([HEADLESS.luminance, PHANTOM.luminance, HEADLESS.luminance])
     source = us_multiframe(frames, [region], FrameTime=50.0)
     save(source, folder / "cine.dcm")
+    make_roots(folder)
     config = Config(node=NodeSection(data_dir=folder), results=ResultsSection(objects=KINDS))
     with closing(Repository.open(config.database_url)) as repository:
         repository.migrate()

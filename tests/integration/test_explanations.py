@@ -16,6 +16,7 @@ from dicom_node.storage.repository import Repository
 from dicom_node.worker import build_pipeline, work_once
 from inference.measure import inside_distance_px
 from tests.phantoms import head_phantom, screen
+from tests.receiving import make_roots
 from tests.ultrasound import save, us_phantom
 from tests.unit.dicom_node.storage.rooms import image
 
@@ -27,6 +28,7 @@ def test_a_destination_that_lists_them_gets_both_pictures_over_the_head(tmp_path
     source = us_phantom(1)
     save(source, tmp_path / "image.dcm")
     readers = DestinationEntry.model_validate({**READERS, "objects": [kind.value for kind in WHY]})
+    make_roots(tmp_path)
     config = Config(node=NodeSection(data_dir=tmp_path), destinations=(readers,))
     with closing(Repository.open(config.database_url)) as repository:
         repository.migrate()

@@ -29,6 +29,7 @@ from tests.receiving import (
     SCANNER,
     eventually,
     free_port,
+    make_roots,
     receiver_config,
     receiver_thread,
     send,
@@ -347,6 +348,7 @@ def test_a_refusal_that_cannot_be_remembered_is_still_one(node: Node, monkeypatc
 
 
 def test_an_object_on_its_way_is_finished_before_the_receiver_stops(tmp_path: Path) -> None:
+    make_roots(tmp_path / "data")
     config, repository, stop = receiver_config(tmp_path / "data", free_port()), FakeRepository(), threading.Event()
     receiver = threading.Thread(target=server.run, args=(config, repository, stop))
     receiver.start()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +24,9 @@ from pynetdicom.pdu_primitives import P_DATA
 from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.receive.spool import LOCK
 from tests.fakes import FakeRepository
-from tests.receiving import eventually, free_port, receiver_config, receiver_thread
+from tests.receiving import eventually, free_port, receiver_config, receiver_thread, send
 from tests.scu import Answer, Request, association, messages, store
-from tests.ultrasound import US_IMAGE, us_image
+from tests.ultrasound import US_IMAGE, save, us_image
 
 COMMAND, LAST = 0x01, 0x02
 Fragment = tuple[int, bytes]
@@ -150,3 +156,34 @@ def test_nothing_is_done_for_a_peer_before_it_is_let_in_to_the_end(node: Node, m
     go_on.set()
     sender.join(30)
     assert outcome == [Answer(0x0000, "")]
+
+
+@pytest.mark.peer("storescu")
+def test_descriptors_have_no_largest_number(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor while an admission is written to the trail, when there is only the bell to wait for."""
+    monkeypatch.setattr(node.repository, "record", lambda *_: time.sleep(0.2))
+    image = save(us_image(np.zeros((8, 8), np.uint8)), tmp_path / "image.dcm")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            stack.enter_context(Path(os.devnull).open("rb"))
+        assert send("storescu", node.port, image)[0] == 0
+
+
+def test_one_for_which_there_is_no_descriptor_ends_and_leaves_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pipe", none_left)
+        with socket.create_connection(("127.0.0.1", node.port), timeout=30) as connection:
+            assert connection.recv(1 << 10)[:1] in {b"", b"\x07"}  # A-ABORT, or just the end
+    eventually(lambda: set(threading.enumerate()) <= before)
+    with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, request()).status == 0x0000

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
+from sqlalchemy import select, text
 
+from dicom_node.domain import Registered
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage.repository import Repository
+from dicom_node.storage.rows import InstanceRow
 from dicom_node.storage.together import Together
 from dicom_node.storage.trail import Wanted
 from tests.receiving import eventually
@@ -136,3 +140,21 @@ def test_objects_of_many_threads_are_registered_each_with_its_job_and_record(rep
     assert (counts["instances"], counts["jobs_queued"]) == (12, 6)
     heard = [record.entry.sop_instance_uid for record in repository.whole_audit_trail(Wanted())]
     assert sorted(map(str, heard)) == sorted(f"1.{number}" for number in range(12))
+
+
+@pytest.mark.peer("postgres")
+def test_a_group_locks_versions_in_the_order_of_everybody(postgresql_url: str) -> None:
+    """Else it and a study's commit, which lock the same two images the other way round, wait for each other."""
+    with closing(Repository.open(postgresql_url)) as repository, ThreadPoolExecutor(1) as pool:
+        for uid in ("1.2", "1.1"):
+            repository.register(image(uid), START)
+        first, second = (select(InstanceRow.id).where(InstanceRow.sop_instance_uid == u) for u in ("1.2", "1.1"))
+        with repository._write() as study:
+            study.execute(first.with_for_update())
+            further = [(image(uid, "corrected"), START) for uid in ("1.1", "1.2")]
+            group = pool.submit(repository._register_all, further)
+            with repository._read() as looking:
+                waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                eventually(lambda: looking.scalar(waits))
+            study.execute(second.with_for_update(nowait=True))
+        assert list(group.result(30)) == [Registered.VERSION] * 2
