@@ -12,11 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.config import Config, NodeSection, PeerEntry
 from dicom_node.receive import server
+from dicom_node.receive.spool import LOCK
 from dicom_node.storage.files import ROOTS, make_folder
+from tests.fakes import FakeRepository
 
 OUR_AE = "FETALHC"
 SCANNER = "SCANNER"
@@ -107,6 +110,26 @@ def send(program: str, port: int, *files: Path, options: Sequence[str] = (), cal
     command = [program, "-v", *titles, *options, "127.0.0.1", str(port), *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+@dataclass(frozen=True)
+class ReceivingNode:
+    """A receiver in this process, and what it keeps."""
+
+    port: int
+    data_dir: Path
+    repository: FakeRepository
+
+    def files(self) -> list[Path]:
+        return [path for path in self.data_dir.rglob("*") if path.is_file() and path.name != LOCK]
+
+
+@contextmanager
+def receiving_node(data_dir: Path) -> Iterator[ReceivingNode]:
+    """Listens when the block begins; its database is a fake."""
+    node = ReceivingNode(free_port(), data_dir, FakeRepository())
+    with receiver_thread(receiver_config(node.data_dir, node.port), node.repository):
+        yield node
 
 
 def make_roots(data_dir: Path) -> None:

@@ -153,9 +153,8 @@ class Provider(DULServiceProvider):
         try:
             bell = self._bell = Bell()
         except OSError as error:  # no descriptor to be had: this one ends, and holds nothing that others need
-            _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
             self.assoc._dul_ready.set()
-            self._give_up(self)
+            self._break_off(error)
             self.woken.set()
             return
         try:
@@ -165,12 +164,15 @@ class Provider(DULServiceProvider):
                 try:
                     self._step(bell)
                 except Exception as error:  # noqa: BLE001  whatever broken input leads to ends this association alone
-                    _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
-                    self._give_up(self)
+                    self._break_off(error)
         finally:
             bell.close()
             self._buffer = bytearray()  # the object itself lives until somebody collects garbage
             self.woken.set()
+
+    def _break_off(self, error: Exception) -> None:
+        _log.warning("receive.protocol_error", extra={"error": type(error).__name__})
+        self._give_up(self)
 
     def _wake(self) -> None:
         if self._bell is not None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from dicom_node.errors import NodeError
-from dicom_node.receive.authorisation import Caller, Refusal
+from dicom_node.receive.authorisation import Caller, Refusal, canonical_host
 from dicom_node.receive.pace import Pace
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class RefusalBook:
 
 def _machine(host: str) -> str:
     """An address of IPv4, or the /64 that one of IPv6 lies in."""
-    address = ipaddress.ip_address(host.partition("%")[0])
+    address = ipaddress.ip_address(canonical_host(host))
     if address.version == 4:
         return str(address)
     return str(ipaddress.ip_network((address, 64), strict=False))

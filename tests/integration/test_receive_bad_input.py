@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +16,17 @@ from dicom_node.errors import DatabaseUnavailable
 from dicom_node.receive import walk
 from dicom_node.receive.spool import LOCK
 from tests.fakes import FakeRepository
-from tests.receiving import eventually, free_port, receiver_config, receiver_thread
+from tests.receiving import ReceivingNode as Node
+from tests.receiving import eventually, free_port, receiver_config, receiver_thread, receiving_node
 from tests.scu import Answer, Request, answer_to, associate_request, association, messages, store
 from tests.ultrasound import US_IMAGE, US_MULTIFRAME, us_image
 
 OTHER_UID = "1.2.826.0.1.3680043.8.498.1"
 
 
-@dataclass(frozen=True)
-class Node:
-    port: int
-    data_dir: Path
-    repository: FakeRepository
-
-    def files(self) -> list[Path]:
-        return [path for path in self.data_dir.rglob("*") if path.is_file() and path.name != LOCK]
-
-
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(free_port(), tmp_path / "data", FakeRepository())
-    with receiver_thread(receiver_config(node.data_dir, node.port), node.repository):
+    with receiving_node(tmp_path / "data") as node:
         yield node
 
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.audit import AuditEntry, AuditEvent
-from dicom_node.receive.spool import LOCK
-from tests.fakes import FakeRepository
-from tests.receiving import eventually, free_port, receiver_config, receiver_thread, send
+from tests.receiving import ReceivingNode as Node
+from tests.receiving import eventually, receiving_node, send
 from tests.scu import Answer, Request, association, messages, store
 from tests.ultrasound import US_IMAGE, save, us_image
 
@@ -33,20 +31,9 @@ Fragment = tuple[int, bytes]
 """Message control header and what follows it (PS3.8 E.2)."""
 
 
-@dataclass(frozen=True)
-class Node:
-    port: int
-    data_dir: Path
-    repository: FakeRepository
-
-    def files(self) -> list[Path]:
-        return [path for path in self.data_dir.rglob("*") if path.is_file() and path.name != LOCK]
-
-
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(free_port(), tmp_path / "data", FakeRepository())
-    with receiver_thread(receiver_config(node.data_dir, node.port), node.repository):
+    with receiving_node(tmp_path / "data") as node:
         yield node
 
 
