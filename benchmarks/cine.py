@@ -18,8 +18,8 @@ from benchmarks.latency import CORES, SHAPE, Timing, Variant, one, shares, varia
 from benchmarks.record import Record
 from dicom_node.demo.cine import CineFile, cine_phantom, write_cine
 from dicom_node.domain import ResultKind
+from inference.synthetic_cine import Sweep, synthesise
 from inference.training.stills import still_of_phantom
-from inference.training.synthetic_cine import Sweep, synthesise
 from tests.acceptance.node import Node, running_node
 from tests.acceptance.pacs import stand_in_pacs
 from tests.objects import EVERY_IMAGE, IMAGE_OBJECTS

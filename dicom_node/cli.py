@@ -1247,10 +1247,10 @@ def synth_cine(  # noqa: PLR0913, PLR0917  the options of the verb
 ) -> None:
     """Write a synthetic cine loop as DICOM, with the true outline and HC of every frame."""
     from dicom_node.demo.cine import CineFile, cine_phantom, write_cine  # noqa: PLC0415  brings pictures
+    from inference.synthetic_cine import DEGRADED, CineError, Condition, Sweep  # noqa: PLC0415
     from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
     from inference.training.cine_truth import Recorded  # noqa: PLC0415
     from inference.training.stills import named_still, still_of_phantom  # noqa: PLC0415
-    from inference.training.synthetic_cine import DEGRADED, CineError, Condition, Sweep  # noqa: PLC0415
 
     kinds = DEGRADED if only is None else tuple(_states(Condition, only))
     try:

@@ -17,6 +17,9 @@ from inference.domain import EllipseMm, EllipsePx, PixelSpacingMm
 Points = NDArray[np.float64]
 """Points [n, 2], (x, y): column first."""
 
+_MAPPED_POINTS = 64
+"""Of an outline that is moved."""
+
 
 class DegenerateFitError(ValueError):
     """The points do not determine an ellipse."""
@@ -162,6 +165,15 @@ def outline_px(ellipse: EllipsePx, count: int) -> Points:
     column = ellipse.center_col_px + along * math.cos(turn) - across * math.sin(turn)
     row = ellipse.center_row_px + along * math.sin(turn) + across * math.cos(turn)
     return np.stack([column, row], axis=1)
+
+
+def map_ellipse(ellipse: EllipsePx, matrix: NDArray[np.float64]) -> EllipsePx:
+    """The ellipse under an affine map [2, 3] of pixel centres."""
+    points = outline_px(ellipse, _MAPPED_POINTS) @ matrix[:, :2].T + matrix[:, 2]
+    fitted: EllipseMm = fit_ellipse_mm(points)
+    return EllipsePx(
+        fitted.center_x_mm, fitted.center_y_mm, fitted.semi_major_mm, fitted.semi_minor_mm, fitted.angle_deg
+    )
 
 
 def inside_distance_px(ellipse: EllipsePx, rows: int, columns: int) -> NDArray[np.float32]:

@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.domain import EllipseMm, EllipsePx, Luminance
-from inference.measure import fit_ellipse_mm, inside_distance_px, outline_px
+from inference.domain import EllipsePx, Luminance
+from inference.measure import inside_distance_px, map_ellipse
 from inference.preprocess import Grid, plan
 from inference.training.augmentation_range import PLAIN, AugmentationRange
 from inference.training.degradation import degrade
 from inference.training.overprint import overprint
 
-OUTLINE_POINTS = 64
 FAR_OUTSIDE = -1e4
 WEIGHT_ON_OUTLINE = 5.0
 WEIGHT_REACH_PX = 4.0
@@ -85,15 +84,6 @@ def mask_distance_px(mask: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.full(mask.shape, -FAR_OUTSIDE if inside.all() else FAR_OUTSIDE, np.float32)
     within, without = (cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
     return np.where(inside > 0, within - 0.5, 0.5 - without).astype(np.float32)
-
-
-def map_ellipse(ellipse: EllipsePx, matrix: NDArray[np.float64]) -> EllipsePx:
-    """The ellipse under an affine map [2, 3] of pixel centres."""
-    points = outline_px(ellipse, OUTLINE_POINTS) @ matrix[:, :2].T + matrix[:, 2]
-    fitted: EllipseMm = fit_ellipse_mm(points)
-    return EllipsePx(
-        fitted.center_x_mm, fitted.center_y_mm, fitted.semi_major_mm, fitted.semi_minor_mm, fitted.angle_deg
-    )
 
 
 def letterbox_affine(rows: int, columns: int, grid: Grid) -> NDArray[np.float64]:

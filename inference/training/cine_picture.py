@@ -26,11 +26,11 @@ from inference.models import find_model
 from inference.preprocess import from_grid
 from inference.registration import SeenHead, boundary_deviation
 from inference.segment import Segmenter
+from inference.synthetic_cine import CineFrame, Still, Sweep, reference_hc_mm, synthesise
 from inference.temporal import ClipLook, look_at_clip
 from inference.training.cine_rows import frame_of
 from inference.training.phantoms import training_phantom
 from inference.training.stills import still_of_phantom
-from inference.training.synthetic_cine import CineFrame, Still, Sweep, reference_hc_mm, synthesise
 from inference.training.temporal import FinishedRun, finished_run
 
 mpl.use("Agg")

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.consensus import Size, settle, speaker, two_sizes
+from inference.synthetic_cine import Condition
 from inference.training.bootstrap import draw, mean, with_interval
 from inference.training.cine_rows import OFF_PLANE_SHARE, SHARES, FrameRow
 from inference.training.conformal import TooFewExamsError, conformal_quantile
 from inference.training.folds import fold_of
-from inference.training.synthetic_cine import Condition
 from inference.training.tables import table
 
 COVERAGE = 0.95

@@ -23,10 +23,10 @@ from inference.measure import circumference_mm
 from inference.preprocess import plan
 from inference.quality import Objection
 from inference.segment import Segmentation
+from inference.synthetic_cine import CineFrame, Condition, Still, Sweep, synthesise
 from inference.temporal import ClipLook, look_at_clip
 from inference.training.challenge import Annotated
 from inference.training.stills import still_of
-from inference.training.synthetic_cine import CineFrame, Condition, Still, Sweep, synthesise
 from inference.training.temporal import FinishedRun
 from inference.training.temporal_recipe import SAMPLED
 

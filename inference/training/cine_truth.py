@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.domain import Luminance
-from inference.training.synthetic_cine import CineFrame, Still, Sweep, hc_deviation_mm, reference_hc_mm, synthesise
+from inference.synthetic_cine import CineFrame, Still, Sweep, hc_deviation_mm, reference_hc_mm, synthesise
 
 
 @dataclass(frozen=True, slots=True)

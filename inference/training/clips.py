@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.architectures.head_network import Features, HeadNetwork
-from inference.measure import inside_distance_px
+from inference.measure import inside_distance_px, map_ellipse
 from inference.preprocess import Grid, Normalisation, plan, to_grid
-from inference.training.augmentation import FAR_OUTSIDE, letterbox_affine, map_ellipse, targets
+from inference.synthetic_cine import CineFrame, Sweep, synthesise
+from inference.training.augmentation import FAR_OUTSIDE, letterbox_affine, targets
 from inference.training.challenge import Annotated
 from inference.training.negatives import painted_over
 from inference.training.stills import still_of
-from inference.training.synthetic_cine import CineFrame, Sweep, synthesise
 from inference.training.temporal_recipe import SAMPLED, TemporalRecipe
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from inference.domain import PixelSpacingMm
 from inference.phantom import PhantomImage
+from inference.synthetic_cine import CineError, Still
 from inference.training.challenge import Annotated, ChallengeFolderError, read_challenge
-from inference.training.synthetic_cine import CineError, Still
 
 
 def still_of(image: Annotated) -> Still:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.models import sha256_of
+from inference.synthetic_cine import Sweep
 from inference.training.recipe import AVERAGE, RECIPE, RecipeError, recipe_of
-from inference.training.synthetic_cine import Sweep
 
 WEIGHTS = "temporal.pt"
 

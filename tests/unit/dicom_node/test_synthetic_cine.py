@@ -11,8 +11,8 @@ from dicom_node.cli import cli
 from dicom_node.decode import read_instance
 from dicom_node.demo.cine import CineFile, cine_phantom, write_cine
 from inference.domain import PixelSpacingMm
+from inference.synthetic_cine import CineError, Still, Sweep, synthesise
 from inference.training.stills import still_of_phantom
-from inference.training.synthetic_cine import CineError, Still, Sweep, synthesise
 
 
 def phantom_still(seed: int, hc_mm: float) -> Still:

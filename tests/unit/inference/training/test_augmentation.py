@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from inference.domain import EllipsePx
-from inference.measure import fit_ellipse_mm, inside_distance_px
+from inference.measure import fit_ellipse_mm, inside_distance_px, map_ellipse
 from inference.preprocess import Grid, plan, to_grid
 from inference.segment import largest_component, outline_points
-from inference.training.augmentation import letterbox_affine, map_ellipse, targets, view
+from inference.training.augmentation import letterbox_affine, targets, view
 
 GRID = Grid(256, 384)
 TRUTH = EllipsePx(400, 270, 150, 115, 30)

@@ -13,6 +13,7 @@ from inference.architectures.temporal import temporal_network
 from inference.domain import EllipsePx, PixelSpacingMm
 from inference.preprocess import Grid
 from inference.segment import Segmenter
+from inference.synthetic_cine import CineFrame, Condition, Still, Sweep, synthesise
 from inference.training import cine_rows
 from inference.training.challenge import read_challenge
 from inference.training.cine_rows import (
@@ -28,7 +29,6 @@ from inference.training.cine_rows import (
 from inference.training.clips import View
 from inference.training.recipe import NORMALISATION
 from inference.training.stills import still_of
-from inference.training.synthetic_cine import CineFrame, Condition, Still, Sweep, synthesise
 from inference.training.temporal import FinishedRun
 from inference.training.temporal_recipe import TemporalRecipe
 from tests.unit.inference.test_examine import examiner

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from inference.domain import EllipsePx, Luminance
+from inference.erasing import erased
 from inference.measure import inside_distance_px
 from inference.training import negatives
 from inference.training.negatives import (
     JUDGING_SEED,
     TRAINING_SEEDS,
     drawn,
-    erased,
     noise,
     painted_over,
     photographs,

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from inference.preprocess import Grid
+from inference.synthetic_cine import Sweep
 from inference.training import clips as clips_module
 from inference.training.challenge import read_challenge
 from inference.training.clips import ClipCache, View, read_clip, sweep_of
 from inference.training.recipe import NORMALISATION, RecipeError, network_of
-from inference.training.synthetic_cine import Sweep
 from inference.training.temporal import TemporalRun, finished_run, train_temporal
 from inference.training.temporal_recipe import TemporalRecipe, begun_from, temporal_recipe_of
 from tests.unit.inference.training.test_export import challenge_folder, untrained_run

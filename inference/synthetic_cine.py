@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.domain import EllipsePx, Luminance, PixelSpacingMm
-from inference.measure import circumference_mm, to_millimetres
-from inference.training.augmentation import map_ellipse
-from inference.training.negatives import erased
+from inference.erasing import erased
+from inference.measure import circumference_mm, map_ellipse, to_millimetres
 
 Affine = NDArray[np.float64]
 """A map of pixel centres, still to frame, [2, 3]."""

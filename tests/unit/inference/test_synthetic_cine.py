@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference.domain import EllipsePx, Luminance, PixelSpacingMm
 from inference.measure import fit_ellipse_mm, inside_distance_px
-from inference.training.synthetic_cine import (
+from inference.synthetic_cine import (
     DEGRADED,
     NO_HEAD,
     CineError,
