@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 
@@ -96,6 +96,18 @@ def _cine(together: Consensus | None) -> Answer | None:
         "advice_text": None if advice is None else ADVICE_TEXT[advice],
         "advice_reason": None if why is None else str(why),
     }
+
+
+def frame_weights(answer: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Frame and weight of what was examined of a cine, where its frames say something together; else empty.
+
+    Answers of earlier versions of the software know of none.
+    """
+    together = answer.get("cine")
+    if together is None:
+        return []
+    there = [finding["frame"] for finding in answer["measurements"] if finding["region"] == answer["region"]]
+    return sorted(zip(there, together["weights"], strict=True))
 
 
 def finding_facts(finding: Finding) -> Answer:

@@ -51,6 +51,11 @@ class Reloading:
         self._tls_watch = self._watch_tls()
         self._remind_at = datetime.min.replace(tzinfo=UTC)
 
+    def begin(self) -> Policy:
+        """Who may talk to us when the receiver starts; nobody has changed anything, and nothing is recorded."""
+        self._entries = look(self._added, self._entries)
+        return policy_of(standing(self._config, self._entries))
+
     def look(self, now: datetime) -> None:
         """Take up what was changed since the last look; never raises for a mistake in a file."""
         tls_before = self._config.node.tls

@@ -133,7 +133,7 @@ def run(
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
         use_policy = _policy_setter(gate, Witness(repository))
         reloading = Reloading(config, config_path, use_policy, _tls_setter(servers), added)
-        reloading.look(datetime.now(UTC))  # before the first caller is judged
+        gate.policy = reloading.begin()  # before the first caller is judged
         with desk.open_until(stop):
             _serve(servers, reloading, stop)
 

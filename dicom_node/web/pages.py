@@ -17,6 +17,7 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from dicom_node import __version__
+from dicom_node.answers import frame_weights
 from dicom_node.errors import NodeError, Refused, Transient
 from dicom_node.users import Caller, UserRole
 from dicom_node.web.texts import message, request_words
@@ -138,6 +139,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "state_names": STATE_NAMES,
         "moods": MOODS,
         "path": request.url.path,
+        "frame_weights": frame_weights,
     }
     response = _templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
     if caller is None:

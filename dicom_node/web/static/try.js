@@ -1,15 +1,8 @@
 // A picture that was tried out: layers, frames, HC by frame; and the form's drop zone.
 "use strict";
 (() => {
-  const SVG = "http://www.w3.org/2000/svg";
+  const { draw, byFrame } = window.fetalhc;
   const FRAME_MS = 250;
-
-  function draw(parent, name, attributes) {
-    const node = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    parent.append(node);
-    return node;
-  }
 
   class Seen {
     constructor(figure) {
@@ -90,35 +83,14 @@
     }
 
     chart() {
-      const measured = this.findings.filter((finding) => finding.hc_mm !== null);
-      const svg = this.figure.querySelector(".by-frame");
-      if (!measured.length) return;
-      const width = 460, height = 110, left = 36, right = 8, top = 8, bottom = 18;
-      const ends = measured.flatMap((f) => [f.hc_mm, f.hc_low_mm ?? f.hc_mm, f.hc_high_mm ?? f.hc_mm]);
-      const low = Math.min(...ends) - 1, high = Math.max(...ends) + 1;
-      const first = this.frames[0], last = this.frames[this.frames.length - 1];
-      const x = (frame) => left + (frame - first) / Math.max(1, last - first) * (width - left - right);
-      const y = (mm) => height - bottom - (mm - low) / (high - low) * (height - top - bottom);
-      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      draw(svg, "line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom });
-      for (const mm of high - low < 4 ? [(low + high) / 2] : [low + 1, high - 1]) {
-        draw(svg, "text", { x: left - 4, y: y(mm) + 4, "text-anchor": "end" }).textContent = mm.toFixed(0);
-      }
-      draw(svg, "text", { x: left, y: height - 4 }).textContent = first;
-      draw(svg, "text", { x: width - right, y: height - 4, "text-anchor": "end" }).textContent = last;
-      for (const f of this.findings) {
-        const has = f.hc_mm !== null;
-        if (has && f.hc_low_mm !== null) {
-          draw(svg, "line", { class: "bar", x1: x(f.frame), x2: x(f.frame), y1: y(f.hc_low_mm), y2: y(f.hc_high_mm) });
-        }
-        const dot = draw(svg, "circle", {
-          class: has ? "dot" : "dot none", cx: x(f.frame), cy: has ? y(f.hc_mm) : height - bottom, r: 4,
-          "data-frame": f.frame,
-        });
-        dot.addEventListener("click", () => this.show(this.frames.indexOf(f.frame)));
-        draw(dot, "title", {}).textContent = `${f.frame}: ${has ? `${f.hc_mm} mm` : f.reason}`;
-      }
-      svg.removeAttribute("hidden");
+      byFrame(this.figure.querySelector(".by-frame"), {
+        findings: this.findings,
+        weights: JSON.parse(this.figure.dataset.weights),
+        first: this.frames[0],
+        last: this.frames[this.frames.length - 1],
+        weightWord: this.figure.dataset.weightWord,
+        pick: (frame) => this.show(this.frames.indexOf(frame)),
+      });
     }
   }
 

@@ -1,15 +1,8 @@
 // Pictures of a study: the outline over the frame, zoom, and a cine player with HC by frame.
 "use strict";
 (() => {
-  const SVG = "http://www.w3.org/2000/svg";
+  const { draw, byFrame } = window.fetalhc;
   const FRAME_MS = 120;
-
-  function draw(parent, name, attributes) {
-    const node = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    parent.append(node);
-    return node;
-  }
 
   class Viewer {
     constructor(root) {
@@ -102,35 +95,14 @@
     }
 
     chart() {
-      const measured = this.findings.filter((finding) => finding.hc_mm !== null);
-      if (!measured.length) return;
-      const svg = this.root.querySelector(".perframe");
-      const width = 460, height = 110, left = 36, right = 8, top = 8, bottom = 18;
-      const ends = measured.flatMap((f) => [f.hc_mm, f.hc_low_mm ?? f.hc_mm, f.hc_high_mm ?? f.hc_mm]);
-      const low = Math.min(...ends) - 1, high = Math.max(...ends) + 1;
-      const x = (frame) => left + (frame - 1) / Math.max(1, this.count - 1) * (width - left - right);
-      const y = (mm) => height - bottom - (mm - low) / (high - low) * (height - top - bottom);
-      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      draw(svg, "line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom });
-      for (const mm of [low + 1, high - 1]) {
-        draw(svg, "text", { x: left - 4, y: y(mm) + 4, "text-anchor": "end" }).textContent = mm.toFixed(0);
-      }
-      draw(svg, "text", { x: left, y: height - 4 }).textContent = "1";
-      draw(svg, "text", { x: width - right, y: height - 4, "text-anchor": "end" }).textContent = this.count;
-      for (const f of this.findings) {
-        const has = f.hc_mm !== null;
-        if (has && f.hc_low_mm !== null) {
-          draw(svg, "line", { class: "bar", x1: x(f.frame), x2: x(f.frame), y1: y(f.hc_low_mm), y2: y(f.hc_high_mm) });
-        }
-        const dot = draw(svg, "circle", {
-          class: has ? "dot" : "dot none", cx: x(f.frame), cy: has ? y(f.hc_mm) : height - bottom, r: 4,
-          "data-frame": f.frame,
-        });
-        dot.addEventListener("click", () => this.show(f.frame));
-        draw(dot, "title", {}).textContent = `${f.frame}: ${has ? `${f.hc_mm} mm` : f.reason}`;
-      }
-      svg.hidden = false;
-      svg.removeAttribute("hidden");
+      byFrame(this.root.querySelector(".perframe"), {
+        findings: this.findings,
+        weights: JSON.parse(this.root.dataset.weights),
+        first: 1,
+        last: this.count,
+        weightWord: this.root.dataset.weightWord,
+        pick: (frame) => this.show(frame),
+      });
     }
   }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from dicom_node.domain import (
     ResultKind,
 )
 from dicom_node.storage.repository import Repository
-from inference.domain import Abstention, Examination, Finding, ModelIdentity, Reason
+from inference.domain import Abstention, Advice, Consensus, Examination, Finding, ModelIdentity, Reason
 from tests.reports import abstention, measurement, picture, with_lmp
 from tests.ultrasound import save, us_image, us_multiframe
 from tests.unit.dicom_node.web.browser import START
@@ -36,6 +36,10 @@ SCRIPT = "<script>alert(1)</script>"
 PATIENT_ID = f"P1{SCRIPT}"
 NAME = f"Doe{SCRIPT}^Jane"
 MODEL = ModelIdentity("efficientnet-lite0-unet", "0" * 64)
+TOGETHER = Consensus(
+    197.6, 0.8, (0.6, 0.4, 0.0), 0.67, 1, (1, 2), Advice.FEW_FRAMES_MEASURED, Reason.SKULL_ECHO_WEAK
+)
+"""Of a cine of three frames, the last of which has no number."""
 
 
 @dataclass
@@ -81,7 +85,8 @@ class Stage:
         """Give the queued image its answer; the id of its result."""
         job = self.repository.claim_job("worker", 60.0, self.at)
         assert job is not None
-        told = examined(None, uid, Examination(tuple(findings), 0, tuple(f.frame for f in findings), MODEL, 0.12))
+        seen = Examination(tuple(findings), 0, tuple(f.frame for f in findings), MODEL, 0.12)
+        told = examined(None, uid, seen if len(findings) == 1 else replace(seen, consensus=TOGETHER))
         objects = () if isinstance(findings[0], Abstention) else (self.written(ResultKind.TID1500, uid),)
         new = NewResult(f"f{uid}", told["status"], told["reason"], json.dumps(told), objects)
         self.repository.commit_result(job, new, destinations, self.tick())

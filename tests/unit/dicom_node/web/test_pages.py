@@ -126,6 +126,14 @@ def test_a_study_tells_its_numbers_and_its_way(stage: Stage, viewer: Browser) ->
     assert "Study reported" in page
 
 
+def test_a_cine_tells_what_its_frames_agree_on_and_how_much_each_counts(stage: Stage, viewer: Browser) -> None:
+    page = viewer.get(f"/studies/{STUDY}").text
+    assert escape("[[1, 0.6], [2, 0.4], [3, 0.0]]") in page
+    assert "2 of 3 frames agree on 197.6 mm, with a deviation of 0.8 mm; reliability 0.67." in page
+    assert "take the sweep again" in page
+    assert page.count("frames agree on") == 1, "nothing is said of a still"
+
+
 def test_a_study_that_is_not_there_is_told_so(viewer: Browser) -> None:
     assert viewer.get("/studies/1.2.3").status_code == 404
 

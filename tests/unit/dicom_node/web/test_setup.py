@@ -154,8 +154,7 @@ def test_the_receiver_takes_up_what_was_added(console: Console) -> None:
     policies: list[Policy] = []
     added_entries = console.repository.additions
     reloading = Reloading(console.config, None, policies.append, lambda _context: None, added_entries)
-    reloading.look(START)
-    assert policies == []
+    assert reloading.begin().peers == ()
     added_entries.put(entry_of(EntryKind.PEER, {"ae_title": "NEW"}), START)
     reloading.look(START)
     reloading.look(START)
@@ -163,6 +162,16 @@ def test_the_receiver_takes_up_what_was_added(console: Console) -> None:
     added_entries.remove(EntryKind.PEER, "NEW", START + timedelta(seconds=1))
     reloading.look(START)
     assert policies[-1].peers == ()
+
+
+def test_a_start_with_added_peers_is_no_change_of_theirs(console: Console) -> None:
+    """It was one, and a record of the audit trail told of a change that nobody had made."""
+    policies: list[Policy] = []
+    console.repository.additions.put(entry_of(EntryKind.PEER, {"ae_title": "NEW"}), START)
+    reloading = Reloading(console.config, None, policies.append, lambda _context: None, console.repository.additions)
+    assert [peer.ae_title for peer in reloading.begin().peers] == ["NEW"]
+    reloading.look(START)
+    assert policies == []
 
 
 def test_the_courier_takes_up_what_was_added(console: Console) -> None:
