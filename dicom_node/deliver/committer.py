@@ -39,6 +39,7 @@ LINGER_S = 1.0
 """How long a destination that reports at once may do so on our association; later it opens its own."""
 
 _LINGER_POLL_S = 0.02
+_ASKING_MARGIN_S = 60.0
 
 
 class Requests(Ledger, Protocol):
@@ -47,6 +48,8 @@ class Requests(Ledger, Protocol):
     def ask_commitment(
         self, transaction_uid: str, destination: str, limit: int, now: datetime
     ) -> CommitmentRequest | None: ...
+    def commitment_taken(self, transaction_uid: str, now: datetime) -> None: ...
+    def forget_untaken_commitments(self, destination: str, asked_before: datetime) -> int: ...
     def withdraw_commitment(self, transaction_uid: str, reason: str) -> None: ...
     def expire_commitments(self, destination: str, asked_before: datetime, now: datetime) -> int: ...
 
@@ -75,6 +78,7 @@ class Committer:
             return
         self._ask_at_s = time.monotonic() + self._patience.every_s
         now = utc_now()
+        self._requests.forget_untaken_commitments(self._destination, now - self._longest_asking())
         expired = self._requests.expire_commitments(self._destination, now - self._patience.timeout, now)
         if expired:
             self._tell(logging.WARNING, "commitment.no_report", count=expired)
@@ -86,6 +90,7 @@ class Committer:
         failure = ask(request, self._link, report_taker(self._requests, utc_now, lambda _: (self._destination,)))
         if failure is None:
             self._refused = 0
+            self._requests.commitment_taken(request.transaction_uid, utc_now())
             self._tell(
                 logging.INFO,
                 "commitment.asked",
@@ -99,6 +104,10 @@ class Committer:
         self._ask_at_s = time.monotonic() + max(self._patience.every_s, self._rng.uniform(longest / 2, longest))
         level = logging.ERROR if failure.permanent else logging.WARNING
         self._tell(level, "commitment.refused", cause=failure.cause.value)
+
+    def _longest_asking(self) -> timedelta:
+        """Who has not been through with a request after so long is not there any more."""
+        return timedelta(seconds=self._link.connect_s + self._link.response_s + LINGER_S + _ASKING_MARGIN_S)
 
     def _tell(self, level: int, event: str, **facts: object) -> None:
         _log.log(level, event, extra={"destination": self._destination, **facts})

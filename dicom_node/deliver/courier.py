@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ from dicom_node.deliver.committer import Committer, Requests
 from dicom_node.deliver.committer import Patience as CommitmentPatience
 from dicom_node.deliver.peers import Book, peer_lanes
 from dicom_node.deliver.scu import (
+    DUPLICATE_INSTANCE,
     Cause,
     Failure,
     Outcome,
@@ -40,7 +41,7 @@ from dicom_node.deliver.scu import (
     unreadable,
 )
 from dicom_node.deliver.ways import Way, link_of, way_to
-from dicom_node.domain import Attempt, AttemptOutcome, Delivery, Destination, DestinationState
+from dicom_node.domain import Attempt, AttemptOutcome, Delivery, Destination, DestinationState, ResultKind
 from dicom_node.errors import DestinationRefused, DestinationUnreachable, InstanceRefused, LeaseLost, NodeError
 from dicom_node.lease import renewed
 from dicom_node.queue import utc_now
@@ -81,6 +82,7 @@ class Outbox(Requests, Book, Protocol):
     def bury_delivery(self, delivery: Delivery, attempt: Attempt, reason: str, now: datetime) -> None: ...
     def expire_deliveries(self, destination: str, waiting_since: datetime, reason: str, now: datetime) -> int: ...
     def tell_destination(self, state: DestinationState) -> None: ...
+    def attempts(self, delivery_id: int) -> tuple[Attempt, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,12 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A destination that a lane calls, and whether it is there."""
+    """A destination that a lane calls, and whether it is there. `commits`: it is asked for storage commitment."""
 
     name: str
     way: Way
     breaker: Breaker
+    commits: bool
 
 
 def run(config: Config, repository: Outbox, stop: threading.Event, added: Added = nothing_added) -> None:
@@ -181,7 +184,8 @@ def _committer(config: Config, destination: Destination, requests: Requests) -> 
 
 def _target(config: Config, destination: Destination) -> Target:
     patience = RetryPolicy(config.queue.backoff_first_s, config.delivery.ask_again_s, None)
-    return Target(destination.name, way_to(config, destination), Breaker(patience, random.Random()))
+    breaker = Breaker(patience, random.Random())
+    return Target(destination.name, way_to(config, destination), breaker, destination.commitment)
 
 
 class Lane:
@@ -318,7 +322,8 @@ class Lane:
         with renewed(lambda: self._renew(unsettled), terms.lease_s):
             files = self._files(batch, unsettled)
             with closing(self._steps(target, [item for _delivery, item in files])) as steps:
-                for (delivery, _item), (outcome, attempt) in zip(files, steps, strict=True):
+                for (delivery, _item), (said, attempted) in zip(files, steps, strict=True):
+                    outcome, attempt = self._weighed(target, delivery, said, attempted)
                     outcomes.append(outcome)
                     self._settle(delivery, outcome, attempt, unsettled)
                     if stop.is_set():
@@ -337,6 +342,26 @@ class Lane:
                 if step is None:
                     return
                 yield step[1], attempt_of(target.name, step[1], began_at, time.monotonic() - began_s)
+
+    def _weighed(
+        self, target: Target, delivery: Delivery, outcome: Outcome, attempt: Attempt
+    ) -> tuple[Outcome, Attempt]:
+        """ "I have that UID already" may be about an attempt of ours whose answer was lost.
+
+        Where storage commitment is asked for, that settles it: it is sent, and the destination must answer for it. Not
+        for what we forward: another version of it may be the one that is there.
+        """
+        if outcome.status_word != DUPLICATE_INSTANCE or delivery.kind is ResultKind.ORIGINAL:
+            return outcome, attempt
+        earlier = self._outbox.attempts(delivery.id)
+        if not any(one.asked == target.name and one.outcome is AttemptOutcome.UNKNOWN for one in earlier):
+            return outcome, attempt
+        if target.commits:
+            text = "taken by an attempt whose answer was lost; storage commitment has the last word"
+            sent = Sent(DUPLICATE_INSTANCE, text)
+            return sent, replace(attempt, outcome=AttemptOutcome.SENT, comment=text)
+        text = f"{outcome.comment}. An attempt of ours had no answer, so it is probably this object"
+        return PermanentFailure(outcome.cause, DUPLICATE_INSTANCE, text), replace(attempt, comment=text)
 
     def _files(self, batch: Sequence[Delivery], unsettled: dict[int, Delivery]) -> list[tuple[Delivery, Outgoing]]:
         """What can be sent; a delivery whose file cannot be read is settled at once."""

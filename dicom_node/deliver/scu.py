@@ -202,6 +202,10 @@ def classify_status(status_word: int | None, comment: str = "") -> Outcome:
     return Unknown(Cause.STATUS, f"status 0x{status_word:04X} is not one of C-STORE", status_word)
 
 
+DUPLICATE_INSTANCE = 0x0111
+"""PS3.7 Annex C: the destination has an object of this UID."""
+
+
 def _outcome(verdict: str, status_word: int, text: str) -> Outcome:
     if verdict == _WARNING:
         return Sent(status_word, text)

@@ -19,9 +19,9 @@ from dicom_node.domain import (
 )
 from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
+from dicom_node.storage.deliveries import NOT_COMMITTED
 from dicom_node.storage.rows import AttemptRow, CommitmentRow, DeliveryRow, ObjectRow
 
-NOT_COMMITTED = "not_committed"
 MOST_RESENDS = 3
 """After as many reports that it has not got an object that it took, a person must look at the destination."""
 
@@ -63,6 +63,18 @@ def ask(
     return CommitmentRequest(transaction_uid, tuple((pairs[uid], uid) for uid in sorted(pairs)))
 
 
+def taken(session: Session, transaction_uid: str, now: datetime) -> None:
+    """The destination has the request and will report."""
+    asked = CommitmentRow.transaction_uid == transaction_uid
+    session.execute(update(CommitmentRow).where(asked).values(taken_at=now))
+
+
+def forget_untaken(session: Session, destination: str, asked_before: datetime) -> int:
+    """Requests that no destination took, since whoever was about to ask ended meanwhile; how many."""
+    untaken = CommitmentRow.taken_at.is_(None), CommitmentRow.asked_at <= asked_before
+    return _give_up(session, destination, "never asked", *untaken)
+
+
 def withdraw(session: Session, transaction_uid: str, comment: str) -> None:
     """The destination was not reached, or refused the request: its deliveries can be asked about again."""
     row = session.scalars(select(CommitmentRow).where(CommitmentRow.transaction_uid == transaction_uid)).one()
@@ -75,24 +87,27 @@ def expire(session: Session, destination: str, asked_before: datetime, now: date
 
     So are those of a future that nobody meant, from before the clock was set back.
     """
-    ids = session.scalars(
-        select(CommitmentRow.id)
-        .where(
-            CommitmentRow.destination == destination,
-            CommitmentRow.answered_at.is_(None),
-            CommitmentRow.comment.is_(None),
-            or_(CommitmentRow.asked_at <= asked_before, CommitmentRow.asked_at > now + _CLOCKS_DIFFER),
-        )
-        .with_for_update(skip_locked=True)
-    ).all()
-    session.execute(update(CommitmentRow).where(CommitmentRow.id.in_(ids)).values(comment="no answer in time"))
-    _let_go(session, ids)
+    overdue = or_(CommitmentRow.asked_at <= asked_before, CommitmentRow.asked_at > now + _CLOCKS_DIFFER)
+    given_up = _give_up(session, destination, "no answer in time", overdue)
     unused = CommitmentRow.id.not_in(select(DeliveryRow.commitment_id).where(DeliveryRow.commitment_id.is_not(None)))
     session.execute(
         delete(CommitmentRow).where(
             CommitmentRow.destination == destination, CommitmentRow.asked_at <= asked_before - _REMEMBERED, unused
         )
     )
+    return given_up
+
+
+def _give_up(session: Session, destination: str, comment: str, *which: ColumnElement[bool]) -> int:
+    """Those of the requests that still wait, and how many they are; what they asked about can be asked about again."""
+    waiting = (
+        CommitmentRow.destination == destination,
+        CommitmentRow.answered_at.is_(None),
+        CommitmentRow.comment.is_(None),
+    )
+    ids = session.scalars(select(CommitmentRow.id).where(*waiting, *which).with_for_update(skip_locked=True)).all()
+    session.execute(update(CommitmentRow).where(CommitmentRow.id.in_(ids)).values(comment=comment))
+    _let_go(session, ids)
     return len(ids)
 
 
@@ -124,14 +139,10 @@ def meant_by(session: Session, request: CommitmentRow, sop_instance_uids: Sequen
 
 
 def commit(session: Session, transaction_uid: str, delivery_ids: Sequence[int], now: datetime) -> int:
-    """COMMITTED for these, as far as they are SENT still; how many. The request is answered.
-
-    What it asked about and the report does not mention can be asked about again.
-    """
-    request = session.scalars(
-        select(CommitmentRow).where(CommitmentRow.transaction_uid == transaction_uid).with_for_update()
+    """COMMITTED for these, as far as they are SENT still; how many."""
+    session.scalars(
+        select(CommitmentRow.id).where(CommitmentRow.transaction_uid == transaction_uid).with_for_update()
     ).one()
-    request.answered_at = now
     committed = 0
     for start in range(0, len(delivery_ids), _AT_ONCE):
         some = DeliveryRow.id.in_(delivery_ids[start : start + _AT_ONCE]), DeliveryRow.state == DeliveryState.SENT
@@ -139,8 +150,16 @@ def commit(session: Session, transaction_uid: str, delivery_ids: Sequence[int], 
             change(row, DeliveryState.COMMITTED, now)
             committed += 1
     session.flush()
-    _let_go(session, [request.id])
     return committed
+
+
+def close(session: Session, transaction_uid: str, now: datetime) -> None:
+    """The request is answered. What it asked about and the report does not mention can be asked about again."""
+    request = session.scalars(
+        select(CommitmentRow).where(CommitmentRow.transaction_uid == transaction_uid).with_for_update()
+    ).one()
+    request.answered_at = now
+    _let_go(session, [request.id])
 
 
 def send_again(session: Session, delivery_id: int, reason: int, now: datetime) -> DeliveryState | None:

@@ -6,15 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_node.domain import Attempt, Delivery, DeliveryState, DestinationState, IllegalTransition
+from dicom_node.domain import (
+    Attempt,
+    AttemptOutcome,
+    Delivery,
+    DeliveryState,
+    DestinationState,
+    IllegalTransition,
+)
 from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage import corrections
 from dicom_node.storage.corrections import change
 from dicom_node.storage.counting import count_rows
 from dicom_node.storage.rows import AttemptRow, DeliveryRow, DestinationStateRow, ObjectRow
+
+FIRST_KEPT, MOST_KEPT = 20, 100
+"""Attempts of a delivery: a PACS whose disk is full answers 0xA700 to each object a thousand times in a week."""
+
+COURIER_LOST = "courier_lost"
+NOT_COMMITTED = "not_committed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,22 @@ def postpone(
 def _remember(session: Session, row: DeliveryRow, attempt: Attempt) -> None:
     row.status_word, row.comment = attempt.status_word, attempt.comment
     row.via = attempt.asked if row.state is DeliveryState.SENT and attempt.asked != row.destination else None
+    _add_attempt(session, row, attempt)
+    _thin_out(session, row)
+
+
+def _thin_out(session: Session, row: DeliveryRow) -> None:
+    """Of those that said nothing but "later", the first and the last ones tell enough."""
+    of_row = select(AttemptRow.id).where(AttemptRow.delivery_id == row.id).order_by(AttemptRow.id)
+    ids = session.scalars(of_row).all()
+    if len(ids) <= MOST_KEPT:
+        return
+    dull = AttemptRow.outcome == AttemptOutcome.TRANSIENT, AttemptRow.cause != NOT_COMMITTED
+    dispensable = session.scalars(of_row.where(AttemptRow.id.in_(ids[FIRST_KEPT:-1]), *dull)).all()
+    session.execute(delete(AttemptRow).where(AttemptRow.id.in_(dispensable[: len(ids) - MOST_KEPT])))
+
+
+def _add_attempt(session: Session, row: DeliveryRow, attempt: Attempt) -> None:
     session.add(
         AttemptRow(
             delivery_id=row.id,
@@ -223,6 +252,9 @@ def references(session: Session, rows: Sequence[DeliveryRow]) -> tuple[Delivery,
 
 def _take(session: Session, row: DeliveryRow, lease: Lease, now: datetime) -> bool:
     if row.state is DeliveryState.SENDING:
+        told = "whoever sent it did not live to tell what became of it"
+        lost = Attempt(row.destination, AttemptOutcome.UNKNOWN, COURIER_LOST, None, told, row.updated_at, 0.0)
+        _add_attempt(session, row, lost)
         change(row, DeliveryState.PENDING, now)
         permitted = corrections.permitted_delivery(session, row)
         if permitted is not DeliveryState.PENDING:  # a correction came while it was being sent

@@ -511,6 +511,16 @@ class Repository:
         with self._write() as session:
             return commitments.ask(session, transaction_uid, destination, limit, now)
 
+    def commitment_taken(self, transaction_uid: str, now: datetime) -> None:
+        """The destination took the request, and will report."""
+        with self._write() as session:
+            commitments.taken(session, transaction_uid, now)
+
+    def forget_untaken_commitments(self, destination: str, asked_before: datetime) -> int:
+        """Requests that were to go out by then and did not, for whoever asked is gone; how many."""
+        with self._write() as session:
+            return commitments.forget_untaken(session, destination, asked_before)
+
     def withdraw_commitment(self, transaction_uid: str, reason: str) -> None:
         """The request did not reach the destination, or was refused; its objects can be asked about again."""
         with self._write() as session:
@@ -530,6 +540,7 @@ class Repository:
     def commitment_answered(self, report: CommitmentReport, now: datetime) -> CommitmentOutcome | None:
         """What was committed is COMMITTED, what was not is sent again, or DEAD; None for an unknown transaction.
 
+        A report that settles nothing is none: what was asked about is asked about again when the time for it is over.
         Not one transaction: a report that was taken in part may come again and says the same.
         """
         reasons = dict(report.failed)
@@ -547,6 +558,8 @@ class Repository:
                     became.append(commitments.send_again(session, delivery_id, reasons[uid], now))
         with self._write() as session:
             committed = commitments.commit(session, report.transaction_uid, held, now)
+            if committed or any(became):
+                commitments.close(session, report.transaction_uid, now)
         resent, given_up = (became.count(state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
         return CommitmentOutcome(destination, committed, resent, given_up)
 

@@ -271,7 +271,10 @@ class DeliveryRow(Row):
 
 
 class CommitmentRow(Row):
-    """A request for storage commitment; `answered_at` None: no answer yet, or `comment` says why there is none."""
+    """A request for storage commitment; `answered_at` None: no answer yet, or `comment` says why there is none.
+
+    `taken_at`: when the destination took it; None: it is being asked, or whoever was about to is gone.
+    """
 
     __tablename__ = "storage_commitment"
 
@@ -279,6 +282,7 @@ class CommitmentRow(Row):
     transaction_uid: Mapped[str] = mapped_column(String, unique=True)
     destination: Mapped[str]
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    taken_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     comment: Mapped[str | None] = mapped_column(Text)
 

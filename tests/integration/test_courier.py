@@ -16,7 +16,7 @@ import pytest
 from dicom_node.config import DeliverySection
 from dicom_node.domain import DeliveryState
 from dicom_node.queue import utc_now
-from tests.outbox import node, wait_until
+from tests.outbox import node, pacs, wait_until
 from tests.scripted_scp import Answer, free_port, scripted_scp
 
 PENDING, SENDING, SENT, DEAD = DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.DEAD
@@ -44,6 +44,35 @@ def test_what_may_pass_is_sent_again_under_the_same_uid(tmp_path: Path, answer: 
             (delivery,) = made.wait_for([SENT])
     assert delivery.attempts == 2
     assert scp.received == [delivery.sop_instance_uid] * 2
+
+
+@pytest.mark.parametrize("answer", ["abort", "hang_up"])
+def test_what_is_there_already_after_a_lost_answer_is_settled_by_storage_commitment(
+    tmp_path: Path, answer: Answer
+) -> None:
+    """It stored the object, the answer was lost, and it takes no UID twice: that became a dead letter."""
+    with scripted_scp([answer, 0x0111]) as scp, node(tmp_path, pacs("pacs", scp.port, commitment=True)) as made:
+        made.add_result()
+        with made.courier():
+            (delivery,) = made.wait_for([SENT])
+    assert (delivery.status_word, delivery.attempts) == (0x0111, 2)
+    assert "storage commitment has the last word" in str(delivery.comment)
+
+
+def test_what_is_there_already_after_a_lost_answer_says_so_where_nobody_answers_for_it(tmp_path: Path) -> None:
+    with scripted_scp(["abort", 0x0111]) as scp, node(tmp_path, pacs=scp.port) as made:
+        made.add_result()
+        with made.courier():
+            (delivery,) = made.wait_for([DEAD])
+    assert "probably this object" in str(delivery.comment)
+
+
+def test_what_is_there_already_though_we_never_sent_it_is_for_a_person(tmp_path: Path) -> None:
+    with scripted_scp([0xA700, 0x0111]) as scp, node(tmp_path, pacs("pacs", scp.port, commitment=True)) as made:
+        made.add_result()
+        with made.courier():
+            (delivery,) = made.wait_for([DEAD])
+    assert delivery.status_word == 0x0111
 
 
 def test_object_that_makes_the_peer_abort_does_not_hold_up_the_others(tmp_path: Path) -> None:

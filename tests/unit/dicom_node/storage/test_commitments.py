@@ -118,6 +118,16 @@ def test_a_report_about_objects_of_others_changes_nothing(repository: Repository
     assert only(repository).state is SENT
 
 
+def test_a_report_about_nothing_is_waited_for_as_if_it_had_not_come(repository: Repository) -> None:
+    """An archive that reports so at once was asked again every ten seconds, for ever."""
+    (uid,) = sent(repository, "1.1")
+    ask(repository)
+    assert repository.commitment_answered(report(), START) == CommitmentOutcome("pacs", 0, 0, 0)
+    assert ask(repository, "2.25.2") == []
+    assert repository.expire_commitments("pacs", START, after(9)) == 1
+    assert ask(repository, "2.25.2") == [uid]
+
+
 def test_a_report_of_any_length_is_taken(repository: Repository) -> None:
     (uid,) = sent(repository, "1.1")
     ask(repository)
@@ -210,6 +220,20 @@ def test_requests_that_nothing_points_to_are_forgotten_in_the_end(repository: Re
     repository.expire_commitments("pacs", after(31 * 86400), after(31 * 86400))
     assert repository.commitment_answered(report(*uids), START) is None
     assert repository.commitment_answered(report(*uids, uid="2.25.2"), START) is not None
+
+
+def test_a_request_that_never_went_out_is_made_again_without_waiting_for_a_report(repository: Repository) -> None:
+    """Its courier was killed between the database and the destination."""
+    uids = sent(repository, "1.1")
+    ask(repository)
+    assert repository.forget_untaken_commitments("pacs", after(-1)) == 0
+    assert repository.forget_untaken_commitments("other", after(100)) == 0
+    assert repository.forget_untaken_commitments("pacs", after(100)) == 1
+    assert repository.forget_untaken_commitments("pacs", after(100)) == 0
+    assert ask(repository, "2.25.2") == uids
+    repository.commitment_taken("2.25.2", after(101))
+    assert repository.forget_untaken_commitments("pacs", after(200)) == 0
+    assert ask(repository, "2.25.3") == []
 
 
 def test_a_request_from_before_the_clock_was_set_back_is_made_again(repository: Repository) -> None:

@@ -183,13 +183,35 @@ def test_a_dead_delivery_says_why(repository: Repository) -> None:
     assert (dead.status_word, dead.comment) == (0xC000, "given up")
 
 
-def test_an_attempt_that_was_fenced_off_leaves_no_trace(repository: Repository) -> None:
+def test_an_attempt_of_which_nobody_told_may_have_arrived(repository: Repository) -> None:
+    """A courier was killed, or is fenced off: the object may be there all the same."""
     measured(repository, "1.1", (PACS_REPORTS,))
     (old,) = batch(repository)
     (new,) = batch(repository, LEASE_S)
     with pytest.raises(LeaseLost):
         repository.mark_sent(old, taken(), after(LEASE_S))
-    assert repository.attempts(new.id) == ()
+    (lost,) = repository.attempts(new.id)
+    assert (lost.asked, lost.outcome, lost.cause, lost.status_word) == (
+        "pacs",
+        AttemptOutcome.UNKNOWN,
+        "courier_lost",
+        None,
+    )
+
+
+def test_of_a_destination_that_refuses_for_days_the_first_and_last_attempts_are_kept(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,300 rows for an object within a week of 0xA700; what decides something stays in any case."""
+    monkeypatch.setattr("dicom_node.storage.deliveries.FIRST_KEPT", 2)
+    monkeypatch.setattr("dicom_node.storage.deliveries.MOST_KEPT", 5)
+    measured(repository, "1.1", (PACS_REPORTS,))
+    for number in range(9):
+        (one,) = batch(repository, number)
+        attempt = failed(None, "silence") if number == 3 else failed(0xA700, str(number))
+        repository.postpone_delivery(one, attempt, after(number + 1), after(number))
+    assert [attempt.comment for attempt in repository.attempts(one.id)] == ["0", "1", "silence", "7", "8"]
+    assert one.attempts == 9
 
 
 def test_a_claim_that_was_given_back_does_not_count(repository: Repository) -> None:
