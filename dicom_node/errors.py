@@ -12,7 +12,8 @@ NodeError
 │   ├── DiskFull            the spool has no room
 │   ├── StorageUnavailable  the file system does not let us write or read
 │   ├── DatabaseUnavailable the database is locked or cannot be reached
-│   │   └── OutcomeUnknown  the connection broke: what was under way may have been committed, now or in a moment
+│   │   ├── OutcomeUnknown  the connection broke: what was under way may have been committed, now or in a moment
+│   │   └── Contended       another transaction has a row that this one needs
 │   ├── DestinationUnreachable
 │   └── LeaseLost           another worker owns the job now
 └── Permanent               will not work by waiting; a person must look
@@ -48,6 +49,10 @@ class InstanceRefused(Refused):
         super().__init__(f"{REASON_TEXT[reason]} {detail}".strip())
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[InstanceRefused], tuple[Reason, str]]:
+        """How it is copied: from what it was made of, which is not the message."""
+        return type(self), (self.reason, self.detail)
 
 
 class ModelRefused(Refused):
@@ -92,6 +97,10 @@ class DatabaseUnavailable(Transient):
 
 class OutcomeUnknown(DatabaseUnavailable):
     """The connection to the database broke."""
+
+
+class Contended(DatabaseUnavailable):
+    """Another transaction has a row of the database that this one needs."""
 
 
 class DestinationUnreachable(Transient):

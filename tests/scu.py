@@ -27,11 +27,12 @@ def association(
     classes: Sequence[str],
     transfer_syntaxes: Sequence[str] = (ExplicitVRLittleEndian,),
     calling: str = SCANNER,
+    maximum_pdu: int = 16382,
 ) -> Iterator[Association]:
     """An established association that proposes each class with each transfer syntax in a context of its own."""
     entity = AE(calling)
     contexts = [build_context(uid, syntax) for uid in classes for syntax in transfer_syntaxes]
-    assoc = entity.associate("127.0.0.1", port, contexts=contexts, ae_title=OUR_AE)
+    assoc = entity.associate("127.0.0.1", port, contexts=contexts, ae_title=OUR_AE, max_pdu=maximum_pdu)
     assert assoc.is_established
     connection = assoc.dul.socket.socket if assoc.dul.socket is not None else None
     try:

@@ -48,7 +48,12 @@ _KNOWN_PDUS = range(0x01, 0x08)
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"
 _CLOSED, _TIMER_EXPIRED, _INVALID_PDU = "Evt17", "Evt18", "Evt19"
 _IS_COMMAND, _IS_LAST = 0x01, 0x02
+_LONGEST_ANSWER = 512
+"""Of a C-STORE, in one PDU: two UIDs, a comment of 64 characters and the rest."""
+
 _SMALLEST_BUFFER = 1 << 14
+_PROCESSING_FAILURE = 0x0110
+"""PS3.7 9.1.1.1.9."""
 
 OpenPart = Callable[[Association], SpoolFile]
 GiveUp = Callable[[DULServiceProvider], None]
@@ -353,6 +358,8 @@ class Intake:
 
     def _begin(self, association: Association, context_id: int, fragment: memoryview) -> bool:
         context = association._accepted_cx.get(context_id)
+        if 0 < (association.requestor.maximum_length or 0) < _LONGEST_ANSWER:  # the library cuts an answer to pieces
+            return False
         if association.dimse.message is not None or context is None:
             return False
         command = read_store_command(bytes(fragment))
@@ -379,7 +386,11 @@ def _answer(association: Association, arriving: Arriving) -> bytes:
     command = arriving.command
     request = StoreRequest(command.sop_class_uid, command.sop_instance_uid, arriving.file)
     facts = {"request": request, "context": arriving.context.as_tuple}
-    said = cast(Dataset, evt.trigger(association, evt.EVT_C_STORE, facts))
+    try:
+        said = cast(Dataset, evt.trigger(association, evt.EVT_C_STORE, facts))
+    except Exception:  # noqa: BLE001  a fault of the handler's own refusal costs this object, not the association
+        _log.exception("receive.failed")
+        return store_response(arriving.context_id, command, _PROCESSING_FAILURE, "")
     comment = str(said.get("ErrorComment", ""))
     return store_response(arriving.context_id, command, int(said.Status), comment)
 

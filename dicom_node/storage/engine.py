@@ -17,7 +17,15 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from dicom_node.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, DiskFull, NodeError, OutcomeUnknown
+from dicom_node.errors import (
+    ConfigError,
+    Contended,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DiskFull,
+    NodeError,
+    OutcomeUnknown,
+)
 from dicom_node.storage import vanishing
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
 from dicom_node.storage.mounts import network_filesystem
@@ -31,6 +39,7 @@ WRITES = {"writes": True}
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _CONNECT_TIMEOUT_S = 10
 _CUT_OFF = ("08", "57")  # connection exceptions, and what an administrator or a crash does to it
+_HELD = frozenset({"40P01", "55P03"})  # deadlock_detected, lock_not_available
 _POOL = 5
 _OVERFLOW = 64  # one for each association thread of a busy receiver
 
@@ -112,6 +121,12 @@ def _open_postgresql(url: URL) -> Engine:
 def _ask_server_to_notice(connection: Any, _record: Any) -> None:
     connection.execute(vanishing.THEIRS)
     connection.commit()
+
+
+def hurried(connection: Connection) -> None:
+    """For this transaction: Contended where a row is not to be had soon; nothing to do on SQLite, which has no rows."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(vanishing.HURRIED)
 
 
 def unbound(connection: Connection) -> None:
@@ -251,6 +266,8 @@ def _named_postgresql(error: DBAPIError, url: URL) -> NodeError | None:
         return None
     if state == "53100":
         return DiskFull()
+    if state in _HELD:
+        return Contended(f"Another transaction of {masked(url)} has what is needed (SQLSTATE {state}).")
     kind = OutcomeUnknown if error.connection_invalidated or state[:2] in _CUT_OFF else DatabaseUnavailable
     return kind(f"The database {masked(url)} cannot be used now (SQLSTATE {state or 'none'}).")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -65,7 +65,7 @@ from dicom_node.storage import (
 from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.added_entries import AddedEntries
 from dicom_node.storage.browsing import Browsing
-from dicom_node.storage.engine import WRITES, masked, named_errors, open_engine
+from dicom_node.storage.engine import WRITES, hurried, masked, named_errors, open_engine
 from dicom_node.storage.history import History
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
@@ -78,6 +78,9 @@ if TYPE_CHECKING:
 
 Arrival = tuple[NewInstance, datetime]
 """An object and when it came."""
+
+Act = tuple[AuditEntry, datetime]
+"""What the audit trail is to remember, and when it was."""
 
 _REGISTER_TRIES = 5
 _REMARK_CHARACTERS = 1000
@@ -92,7 +95,7 @@ class Repository:
         self._writer = engine.execution_options(**WRITES)
         self._bell = _bell_of(engine)
         self._actor: str | None = None
-        self._arrivals = Together(self._register_all)
+        self._shared = Together(self._write_all, self._write_one)
         self._has_one_writer = engine.dialect.name == "sqlite"
 
     @classmethod
@@ -180,8 +183,7 @@ class Repository:
 
     def record(self, entry: AuditEntry, now: datetime) -> None:
         """Remember an act that leaves no row of its own; all others are recorded in their own transaction."""
-        with self._write() as session:
-            trail.record(session, entry, now)
+        self._shared.commit((entry, now))
 
     def seal_trail(self) -> int:
         """Append to the hash chain what was recorded since; how many records, at most trail.SEAL_AT_ONCE.
@@ -227,22 +229,30 @@ class Repository:
         """
         for _ in range(_REGISTER_TRIES):
             try:
-                return self._arrivals.commit((new, now))
+                return cast(Registered, self._shared.commit((new, now)))
             except IntegrityError:  # a twin was quicker: look again
                 continue
         raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to register collide.")
 
-    def _register_all(self, arrivals: Sequence[Arrival]) -> Sequence[Registered]:
-        """In the order of their UIDs, so that two receivers that were sent the same do not wait for each other.
+    def _write_all(self, wishes: Sequence[Arrival | Act]) -> Sequence[Registered | None]:
+        """Arrivals in the order of their UIDs: two receivers that were sent the same must not wait for each other.
 
         What is known of them is locked first, in the order in which everybody locks versions.
         """
-        in_order = sorted(range(len(arrivals)), key=lambda place: arrivals[place][0].sop_instance_uid)
+        in_order = sorted(range(len(wishes)), key=lambda place: _uid(wishes[place]))
+        uids = {_uid(wish) for wish in wishes if isinstance(wish[0], NewInstance)}
         with self._write() as session:
-            if len(arrivals) > 1:
-                corrections.lock_versions(session, *{new.sop_instance_uid for new, _ in arrivals})
-            registered = {place: instances.register(session, *arrivals[place]) for place in in_order}
-        return [registered[place] for place in range(len(arrivals))]
+            if uids:
+                hurried(session.connection())
+            if len(uids) > 1:
+                corrections.lock_versions(session, *uids)
+            outcomes = {place: _write_down(session, wishes[place]) for place in in_order}
+        return [outcomes[place] for place in range(len(wishes))]
+
+    def _write_one(self, wish: Arrival | Act) -> Registered | None:
+        """However long it takes."""
+        with self._write() as session:
+            return _write_down(session, wish)
 
     def instance(self, instance_id: int | None) -> InstanceRef:
         with self._read() as session:
@@ -663,6 +673,19 @@ class Repository:
                 yield session
             if self._bell is not None:
                 self._bell.ring(session.work_made)
+
+
+def _uid(wish: Arrival | Act) -> str:
+    """Of an arrival."""
+    return wish[0].sop_instance_uid if isinstance(wish[0], NewInstance) else ""
+
+
+def _write_down(session: Session, wish: Arrival | Act) -> Registered | None:
+    what, now = wish
+    if isinstance(what, NewInstance):
+        return instances.register(session, what, now)
+    trail.write(session, what, now)
+    return None
 
 
 def _bell_of(engine: Engine) -> Bell | None:

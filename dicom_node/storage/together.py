@@ -2,7 +2,8 @@
 
 A commit waits for the disk; what comes meanwhile need not wait for as many. Nobody is told before the commit that has
 its wish is done, so what one thread may say afterwards is as true as if it had committed alone. Nobody waits for others
-to come, either: one thread alone commits at once.
+to come, either: one thread alone commits at once. Where a row that one of them needs is locked by somebody else, each
+goes on alone, and whoever comes meanwhile does not wait for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from dicom_node.errors import NodeError
+from dicom_node.errors import Contended, NodeError
 
 Wanted = TypeVar("Wanted")
 Outcome = TypeVar("Outcome")
@@ -23,6 +24,7 @@ Outcome = TypeVar("Outcome")
 class _Wish(Generic[Wanted, Outcome]):
     wanted: Wanted
     is_settled: bool = False
+    goes_alone: bool = False
     outcome: Outcome | None = None
     error: BaseException | None = None
 
@@ -31,10 +33,17 @@ class _Wish(Generic[Wanted, Outcome]):
 
 
 class Together(Generic[Wanted, Outcome]):
-    """Threads may share it. `commit_all` commits a number of wishes in one and returns their outcomes in order."""
+    """Threads may share it. `commit_all` commits a number of wishes in one and returns their outcomes in order.
 
-    def __init__(self, commit_all: Callable[[Sequence[Wanted]], Sequence[Outcome]]) -> None:
-        self._commit_all = commit_all
+    It raises Contended where a row is not to be had soon; `commit_alone` commits one and waits as long as it takes.
+    """
+
+    def __init__(
+        self,
+        commit_all: Callable[[Sequence[Wanted]], Sequence[Outcome]],
+        commit_alone: Callable[[Wanted], Outcome],
+    ) -> None:
+        self._commit_all, self._commit_alone = commit_all, commit_alone
         self._waiting: list[_Wish[Wanted, Outcome]] = []
         self._is_committing = False
         self._turn = threading.Condition()
@@ -54,6 +63,8 @@ class Together(Generic[Wanted, Outcome]):
                 mine, self._waiting, self._is_committing = self._waiting, [], True
         if mine:
             self._lead(mine)
+        if wish.goes_alone:
+            return self._commit_alone(wanted)
         if wish.error is not None:
             raise copy(wish.error) from wish.error
         return cast(Outcome, wish.outcome)
@@ -74,6 +85,9 @@ class Together(Generic[Wanted, Outcome]):
     def _settle(self, wishes: Sequence[_Wish[Wanted, Outcome]]) -> None:
         try:
             outcomes = self._commit_all([wish.wanted for wish in wishes])
+        except Contended:
+            for wish in wishes:
+                wish.is_settled = wish.goes_alone = True
         except NodeError as error:
             for wish in wishes:
                 wish.settle(None, error)

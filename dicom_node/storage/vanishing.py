@@ -40,5 +40,8 @@ THEIRS = "; ".join(
 )
 """What the server is to do about us, for this connection (PostgreSQL manual, client connection defaults, TCP)."""
 
+HURRIED = "SET LOCAL lock_timeout = '2s'"
+"""For one transaction that others share: a row that somebody has locked is soon the concern of one of them alone."""
+
 UNBOUND = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 """For one transaction, whose statements may take and wait as long as they need."""

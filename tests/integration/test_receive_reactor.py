@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
@@ -173,4 +174,27 @@ def test_one_for_which_there_is_no_descriptor_ends_and_leaves_nothing(
             assert connection.recv(1 << 10)[:1] in {b"", b"\x07"}  # A-ABORT, or just the end
     eventually(lambda: set(threading.enumerate()) <= before)
     with association(node.port, [US_IMAGE]) as assoc:
+        assert store(assoc, request()).status == 0x0000
+
+
+def test_a_peer_that_takes_only_short_pdus_is_answered_in_such(node: Node) -> None:
+    with association(node.port, [US_IMAGE], maximum_pdu=64) as assoc:
+        lengths: list[int] = []
+        assoc.bind(evt.EVT_DATA_RECV, lambda event: lengths.append(len(event.data) - 6))
+        assert store(assoc, request()) == Answer(0x0000, "")
+    assert lengths
+    assert max(lengths) <= 64
+
+
+def test_a_handler_that_fails_while_it_refuses_costs_the_object_and_not_the_association(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    with association(node.port, [US_IMAGE]) as assoc:
+        with monkeypatch.context() as failing:
+            failing.setattr(node.repository, "register", broken)
+            failing.setattr(node.repository, "record", broken)
+            assert store(assoc, request()).status == 0x0110
         assert store(assoc, request()).status == 0x0000
