@@ -1,77 +1,81 @@
-"""Looking through what the node holds, page by page, newest first; nothing is changed here.
+"""Looking through what the node holds, newest first, for people and for programs; nothing is changed here.
 
 A page continues behind the smallest id of the one before (`Page.before`): what arrives meanwhile moves nothing, and a
-late page costs no more than the first. Queries ask for ids first and for the rest of those on the page only.
+late page costs no more than the first.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
 from typing import TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from dicom_node.domain import (
-    Delivery,
-    DeliveryState,
-    InstanceRef,
-    Job,
-    JobState,
-    StoredObject,
-    StoredResult,
-    StudyResult,
-)
+from dicom_node.domain import Delivery, DeliveryState, InstanceRef, Job, JobState, StoredObject, StoredResult
 from dicom_node.errors import Refused
-from dicom_node.storage import deliveries, instances, jobs, results, studies
-from dicom_node.storage.rows import DeliveryRow, InstanceRow, JobRow, ObjectRow, ResultRow, Row, StudyVersionRow
+from dicom_node.storage import deliveries, instances, jobs, results
+from dicom_node.storage.rows import (
+    AuditRow,
+    DeliveryRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    ResultRow,
+    Row,
+    StudyVersionRow,
+)
+from dicom_node.storage.study_account import StudyAccount, account_of, stored
+from dicom_node.storage.study_list import Page, StudyLine, StudyWish, page_of
+
+__all__ = ["Browsing", "Page", "StudyLine", "StudyWish"]
 
 R = TypeVar("R", bound=Row)
 Transaction = Callable[[], AbstractContextManager[Session]]
 
-RECENT = 1000
-"""Results that `recent_results` looks at: enough for a share, few enough to be read at every scrape."""
+LATEST = 1000
+"""Answers from which shares and latencies are told: enough for a share, few enough to be read at every scrape."""
 
-RECENT_TIMES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """At most `limit` rows whose id is smaller than `before`; None: the newest."""
-
-    limit: int
-    before: int | None = None
+_RECENT_SENDERS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class StudiesWanted:
-    """Which studies: those of which an object fits all that is given. `since` is included, `until` is not."""
+class Latency:
+    """Of the latest answers, in seconds from the object's arrival; None: there is none."""
 
-    since: datetime | None = None
-    until: datetime | None = None
-    calling_ae: str | None = None
-    study_instance_uid: str | None = None
+    count: int = 0
+    median_s: float | None = None
+    p95_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StudySummary:
-    """A study as far as rows tell; who the patient is stands in the objects only.
+@dataclass(frozen=True)
+class Latest:
+    """What the latest answers about images were: how many of each status and reason, and how long they took."""
 
-    `newest_id`: the id of its newest fitting object, by which pages continue; `statuses`: how many of its objects were
-    answered how; `said`: the newest answer about the study itself.
-    """
+    answers: Counter[tuple[str, str | None]]
+    latency: Latency
 
-    study_instance_uid: str
-    newest_id: int
-    instances: int
-    first_received_at: datetime
-    last_received_at: datetime
-    calling_aes: tuple[str, ...]
-    statuses: dict[str, int] = field(default_factory=dict)
-    said: StudyResult | None = None
+    @property
+    def statuses(self) -> Counter[str]:
+        return self._by(0)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        return self._by(1)
+
+    def _by(self, place: int) -> Counter[str]:
+        told: Counter[str] = Counter()
+        for key, number in self.answers.items():
+            word = key[place]
+            if word is not None:
+                told[word] += number
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +103,33 @@ class Browsing:
 
     # Studies and their objects
 
-    def studies(self, wanted: StudiesWanted, page: Page) -> tuple[StudySummary, ...]:
+    def studies(self, wish: StudyWish, page: Page) -> tuple[StudyLine, ...]:
         """In the order of their newest object, newest first."""
         with self._read() as session:
-            newest = func.max(InstanceRow.id)
-            query = _fitting(wanted).group_by(InstanceRow.study_instance_uid).order_by(newest.desc()).limit(page.limit)
-            if page.before is not None:
-                query = query.having(newest < page.before)
-            found = session.execute(query).all()
-            return _summaries(session, found)
+            return page_of(session, wish, page)
+
+    def study(self, study_instance_uid: str) -> StudyAccount:
+        """Raises Refused: nothing is stored of it."""
+        with self._read() as session:
+            return account_of(session, study_instance_uid)
 
     def instances_of_study(self, study_instance_uid: str) -> tuple[InstanceRef, ...]:
         """Every version of every object, in the order of arrival."""
         query = select(InstanceRow).where(InstanceRow.study_instance_uid == study_instance_uid).order_by(InstanceRow.id)
         with self._read() as session:
             return tuple(map(instances.reference, session.scalars(query)))
+
+    def results_of_study(self, study_instance_uid: str) -> tuple[StoredResult, ...]:
+        """The newest answer about each object that has one, in the order of arrival."""
+        newest = (
+            select(func.max(ResultRow.id))
+            .join(InstanceRow, InstanceRow.id == ResultRow.instance_id)
+            .where(InstanceRow.study_instance_uid == study_instance_uid)
+            .group_by(ResultRow.instance_id)
+        )
+        query = select(ResultRow).where(ResultRow.id.in_(newest)).order_by(ResultRow.instance_id)
+        with self._read() as session:
+            return tuple(map(results.reference, session.scalars(query)))
 
     def instances(self, page: Page) -> tuple[InstanceRef, ...]:
         """Received objects, newest first."""
@@ -167,6 +183,14 @@ class Browsing:
             answer = session.get_one(ResultRow, row.result_id)
             return ResultObject(results.object_reference(row), _study_of(session, answer), answer.instance_id)
 
+    def stored_object(self, object_id: int) -> StoredObject:
+        """The same, and received objects that are sent on. Raises Refused: there is none with that id."""
+        with self._read() as session:
+            row = session.get(ObjectRow, object_id)
+            if row is None:
+                raise Refused("There is no such object.")
+            return stored(row)
+
     # Work
 
     def jobs(self, page: Page, states: Sequence[JobState] = ()) -> tuple[Job, ...]:
@@ -189,26 +213,59 @@ class Browsing:
         with self._read() as session:
             return deliveries.references(session, session.scalars(query).all())
 
-    # Progress
-
-    def recent_results(self) -> dict[tuple[str, str | None], int]:
-        """How many of the last RECENT answers about images have which status and reason."""
-        last = select(ResultRow.status, ResultRow.reason).where(ResultRow.instance_id.is_not(None))
-        part = last.order_by(ResultRow.id.desc()).limit(RECENT).subquery()
-        query = select(part.c.status, part.c.reason, func.count()).group_by(part.c.status, part.c.reason)
-        with self._read() as session:
-            return {(status, reason): number for status, reason, number in session.execute(query)}
-
-    def answer_times_s(self) -> tuple[float, ...]:
-        """Seconds from receipt to answer of the last RECENT_TIMES images, newest first."""
+    def studies_of(self, object_ids: Sequence[int]) -> dict[int, str]:
+        """Study Instance UID of each of these objects."""
+        own, of_report = InstanceRow.study_instance_uid, StudyVersionRow.study_instance_uid
         query = (
-            select(ResultRow.created_at, InstanceRow.received_at)
-            .join(InstanceRow, ResultRow.instance_id == InstanceRow.id)
-            .order_by(ResultRow.id.desc())
-            .limit(RECENT_TIMES)
+            select(ObjectRow.id, func.coalesce(own, of_report))
+            .outerjoin(ResultRow, ResultRow.id == ObjectRow.result_id)
+            .outerjoin(InstanceRow, InstanceRow.id == func.coalesce(ObjectRow.instance_id, ResultRow.instance_id))
+            .outerjoin(StudyVersionRow, StudyVersionRow.id == ResultRow.study_version_id)
+            .where(ObjectRow.id.in_(object_ids))
         )
         with self._read() as session:
-            return tuple((made - received).total_seconds() for made, received in session.execute(query))
+            return dict(session.execute(query).all())
+
+    def studies_of_jobs(self, job_ids: Sequence[int]) -> dict[int, str]:
+        """Study Instance UID of what each of these jobs is about."""
+        query = (
+            select(JobRow.id, func.coalesce(InstanceRow.study_instance_uid, StudyVersionRow.study_instance_uid))
+            .outerjoin(InstanceRow, InstanceRow.id == JobRow.instance_id)
+            .outerjoin(StudyVersionRow, StudyVersionRow.id == JobRow.study_version_id)
+            .where(JobRow.id.in_(job_ids))
+        )
+        with self._read() as session:
+            return dict(session.execute(query).all())
+
+    # Progress
+
+    def pulse(self) -> tuple[int, int]:
+        """Changes when something happened; costs two look-ups."""
+        with self._read() as session:
+            acts = session.scalar(select(func.max(AuditRow.id))) or 0
+            return acts, session.scalar(select(func.max(JobRow.id))) or 0
+
+    def latest(self) -> Latest:
+        """Of the last LATEST answers about images."""
+        query = (
+            select(ResultRow.status, ResultRow.reason, ResultRow.created_at, InstanceRow.received_at)
+            .join(InstanceRow, InstanceRow.id == ResultRow.instance_id)
+            .order_by(ResultRow.id.desc())
+            .limit(LATEST)
+        )
+        with self._read() as session:
+            rows = session.execute(query).all()
+        waits = sorted((row.created_at - row.received_at).total_seconds() for row in rows)
+        latency = Latency()
+        if waits:
+            latency = Latency(len(waits), median(waits), waits[math.ceil(0.95 * len(waits)) - 1])
+        return Latest(Counter((row.status, row.reason) for row in rows), latency)
+
+    def senders(self) -> tuple[str, ...]:
+        """AE titles of the last objects' senders."""
+        recent = select(InstanceRow.calling_ae).order_by(InstanceRow.id.desc()).limit(_RECENT_SENDERS).subquery()
+        with self._read() as session:
+            return tuple(sorted(set(session.scalars(select(recent.c.calling_ae).distinct()))))
 
     def waiting(self) -> Waiting:
         """What has waited the longest."""
@@ -221,64 +278,6 @@ class Browsing:
 def _paged(query: Select[R], key: InstrumentedAttribute[int], page: Page) -> Select[R]:
     behind = query if page.before is None else query.where(key < page.before)
     return behind.order_by(key.desc()).limit(page.limit)
-
-
-def _fitting(wanted: StudiesWanted) -> Select[str, int]:
-    """Images whose study was not read at the door, for their long header, are not of one study."""
-    query = select(InstanceRow.study_instance_uid, func.max(InstanceRow.id))
-    query = query.where(InstanceRow.study_instance_uid != "")
-    if wanted.since is not None:
-        query = query.where(InstanceRow.received_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(InstanceRow.received_at < wanted.until)
-    if wanted.calling_ae is not None:
-        query = query.where(InstanceRow.calling_ae == wanted.calling_ae)
-    if wanted.study_instance_uid is not None:
-        query = query.where(InstanceRow.study_instance_uid == wanted.study_instance_uid)
-    return query
-
-
-def _summaries(session: Session, found: Sequence[tuple[str, int]]) -> tuple[StudySummary, ...]:
-    uids = [uid for uid, _ in found]
-    images: dict[str, list[InstanceRow]] = {uid: [] for uid in uids}
-    rows = session.scalars(select(InstanceRow).where(InstanceRow.study_instance_uid.in_(uids)).order_by(InstanceRow.id))
-    for row in rows:
-        images[row.study_instance_uid].append(row)
-    statuses = _statuses(session, uids)
-    return tuple(
-        StudySummary(
-            study_instance_uid=uid,
-            newest_id=newest,
-            instances=len(images[uid]),
-            first_received_at=min(row.received_at for row in images[uid]),
-            last_received_at=max(row.received_at for row in images[uid]),
-            calling_aes=tuple(sorted({row.calling_ae for row in images[uid]})),
-            statuses=statuses.get(uid, {}),
-            said=next(reversed(studies.answers(session, uid)), None),
-        )
-        for uid, newest in found
-    )
-
-
-def _statuses(session: Session, uids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Of the newest answer about each image."""
-    newest = (
-        select(func.max(ResultRow.id).label("id"))
-        .join(InstanceRow, ResultRow.instance_id == InstanceRow.id)
-        .where(InstanceRow.study_instance_uid.in_(uids))
-        .group_by(ResultRow.instance_id)
-        .subquery()
-    )
-    query = (
-        select(InstanceRow.study_instance_uid, ResultRow.status, func.count())
-        .join(ResultRow, ResultRow.instance_id == InstanceRow.id)
-        .join(newest, newest.c.id == ResultRow.id)
-        .group_by(InstanceRow.study_instance_uid, ResultRow.status)
-    )
-    told: dict[str, dict[str, int]] = {}
-    for uid, status, number in session.execute(query):
-        told.setdefault(uid, {})[status] = number
-    return told
 
 
 def _study_of(session: Session, answer: ResultRow) -> str:

@@ -66,7 +66,6 @@ from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.added_entries import AddedEntries
 from dicom_node.storage.browsing import Browsing
 from dicom_node.storage.engine import WRITES, hurried, masked, named_errors, open_engine
-from dicom_node.storage.history import History
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
 from dicom_node.storage.together import Together
@@ -173,11 +172,6 @@ class Repository:
     def browsing(self) -> Browsing:
         """What the node holds, page by page."""
         return Browsing(self._read)
-
-    @property
-    def history(self) -> History:
-        """What happened, for people who look."""
-        return History(self._read)
 
     # Audit trail
 

@@ -43,7 +43,7 @@ class Console:
     @cached_property
     def pulse(self) -> Remembered[tuple[int, int]]:
         """Whether something happened."""
-        return Remembered(self.repository.history.pulse, REMEMBER_S)
+        return Remembered(self.repository.browsing.pulse, REMEMBER_S)
 
     @cached_property
     def overview(self) -> Remembered[Overview]:

@@ -7,7 +7,6 @@ destinations and words of this program, never a UID or a person.
 from __future__ import annotations
 
 import shutil
-import statistics
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -21,7 +20,6 @@ from dicom_node.domain import DeliveryState, JobState
 from dicom_node.errors import NodeError
 from dicom_node.web.console import Console
 
-_QUANTILES = (50, 95)
 _MEGABYTE = 1024 * 1024
 
 
@@ -84,24 +82,23 @@ class NodeCollector(Collector):
         yield from (answers, asked)
 
     def _answers(self) -> Iterator[Metric]:
-        browsing = self._console.repository.browsing
+        latest = self._console.repository.browsing.latest()
         recent = GaugeMetricFamily(
             "dicom_node_recent_results",
             "Of the last 1000 answers about images, by status and reason.",
             labels=["status", "reason"],
         )
-        for (status, reason), number in sorted(browsing.recent_results().items(), key=str):
+        for (status, reason), number in sorted(latest.answers.items(), key=str):
             recent.add_metric([status, reason or ""], number)
         yield recent
-        times_s = browsing.answer_times_s()
         family = GaugeMetricFamily(
             "dicom_node_answer_seconds",
-            "From receipt to answer, of the last 200 images, by percentile.",
+            "From receipt to answer, of the last 1000 images, by percentile.",
             labels=["percentile"],
         )
-        for percent in _QUANTILES if len(times_s) > 1 else ():
-            quantile = statistics.quantiles(times_s, n=100, method="inclusive")[percent - 1]
-            family.add_metric([str(percent)], quantile)
+        for percent, seconds in ((50, latest.latency.median_s), (95, latest.latency.p95_s)):
+            if seconds is not None:
+                family.add_metric([str(percent)], seconds)
         yield family
 
     def _waiting(self) -> Iterator[Metric]:

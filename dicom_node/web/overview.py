@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dicom_node.config import Config
 from dicom_node.domain import DeliveryState, Destination, DestinationState, JobState
-from dicom_node.storage.history import Latest
+from dicom_node.storage.browsing import Latest
 from dicom_node.storage.repository import Repository
 from dicom_node.web.texts import message
 from inference.domain import REASON_TEXT, REMARK_TEXT, Reason, Remark
@@ -94,7 +94,7 @@ def look(config: Config, repository: Repository, now: datetime) -> Overview:
     return Overview(
         at=now,
         counts=repository.counts(now),
-        latest=repository.history.latest(),
+        latest=repository.browsing.latest(),
         destinations=tuple(
             DestinationView(one, states.get(one.name), counts.get(one.name, {})) for one in config.destination_list()
         ),

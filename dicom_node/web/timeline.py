@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from dicom_node.domain import AttemptOutcome
-from dicom_node.storage.history import DeliveryAccount, ImageAccount, StudyAccount
+from dicom_node.storage.study_account import DeliveryAccount, ImageAccount, StudyAccount
 from dicom_node.web.texts import message
 
 
@@ -48,9 +48,9 @@ _ATTEMPTS = {
 def timeline(study: StudyAccount) -> list[Step]:
     """Every step that left a row."""
     steps = [step for image in study.images for step in _of_image(image)]
-    for version, at, answer in study.reports:
-        mood = Mood.GOOD if answer["status"] == "measured" else Mood.WAIT
-        steps.append(Step(at, message("Study reported"), mood, f"v{version}", answer.get("reason") or ""))
+    for said in study.reports:
+        mood = Mood.GOOD if said.status == "measured" else Mood.WAIT
+        steps.append(Step(said.at, message("Study reported"), mood, f"v{said.version}", said.reason or ""))
     for stored in study.objects:
         for delivery in stored.deliveries:
             steps += _of_delivery(delivery, str(stored.stored.kind))

@@ -23,7 +23,8 @@ from dicom_node.domain import (
     StoredResult,
     StudyResult,
 )
-from dicom_node.storage.browsing import ResultObject, StudySummary
+from dicom_node.storage.browsing import ResultObject, StudyLine
+from dicom_node.storage.study_list import Reported
 
 Answer = dict[str, Any]
 """That of `dicom-node measure --json`; see docs/api.md."""
@@ -38,7 +39,7 @@ class Said(BaseModel):
     answer: Answer
 
     @classmethod
-    def of(cls, said: StudyResult) -> Said:
+    def of(cls, said: StudyResult | Reported) -> Said:
         return cls(version=said.version, status=said.status, reason=said.reason, answer=json.loads(said.document))
 
 
@@ -46,7 +47,7 @@ class Study(BaseModel):
     """A study as far as rows tell: no patient."""
 
     study_instance_uid: str
-    instances: int = Field(description="versions of objects that were received and fit what was asked for")
+    instances: int = Field(description="versions of objects that were received")
     first_received_at: datetime
     last_received_at: datetime
     calling_aes: list[str]
@@ -54,14 +55,14 @@ class Study(BaseModel):
     said: Said | None = Field(description="the newest answer about the study itself")
 
     @classmethod
-    def of(cls, found: StudySummary) -> Study:
+    def of(cls, found: StudyLine) -> Study:
         return cls(
             study_instance_uid=found.study_instance_uid,
-            instances=found.instances,
+            instances=found.objects,
             first_received_at=found.first_received_at,
-            last_received_at=found.last_received_at,
+            last_received_at=found.received_at,
             calling_aes=[*found.calling_aes],
-            statuses=found.statuses,
+            statuses=dict(found.answers),
             said=None if found.said is None else Said.of(found.said),
         )
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.errors import StorageUnavailable
 from dicom_node.fhir import exported
-from dicom_node.storage.browsing import Page, StudiesWanted
+from dicom_node.storage.browsing import Page, StudyWish
 from dicom_node.users import Caller
 from dicom_node.web.access import User
 from dicom_node.web.api.documents import Instance, Object, Result, Said, Study, WholeStudy
@@ -64,25 +64,25 @@ def studies(  # noqa: PLR0913, PLR0917  what may be asked for
     calling_ae: AeTitle | None = None,
     study_instance_uid: UidFilter | None = None,
 ) -> Studies:
-    wanted = StudiesWanted(since, until, calling_ae, study_instance_uid)
-    found = console.repository.browsing.studies(wanted, page)
-    following = next_before([study.newest_id for study in found], page)
+    wish = StudyWish(calling_ae=calling_ae or "", since=since, until=until, study_instance_uid=study_instance_uid)
+    found = console.repository.browsing.studies(wish, page)
+    following = next_before([study.last_id for study in found], page)
     return Studies(items=[Study.of(study) for study in found], next_before=following)
 
 
 @router.get("/studies/{study_instance_uid}", summary="One study with all that came of it", responses=refusals(404))
 def study(_caller: User, console: Shared, study_instance_uid: Uid) -> WholeStudy:
     repository = console.repository
-    wanted = StudiesWanted(study_instance_uid=study_instance_uid)
-    found = next(iter(repository.browsing.studies(wanted, Page(1))), None)
+    wish = StudyWish(study_instance_uid=study_instance_uid)
+    found = next(iter(repository.browsing.studies(wish, Page(1))), None)
     if found is None:
         raise Missing(f"There is no study {study_instance_uid}.")
     received = repository.browsing.instances_of_study(study_instance_uid)
-    answers = (repository.result_of(instance.id) for instance in received)
+    answers = repository.browsing.results_of_study(study_instance_uid)
     return WholeStudy(
         **Study.of(found).model_dump(),
         received=[Instance.of(instance) for instance in received],
-        results=[Result.of(answer) for answer in answers if answer is not None],
+        results=[Result.of(answer) for answer in answers],
         objects=[Object.of(made) for made in repository.browsing.objects_of_study(study_instance_uid)],
         versions=[Said.of(said) for said in repository.study_results(study_instance_uid)],
     )

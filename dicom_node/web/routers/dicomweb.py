@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.errors import StorageUnavailable
-from dicom_node.storage.browsing import Page, StudiesWanted
+from dicom_node.storage.browsing import Page, StudyWish
 from dicom_node.users import Caller
 from dicom_node.web import dicomweb
 from dicom_node.web.access import User
@@ -43,7 +43,7 @@ def search_studies(
 ) -> Response:
     """Newest first, by Study Instance UID or all. Names and identifiers are in no row, and never in an address here."""
     uid = next((request.query_params[key] for key in _UID_KEYS if key in request.query_params), None)
-    wanted = StudiesWanted(study_instance_uid=uid)
+    wanted = StudyWish(study_instance_uid=uid)
     found = console.repository.browsing.studies(wanted, Page(limit + offset))[offset:]
     rows = [held(console.repository, console.data_dir, study.study_instance_uid) for study in found]
     return _json([dicomweb.study_attributes(objects, _base(request)) for objects in rows if objects])

@@ -17,7 +17,8 @@ from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.decode import read_header
 from dicom_node.domain import InstanceRef, ResultKind
 from dicom_node.errors import InstanceRefused, Refused
-from dicom_node.storage.history import ImageAccount, Standing, StudyAccount, StudyWish
+from dicom_node.storage.study_account import ImageAccount, StudyAccount
+from dicom_node.storage.study_list import Page, Standing, StudyWish
 from dicom_node.users import Caller
 from dicom_node.web.access import User
 from dicom_node.web.console import Console, console_of
@@ -103,8 +104,8 @@ def find(request: Request, console: Shared, _caller: User, text: Annotated[str, 
 
 
 def _list(request: Request, console: Console, asked: _Asked) -> Response:
-    history = console.repository.history
-    found = history.studies(asked.wish(), asked.behind, PAGE + 1)
+    browsing = console.repository.browsing
+    found = browsing.studies(asked.wish(), Page(PAGE + 1, asked.behind))
     more = asked.address(found[PAGE - 1].last_id) if len(found) > PAGE and not asked.text else None
     return render(
         request,
@@ -113,7 +114,7 @@ def _list(request: Request, console: Console, asked: _Asked) -> Response:
         asked=asked,
         more=more,
         standings=STANDINGS,
-        senders=history.senders(),
+        senders=browsing.senders(),
         sentence_of=sentence_of,
     )
 
@@ -121,7 +122,7 @@ def _list(request: Request, console: Console, asked: _Asked) -> Response:
 @router.get("/studies/{study_instance_uid}")
 def study(request: Request, console: Shared, caller: User, study_instance_uid: str) -> Response:
     try:
-        account = console.repository.history.study(study_instance_uid)
+        account = console.repository.browsing.study(study_instance_uid)
     except Refused as error:
         raise Missing(str(error)) from error
     _note(console, caller, request, account)
@@ -162,7 +163,7 @@ def _top(account: StudyAccount, answers: Mapping[int, dict[str, Any] | None]) ->
     """The answer that speaks for the study: of the image that its newest report selected, else the only measured."""
     by_uid = {image.instance.sop_instance_uid: answers[image.instance.id] for image in account.images}
     if account.reports:
-        selected = account.reports[0][2].get("selected")
+        selected = account.reports[0].answer.get("selected")
         return None if selected is None else by_uid.get(selected["sop_instance_uid"])
     measured = [answer for answer in answers.values() if answer is not None and answer["status"] == "measured"]
     return measured[0] if len(measured) == 1 else None
@@ -218,7 +219,7 @@ def original(console: Shared, _caller: User, instance_id: int) -> Response:
 def stored_object(console: Shared, _caller: User, object_id: int) -> Response:
     """An object of ours, as it is sent."""
     try:
-        stored = console.repository.history.stored_object(object_id)
+        stored = console.repository.browsing.stored_object(object_id)
     except Refused as error:
         raise Missing(str(error)) from error
     return _file(console, stored.path, f"{stored.kind}-{stored.sop_instance_uid}.dcm")
@@ -228,7 +229,7 @@ def stored_object(console: Shared, _caller: User, object_id: int) -> Response:
 def pdf(console: Shared, _caller: User, object_id: int) -> Response:
     """The document inside an Encapsulated PDF (PS3.3 C.24.2), without the padding that DICOM may add."""
     try:
-        stored = console.repository.history.stored_object(object_id)
+        stored = console.repository.browsing.stored_object(object_id)
         if stored.kind not in PDFS:
             raise Missing(message("This object is no PDF."))
         dataset = dcmread(console.data_dir / stored.path)

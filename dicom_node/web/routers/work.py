@@ -62,8 +62,8 @@ def show(request: Request, console: Shared, _caller: User, shelf: Shelf = Shelf.
     repository = console.repository
     jobs = repository.jobs(_JOBS[shelf], SHOWN)
     deliveries = repository.deliveries(_DELIVERIES[shelf], SHOWN)
-    studies = repository.history.studies_of([delivery.object_id for delivery in deliveries])
-    of_jobs = repository.history.studies_of_jobs([job.id for job in jobs])
+    studies = repository.browsing.studies_of([delivery.object_id for delivery in deliveries])
+    of_jobs = repository.browsing.studies_of_jobs([job.id for job in jobs])
     return render(
         request,
         "work.html",

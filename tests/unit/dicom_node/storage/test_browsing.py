@@ -9,18 +9,18 @@ import pytest
 
 from dicom_node.domain import DeliveryState, JobState, NewStudyResult, ResultKind
 from dicom_node.errors import Refused
-from dicom_node.storage.browsing import Page, StudiesWanted
+from dicom_node.storage.browsing import Latency, Page, StudyWish
 from dicom_node.storage.repository import Repository
 from tests.unit.dicom_node.storage.rooms import ARCHIVE, PACS, START, after, answer, claimed, image, measured
 
-EVERYTHING = StudiesWanted()
+EVERYTHING = StudyWish()
 
 
 def received(repository: Repository, uid: str, study: str, seconds: float = 0.0, ae: str = "SCANNER") -> None:
     repository.register(replace(image(uid, study=study), calling_ae=ae), after(seconds))
 
 
-def uids(repository: Repository, wanted: StudiesWanted = EVERYTHING, page: Page = Page(10)) -> list[str]:  # noqa: B008
+def uids(repository: Repository, wanted: StudyWish = EVERYTHING, page: Page = Page(10)) -> list[str]:  # noqa: B008
     return [study.study_instance_uid for study in repository.browsing.studies(wanted, page)]
 
 
@@ -29,21 +29,21 @@ def test_studies_come_by_their_newest_object(repository: Repository) -> None:
         received(repository, uid, study, number)
     assert uids(repository) == ["c", "a", "b"]
     (first, second, third) = repository.browsing.studies(EVERYTHING, Page(10))
-    assert (second.instances, second.first_received_at, second.last_received_at) == (2, START, after(2))
+    assert (second.objects, second.first_received_at, second.received_at) == (2, START, after(2))
     assert uids(repository, page=Page(1)) == ["c"]
     received(repository, "5", "d")  # what arrives between two pages moves nothing
-    assert uids(repository, page=Page(1, before=first.newest_id)) == ["a"]
-    assert uids(repository, page=Page(2, before=third.newest_id)) == []
+    assert uids(repository, page=Page(1, before=first.last_id)) == ["a"]
+    assert uids(repository, page=Page(2, before=third.last_id)) == []
 
 
 def test_studies_are_found_by_time_sender_and_uid(repository: Repository) -> None:
     received(repository, "1", "a", 0, "ONE")
     received(repository, "2", "b", 60, "TWO")
-    assert uids(repository, StudiesWanted(since=after(60))) == ["b"]
-    assert uids(repository, StudiesWanted(until=after(60))) == ["a"]
-    assert uids(repository, StudiesWanted(calling_ae="TWO")) == ["b"]
-    assert uids(repository, StudiesWanted(study_instance_uid="a")) == ["a"]
-    assert uids(repository, StudiesWanted(study_instance_uid="a%")) == []
+    assert uids(repository, StudyWish(since=after(60))) == ["b"]
+    assert uids(repository, StudyWish(until=after(60))) == ["a"]
+    assert uids(repository, StudyWish(calling_ae="TWO")) == ["b"]
+    assert uids(repository, StudyWish(study_instance_uid="a")) == ["a"]
+    assert uids(repository, StudyWish(study_instance_uid="a%")) == []
 
 
 def test_a_study_tells_how_its_images_were_answered_and_what_was_said_of_it(repository: Repository) -> None:
@@ -54,7 +54,7 @@ def test_a_study_tells_how_its_images_were_answered_and_what_was_said_of_it(repo
     job = claimed(repository, after(60))
     repository.commit_study(job, NewStudyResult(answer("study", (ResultKind.STUDY_SR,))), (), after(61))
     (study,) = repository.browsing.studies(EVERYTHING, Page(10))
-    assert study.statuses == {"measured": 1, "abstained": 1}
+    assert study.answers == {"measured": 1, "abstained": 1}
     assert study.calling_aes == ("SCANNER",)
     assert study.said is not None
     assert study.said.version == 1
@@ -103,13 +103,15 @@ def test_work_is_paged_and_filtered(repository: Repository) -> None:
 
 def test_progress(repository: Repository) -> None:
     browsing = repository.browsing
-    assert (browsing.recent_results(), browsing.answer_times_s()) == ({}, ())
+    assert (browsing.latest().answers, browsing.latest().latency) == ({}, Latency())
     assert (browsing.waiting().job_since, browsing.waiting().delivery_since) == (None, None)
     repository.register(image("1"), START)
     repository.commit_result(claimed(repository), answer("1"), (PACS,), after(2.5))
     repository.register(image("2"), after(30))
-    assert browsing.recent_results() == {("measured", None): 1}
-    assert browsing.answer_times_s() == (2.5,)
+    latest = browsing.latest()
+    assert latest.answers == {("measured", None): 1}
+    assert (latest.statuses, latest.reasons) == ({"measured": 1}, {})
+    assert latest.latency == Latency(1, 2.5, 2.5)
     waiting = browsing.waiting()
     assert waiting.job_since == after(30)
     assert waiting.delivery_since == START + timedelta(seconds=2.5)

@@ -36,9 +36,7 @@ SCRIPT = "<script>alert(1)</script>"
 PATIENT_ID = f"P1{SCRIPT}"
 NAME = f"Doe{SCRIPT}^Jane"
 MODEL = ModelIdentity("efficientnet-lite0-unet", "0" * 64)
-TOGETHER = Consensus(
-    197.6, 0.8, (0.6, 0.4, 0.0), 0.67, 1, (1, 2), Advice.FEW_FRAMES_MEASURED, Reason.SKULL_ECHO_WEAK
-)
+TOGETHER = Consensus(197.6, 0.8, (0.6, 0.4, 0.0), 0.67, 1, (1, 2), Advice.FEW_FRAMES_MEASURED, Reason.SKULL_ECHO_WEAK)
 """Of a cine of three frames, the last of which has no number."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dicom_node.domain import DeliveryState, JobState
-from dicom_node.storage.history import Standing, StudyWish
+from dicom_node.storage.study_list import Page, Standing, StudyWish
 from dicom_node.storage.trail import Wanted
 from dicom_node.users import UserRole
 from dicom_node.web.console import Console
@@ -95,14 +95,14 @@ def test_the_overview_counts_what_stands_there(stage: Stage, viewer: Browser) ->
 
 
 def test_the_list_of_studies_is_narrowed_and_paged(stage: Stage, console: Console) -> None:
-    history = console.repository.history
-    everything = [line.study_instance_uid for line in history.studies(StudyWish(), None, 10)]
+    browsing = console.repository.browsing
+    everything = [line.study_instance_uid for line in browsing.studies(StudyWish(), Page(10))]
     assert everything == ["1.2.826.0.1.2", STUDY]
-    first = history.studies(StudyWish(), None, 1)
-    assert [line.study_instance_uid for line in history.studies(StudyWish(), first[0].last_id, 1)] == [STUDY]
+    first = browsing.studies(StudyWish(), Page(1))
+    assert [line.study_instance_uid for line in browsing.studies(StudyWish(), Page(1, first[0].last_id))] == [STUDY]
 
     def found(**wish: Any) -> list[str]:
-        return [line.study_instance_uid for line in history.studies(StudyWish(**wish), None, 10)]
+        return [line.study_instance_uid for line in browsing.studies(StudyWish(**wish), Page(10))]
 
     assert found(text=PATIENT_ID) == everything
     assert found(text="1.2.826.0.1.2") == ["1.2.826.0.1.2"]
