@@ -114,7 +114,8 @@ def cutoffs(retention: RetentionSection, now: datetime) -> Cutoffs:
     def before(days: float | None) -> datetime | None:
         return None if days is None else now - timedelta(days=days)
 
-    return Cutoffs(before(retention.delivered_days), before(retention.nothing_to_send_days))
+    committed_days = retention.delivered_days if retention.committed_days is None else retention.committed_days
+    return Cutoffs(before(retention.delivered_days), before(retention.nothing_to_send_days), before(committed_days))
 
 
 def longest_wait_s(queue: QueueSection) -> float:

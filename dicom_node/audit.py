@@ -21,6 +21,7 @@ class AuditEvent(StrEnum):
     PROCESS_STOPPED = "process.stopped"
     ASSOCIATION_ACCEPTED = "association.accepted"
     ASSOCIATION_REFUSED = "association.refused"
+    ASSOCIATION_ENDED = "association.ended"
     OBJECT_RECEIVED = "object.received"
     OBJECT_REFUSED = "object.refused"
     OBJECT_RECONCILED = "object.reconciled"

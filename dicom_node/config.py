@@ -426,6 +426,11 @@ class RetentionSection(Section):
         gt=0,
         description="studies are deleted so long after the last of them was delivered; null: never",
     )
+    committed_days: float | None = Field(
+        None,
+        gt=0,
+        description="the same for studies of which all that was delivered is committed; null: delivered_days",
+    )
     nothing_to_send_days: float | None = Field(
         None, gt=0, description="the same for studies of which nothing had to be sent anywhere; null: never"
     )

@@ -1,4 +1,4 @@
-"""What the receiver tells the audit trail of its own accord: who was let in, what was not stored, who may talk now."""
+"""What the receiver tells the audit trail of its own accord: who came and left, what was not stored, who may talk."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.errors import NodeError
 from dicom_node.receive.admission import caller_of
 from dicom_node.receive.authorisation import Caller
+from dicom_node.receive.reactor import Ending
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,18 @@ class Witness:
             host=caller.host,
             outcome="accepted",
             detail={"called_ae": caller.called_ae},
+        )
+        self._record(entry)
+
+    def on_ended(self, association: Association, ending: Ending, seconds: float) -> None:
+        """Somebody who had got in has left."""
+        caller = caller_of(association)
+        entry = AuditEntry(
+            event=AuditEvent.ASSOCIATION_ENDED,
+            actor=caller.calling_ae,
+            host=caller.host,
+            outcome=ending.value,
+            detail={"called_ae": caller.called_ae, "seconds": round(seconds)},
         )
         self._record(entry)
 

@@ -16,9 +16,11 @@ import queue
 import select
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from struct import Struct
 from typing import Any, cast
 
@@ -26,7 +28,7 @@ from pydicom import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
@@ -289,16 +291,37 @@ class Provider(DULServiceProvider):
         self._wake_association()
 
 
+class Ending(StrEnum):
+    """How an association that was accepted came to its end (PS3.8 7.2 to 7.4)."""
+
+    RELEASED = "released"
+    ABORTED = "aborted"  # by an A-ABORT of either side
+    LOST = "lost"  # the connection broke, or what came on it was no DICOM
+
+
+OnEnd = Callable[[Association, Ending, float], None]
+"""Gets the association, how it ended, and how many seconds it had lasted."""
+
+
 class NodeAssociation(Association):
     """An association as acceptor; its own thread negotiates, and then sleeps until there is something for it."""
 
-    def __init__(self, entity: Any, mode: str, open_part: OpenPart, give_up: GiveUp) -> None:
+    def __init__(self, entity: Any, mode: str, open_part: OpenPart, give_up: GiveUp, on_end: OnEnd) -> None:
         super().__init__(entity, mode)
         self.dul = Provider(self, Intake(open_part), give_up)
+        self._on_end, self._ending = on_end, Ending.LOST
         self.acse_timeout, self.network_timeout = self.acse_timeout, self.network_timeout  # of the new upper layer
 
     def _run_reactor(self) -> None:
         """Until the association is over: its messages, release, aborts, and the time-out (PS3.8 7)."""
+        began_s = time.monotonic()
+        try:
+            self._serve_until_it_ends()
+        finally:
+            ending = Ending.ABORTED if self._sent_abort else self._ending
+            self._on_end(self, ending, time.monotonic() - began_s)
+
+    def _serve_until_it_ends(self) -> None:
         provider = cast(Provider, self.dul)
         provider.open()
         while not self._kill:
@@ -311,10 +334,12 @@ class NodeAssociation(Association):
             if self.is_established and self.acse.is_release_requested():
                 self.acse.send_release(is_response=True)
                 self.is_released, self.is_established = True, False
+                self._ending = Ending.RELEASED
                 evt.trigger(self, evt.EVT_RELEASED, {})
                 self.kill()
             elif self.acse.is_aborted():
-                self.dul.receive_pdu(wait=False)
+                if isinstance(self.dul.receive_pdu(wait=False), A_ABORT):  # else A-P-ABORT
+                    self._ending = Ending.ABORTED
                 self.is_aborted, self.is_established = True, False
                 evt.trigger(self, evt.EVT_ABORTED, {})
                 self.kill()

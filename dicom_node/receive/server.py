@@ -125,7 +125,9 @@ def run(
     gate = Gate(policy_of(config), RefusalBook(repository), stop)
     with (
         own_folder(data_dir / SPOOL) as folder,
-        adapted(Spool(folder, config.node.minimum_free_mb * _MEGABYTE), gate.largest_object),
+        adapted(
+            Spool(folder, config.node.minimum_free_mb * _MEGABYTE), gate.largest_object, Witness(repository).on_ended
+        ),
     ):
         desk = Desk(repository, config.commitment_terms(), gate.peer_of, lambda: datetime.now(UTC))
         servers = _listen_everywhere(config, _handlers(config, repository, gate, desk), gate)

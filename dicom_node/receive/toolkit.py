@@ -44,7 +44,7 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 
 from dicom_node.receive.authorisation import decode_ae_title
-from dicom_node.receive.reactor import NodeAssociation, sender_of
+from dicom_node.receive.reactor import Ending, NodeAssociation, OnEnd, sender_of
 from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = logging.getLogger(__name__)
@@ -263,9 +263,13 @@ def _any_size(_association: Association) -> int | None:
     return None
 
 
+def _nobody_listens(_association: Association, _ending: Ending, _seconds: float) -> None:
+    return
+
+
 @contextmanager
-def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator[None]:
-    """Make the changes above for the duration of the block."""
+def adapted(spool: Spool, largest_object: LargestObject = _any_size, on_end: OnEnd = _nobody_listens) -> Iterator[None]:
+    """Make the changes above for the duration of the block. `on_end` is told of every association that was accepted."""
 
     def open_part(*_: Any, **__: Any) -> SpoolFile:
         """Called by the thread that reads from the network, which is its association's own."""
@@ -286,7 +290,8 @@ def adapted(spool: Spool, largest_object: LargestObject = _any_size) -> Iterator
         change(DIMSEServiceProvider, "receive_primitive", _receive_or_refuse)
         change(dul, "_PDU_TYPES", {**dul._PDU_TYPES, _ASSOCIATE_RQ_TYPE: (LenientAssociateRQ, "Evt6")})
         change(transport, "AssociationSocket", BoundedSocket)
-        change(association, "Association", partial(NodeAssociation, open_part=open_part_of, give_up=_abort))
+        node_association = partial(NodeAssociation, open_part=open_part_of, give_up=_abort, on_end=on_end)
+        change(association, "Association", node_association)
         change(StateMachine, "do_action", _act_or_abort)
         change(ACSE, "_negotiate_as_acceptor", _negotiate_or_reject)
         change(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)

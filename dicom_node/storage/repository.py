@@ -609,17 +609,17 @@ class Repository:
         before, behind = cutoffs.latest, None
         while before is not None:
             with self._read() as session:
-                studies = retention.old_studies(session, before, behind)
-            for study_instance_uid in studies:
+                units = retention.old_units(session, before, behind)
+            for unit in units:
                 with self._write() as session:
-                    paths = retention.remove(session, study_instance_uid, cutoffs)
+                    paths = retention.remove(session, unit, cutoffs)
                     if paths is not None:
-                        trail.record(session, trail.deleted(study_instance_uid, len(paths)), now)
+                        trail.record(session, trail.deleted(unit, len(paths)), now)
                 if paths is not None:
                     yield paths
-            if not studies:
+            if not units:
                 return
-            behind = studies[-1]
+            behind = units[-1]
 
     def mend_times(self, longest_wait_s: float, now: datetime) -> int:
         """Bring back what a clock that was ahead has put off: due now, or a lease of at most so long; how many rows."""

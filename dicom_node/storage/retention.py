@@ -1,10 +1,11 @@
 """What may be deleted after a while: studies about which nothing is under way or waits for anybody.
 
-The unit is the study, with everything that is known of it: its images, their results, the study's own versions, and
-what was sent. A study is settled when each of its jobs is done or cancelled and each of its deliveries is at its end:
-what was not delivered, and what waits for a person, is never deleted, however old it is. Where a destination is asked
-for storage commitment, its deliveries are at their end when they are committed, not when they are sent, whoever took
-them. What comes again as it was leaves no row but in the audit trail, and keeps its study for as long as a new one.
+The unit is the study (an object whose study is not known is one by itself), with everything that is known of it: its
+images, their results, the study's own versions, and what was sent. A study is settled when each of its jobs is done or
+cancelled and each of its deliveries is at its end: what was not delivered, and what waits for a person, is never
+deleted, however old it is. Where a destination is asked for storage commitment, its deliveries are at their end when
+they are committed, not when they are sent, whoever took them. What comes again as it was leaves no row but in the
+audit trail, and keeps its study for as long as a new one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, Table, delete, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, delete, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.audit import AuditEvent
 from dicom_node.domain import DeliveryState, JobState
@@ -41,46 +42,75 @@ _DELIVERY_ENDS = (*_TAKEN, DeliveryState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """Studies are deleted whose last event is older than this; None: never. See RetentionSection for the two kinds.
+    """Studies are deleted whose last event is older than this; None: never. See RetentionSection for the kinds.
 
     `committing`: the destinations of which sent is not enough.
     """
 
     delivered: datetime | None
     nothing_to_send: datetime | None
+    committed: datetime | None
     committing: tuple[str, ...] = ()
 
     @property
     def latest(self) -> datetime | None:
         """Nothing younger can be due."""
-        return max((one for one in (self.delivered, self.nothing_to_send) if one is not None), default=None)
+        given = (self.delivered, self.nothing_to_send, self.committed)
+        return max((one for one in given if one is not None), default=None)
 
 
-def old_studies(session: Session, before: datetime, after_study: str | None) -> Sequence[str]:
-    """Studies to which nothing came since then, in order, beginning behind `after_study`; at most STUDIES_AT_ONCE."""
-    old = (
-        select(InstanceRow.study_instance_uid)
-        .group_by(InstanceRow.study_instance_uid)
-        .having(func.max(InstanceRow.received_at) < before)
-        .order_by(InstanceRow.study_instance_uid)
-        .limit(STUDIES_AT_ONCE)
-    )
-    if after_study is not None:
-        old = old.where(InstanceRow.study_instance_uid > after_study)
-    return session.scalars(old).all()
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is deleted at once: a study, or one object whose study was not read at the door, for its long header."""
+
+    study_instance_uid: str
+    sop_instance_uid: str = ""
+
+    def images(self) -> ColumnElement[bool]:
+        of_study = InstanceRow.study_instance_uid == self.study_instance_uid
+        return (
+            and_(of_study, InstanceRow.sop_instance_uid == self.sop_instance_uid) if self.sop_instance_uid else of_study
+        )
+
+    def arrivals(self) -> ColumnElement[bool]:
+        """Records of the audit trail."""
+        of_study = and_(
+            AuditRow.study_instance_uid == self.study_instance_uid, AuditRow.event == AuditEvent.OBJECT_RECEIVED
+        )
+        return and_(of_study, AuditRow.sop_instance_uid == self.sop_instance_uid) if self.sop_instance_uid else of_study
 
 
-def remove(session: Session, study_instance_uid: str, cutoffs: Cutoffs) -> tuple[str, ...] | None:
-    """Delete the rows of a study if it is due; the files that may go once this is committed. None: it is not due."""
-    images = session.execute(
-        select(InstanceRow.id, InstanceRow.sop_instance_uid).where(InstanceRow.study_instance_uid == study_instance_uid)
-    ).all()
+def old_units(session: Session, before: datetime, behind: Unit | None) -> Sequence[Unit]:
+    """Those to which nothing came since then, in order, beginning behind one of them; at most STUDIES_AT_ONCE.
+
+    First the objects of no study, which have the empty UID for one.
+    """
+    if behind is None or behind.sop_instance_uid:
+        uid = InstanceRow.sop_instance_uid
+        loose = _old(uid, before, None if behind is None else behind.sop_instance_uid)
+        found = [Unit("", one) for one in session.scalars(loose.where(InstanceRow.study_instance_uid == ""))]
+        if found:
+            return found
+        behind = None
+    uid = InstanceRow.study_instance_uid
+    return [Unit(one) for one in session.scalars(_old(uid, before, behind.study_instance_uid if behind else ""))]
+
+
+def _old(uid: InstrumentedAttribute[str], before: datetime, behind: str | None) -> Select[str]:
+    old = select(uid).group_by(uid).having(func.max(InstanceRow.received_at) < before).order_by(uid)
+    return (old if behind is None else old.where(uid > behind)).limit(STUDIES_AT_ONCE)
+
+
+def remove(session: Session, unit: Unit, cutoffs: Cutoffs) -> tuple[str, ...] | None:
+    """Delete the rows of a unit if it is due; the files that may go once this is committed. None: it is not due."""
+    images = session.execute(select(InstanceRow.id, InstanceRow.sop_instance_uid).where(unit.images())).all()
     if not images:  # another receiver was quicker
         return None
     corrections.lock_versions(session, *(image.sop_instance_uid for image in images))
     instances = [image.id for image in images]
-    if not _is_due(session, study_instance_uid, instances, cutoffs):
+    if not _is_due(session, unit, instances, cutoffs):
         return None
+    study_instance_uid = unit.study_instance_uid
     paths = set(session.scalars(select(InstanceRow.path).where(InstanceRow.id.in_(instances))))
     paths |= set(session.scalars(select(ObjectRow.path).where(_is_of(study_instance_uid, instances))))
     versions = select(StudyVersionRow.id).where(StudyVersionRow.study_instance_uid == study_instance_uid)
@@ -89,14 +119,17 @@ def remove(session: Session, study_instance_uid: str, cutoffs: Cutoffs) -> tuple
     return tuple(sorted(paths))
 
 
-def _is_due(session: Session, study: str, instances: Sequence[int], cutoffs: Cutoffs) -> bool:
+def _is_due(session: Session, unit: Unit, instances: Sequence[int], cutoffs: Cutoffs) -> bool:
+    study = unit.study_instance_uid
     elsewhere = select(InstanceRow.id).where(
         InstanceRow.sop_instance_uid.in_(select(InstanceRow.sop_instance_uid).where(InstanceRow.id.in_(instances))),
         InstanceRow.id.not_in(instances),
     )
     versions = select(StudyVersionRow.id).where(StudyVersionRow.study_instance_uid == study)
     jobs = select(JobRow).where(or_(JobRow.instance_id.in_(instances), JobRow.study_version_id.in_(versions)))
-    unseen = select(ResultRow.id).where(ResultRow.instance_id.in_(instances), ResultRow.studied.is_(False))
+    unseen = select(ResultRow.id).where(  # of an object without a study nobody will ever look at one
+        ResultRow.instance_id.in_(instances), ResultRow.studied.is_(False), literal(study != "")
+    )
     if _any(session, elsewhere) or _any(session, jobs.where(JobRow.state.not_in(_JOB_ENDS))) or _any(session, unseen):
         return False
     objects = select(ObjectRow.id).where(_is_of(study, instances))
@@ -106,17 +139,23 @@ def _is_due(session: Session, study: str, instances: Sequence[int], cutoffs: Cut
     owed = or_(DeliveryRow.destination.in_(cutoffs.committing), DeliveryRow.via.in_(cutoffs.committing))
     if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT, owed)):
         return False
-    was_sent = _any(session, deliveries.where(DeliveryRow.state.in_(_TAKEN)))
-    cutoff = cutoffs.delivered if was_sent else cutoffs.nothing_to_send
+    cutoff = _cutoff(session, deliveries, cutoffs)
     newest = (
         select(func.max(InstanceRow.received_at)).where(InstanceRow.id.in_(instances)),
-        select(func.max(AuditRow.at)).where(
-            AuditRow.study_instance_uid == study, AuditRow.event == AuditEvent.OBJECT_RECEIVED
-        ),
+        select(func.max(AuditRow.at)).where(unit.arrivals()),
         select(func.max(jobs.subquery().c.updated_at)),
         select(func.max(deliveries.subquery().c.updated_at)),
     )
     return cutoff is not None and all((when := session.scalar(one)) is None or when < cutoff for one in newest)
+
+
+def _cutoff(session: Session, deliveries: Select[DeliveryRow], cutoffs: Cutoffs) -> datetime | None:
+    """Of the kind that a settled study is."""
+    if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT)):
+        return cutoffs.delivered
+    if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.COMMITTED)):
+        return cutoffs.committed
+    return cutoffs.nothing_to_send
 
 
 def _is_of(study: str, instances: Sequence[int]) -> ColumnElement[bool]:

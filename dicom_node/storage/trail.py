@@ -22,6 +22,7 @@ from sqlalchemy.orm.attributes import get_history
 
 from dicom_node.audit import NODE, THIS_HOST, AuditEntry, AuditEvent, AuditRecord, ChainVerdict
 from dicom_node.domain import DeliveryState, NewInstance, NewResult, Relation
+from dicom_node.storage.retention import Unit
 from dicom_node.storage.rows import (
     AuditRow,
     AuditSealRow,
@@ -135,10 +136,15 @@ def image_result(instance: Image, result: NewResult) -> AuditEntry:
     )
 
 
-def deleted(study_instance_uid: str, files: int) -> AuditEntry:
-    """A study went for its age."""
+def deleted(unit: Unit, files: int) -> AuditEntry:
+    """A study, or an object whose study is not known, went for its age."""
     return AuditEntry(
-        AuditEvent.STUDY_DELETED, NODE, outcome="aged", study_instance_uid=study_instance_uid, detail={"files": files}
+        AuditEvent.STUDY_DELETED,
+        NODE,
+        outcome="aged",
+        sop_instance_uid=unit.sop_instance_uid or None,
+        study_instance_uid=unit.study_instance_uid,
+        detail={"files": files},
     )
 
 

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.association import Association
 
+from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.config import InferenceSection, PeerEntry
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.receive import server
@@ -461,7 +462,7 @@ def test_who_got_in_and_what_was_not_stored_is_in_the_audit_trail(node: Node) ->
     with association(node.port, [US_IMAGE]) as assoc:
         assert store(assoc, Request.of(image).with_data(None)).status == 0xC000
         assert store(assoc, Request.of(image)).status == 0
-    accepted, refused = node.repository.trail
+    accepted, refused, *_ = node.repository.trail
     assert (accepted.event, accepted.actor, accepted.host) == ("association.accepted", SCANNER, "127.0.0.1")
     assert accepted.detail == {"called_ae": OUR_AE}
     assert (refused.event, refused.outcome) == ("object.refused", "no_data_set")
@@ -493,4 +494,32 @@ def test_an_object_that_no_database_took_is_not_waited_for_twice(node: Node) -> 
     node.repository.failure = DatabaseUnavailable()
     with association(node.port, [US_IMAGE]) as assoc:
         assert store(assoc, Request.of(small_image())).status == 0xA700
-    assert [entry.event for entry in node.repository.trail] == ["association.accepted"]
+    assert {entry.event for entry in node.repository.trail} <= {"association.accepted", "association.ended"}
+
+
+def release(port: int) -> None:
+    AE(SCANNER).associate("127.0.0.1", port, contexts=[build_context(US_IMAGE)], ae_title=OUR_AE).release()
+
+
+def abort(port: int) -> None:
+    AE(SCANNER).associate("127.0.0.1", port, contexts=[build_context(US_IMAGE)], ae_title=OUR_AE).abort()
+
+
+def vanish(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(associate_request(SCANNER.encode(), OUR_AE.encode()))
+        assert connection.recv(1)[0] == ASSOCIATE_AC
+
+
+@pytest.mark.parametrize(("come_and", "outcome"), [(release, "released"), (abort, "aborted"), (vanish, "lost")])
+def test_how_an_association_ended_is_in_the_audit_trail(
+    node: Node, come_and: Callable[[int], None], outcome: str
+) -> None:
+    def endings() -> list[AuditEntry]:
+        return [entry for entry in node.repository.trail if entry.event is AuditEvent.ASSOCIATION_ENDED]
+
+    come_and(node.port)
+    eventually(lambda: bool(endings()))
+    (ended,) = endings()
+    assert (ended.actor, ended.host, ended.outcome) == (SCANNER, "127.0.0.1", outcome)
+    assert ended.detail["called_ae"] == OUR_AE

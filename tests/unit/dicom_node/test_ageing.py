@@ -141,7 +141,10 @@ def test_nothing_is_deleted_until_the_clock_has_gone_evenly_for_a_while(tmp_path
 
 def test_days_are_counted_back_from_now() -> None:
     found = cutoffs(RetentionSection(delivered_days=2.0), START)
-    assert (found.delivered, found.nothing_to_send) == (START - timedelta(days=2), None)
+    two_days_ago = START - timedelta(days=2)
+    assert (found.delivered, found.nothing_to_send, found.committed) == (two_days_ago, None, two_days_ago)
+    sooner = cutoffs(RetentionSection(delivered_days=2.0, committed_days=1.0), START)
+    assert (sooner.delivered, sooner.committed) == (two_days_ago, START - timedelta(days=1))
     assert found.latest == START - timedelta(days=2)
     assert cutoffs(RetentionSection(), START).latest is None
 

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
+from dicom_node.audit import AuditEvent
 from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Registered, ResultKind
 from dicom_node.storage import retention
 from dicom_node.storage.repository import Repository
-from dicom_node.storage.retention import Cutoffs
+from dicom_node.storage.retention import Cutoffs, Unit
 from dicom_node.storage.rows import AuditRow, InstallationRow, Row
 from dicom_node.storage.trail import Wanted
 from tests.attempts import failed, taken
@@ -20,7 +21,7 @@ from tests.unit.dicom_node.storage.rooms import LEASE_S, PACS, START, after, ans
 
 DAY_S = 86400.0
 LATER = after(10 * DAY_S)
-ALL = Cutoffs(LATER, LATER)
+ALL = Cutoffs(LATER, LATER, LATER)
 
 
 def looked_at(repository: Repository) -> None:
@@ -62,17 +63,17 @@ def test_a_settled_study_goes_with_all_its_rows_and_names_its_files(repository: 
 def test_a_study_of_which_something_happened_lately_stays(repository: Repository) -> None:
     settled(repository)
     before = rows(repository)
-    assert list(repository.forget_old_studies(Cutoffs(after(61), after(61)), LATER)) == []
-    assert list(repository.forget_old_studies(Cutoffs(None, LATER), LATER)) == []
-    assert list(repository.forget_old_studies(Cutoffs(None, None), LATER)) == []
+    assert list(repository.forget_old_studies(Cutoffs(after(61), after(61), None), LATER)) == []
+    assert list(repository.forget_old_studies(Cutoffs(None, LATER, None), LATER)) == []
+    assert list(repository.forget_old_studies(Cutoffs(None, None, None), LATER)) == []
     assert rows(repository) == before
-    assert len(list(repository.forget_old_studies(Cutoffs(after(62), None), LATER))) == 1
+    assert len(list(repository.forget_old_studies(Cutoffs(after(62), None, None), LATER))) == 1
 
 
 def test_what_had_to_be_sent_nowhere_has_a_time_of_its_own(repository: Repository) -> None:
     repository.register(image("1.1", measurable=False), START)
-    assert list(repository.forget_old_studies(Cutoffs(LATER, None), LATER)) == []
-    assert len(list(repository.forget_old_studies(Cutoffs(None, LATER), LATER))) == 1
+    assert list(repository.forget_old_studies(Cutoffs(LATER, None, None), LATER)) == []
+    assert len(list(repository.forget_old_studies(Cutoffs(None, LATER, None), LATER))) == 1
 
 
 def leave_queued(repository: Repository) -> None:
@@ -202,6 +203,32 @@ def test_where_commitment_is_asked_for_sent_is_not_the_end(repository: Repositor
     assert len(list(repository.forget_old_studies(asking, LATER))) == 1
 
 
+def test_what_is_committed_has_an_age_of_its_own(repository: Repository) -> None:
+    settled(repository)
+    committed_only = Cutoffs(None, None, LATER, ("pacs",))
+    request = repository.ask_commitment("2.25.1", "pacs", 100, after(62))
+    assert request is not None
+    uids = tuple(uid for _class, uid in request.objects)
+    repository.commitment_answered(CommitmentReport("2.25.1", uids[1:], ()), after(63))
+    assert list(repository.forget_old_studies(replace(committed_only, committing=()), LATER)) == [], "one is only sent"
+    repository.commitment_answered(CommitmentReport("2.25.1", uids, ()), after(64))
+    assert list(repository.forget_old_studies(Cutoffs(LATER, LATER, None, ("pacs",)), LATER)) == []
+    assert len(list(repository.forget_old_studies(committed_only, LATER))) == 1
+
+
+def test_an_object_whose_study_is_not_known_goes_by_itself(repository: Repository) -> None:
+    """Its header was too long to be read at the door; no study of such objects is ever reported."""
+    for uid, when in (("1.1", START), ("1.2", START), ("1.3", LATER)):
+        repository.register(image(uid, study=""), when)
+        job = claimed(repository, LATER)
+        repository.commit_result(job, answer(uid), (), START)
+    settled(repository, "1.4")
+    assert len(list(repository.forget_old_studies(ALL, LATER))) == 3
+    assert [bool(repository.versions(uid)) for uid in ("1.1", "1.2", "1.3", "1.4")] == [False, False, True, False]
+    gone = [one.entry.sop_instance_uid for one in repository.whole_audit_trail(Wanted((AuditEvent.STUDY_DELETED,)))]
+    assert gone == ["1.1", "1.2", None]
+
+
 def test_what_an_alternate_took_is_kept_until_it_commits_that(repository: Repository) -> None:
     """Whoever asked for commitment, of the destination or of its alternate, has not got it yet."""
     measured(repository, "1.1")
@@ -223,7 +250,7 @@ def test_what_comes_again_as_it_was_makes_its_study_young(repository: Repository
     assert repository.register(image("1.1"), LATER) is Registered.SAME
     assert list(repository.forget_old_studies(ALL, LATER)) == []
     later = LATER + timedelta(seconds=1)
-    assert len(list(repository.forget_old_studies(Cutoffs(later, later), later))) == 1
+    assert len(list(repository.forget_old_studies(Cutoffs(later, later, later), later))) == 1
 
 
 def test_the_audit_trail_outlives_the_study_and_says_that_it_is_gone(repository: Repository) -> None:
@@ -238,6 +265,6 @@ def test_a_study_that_is_gone_is_not_deleted_again(repository: Repository) -> No
     """Two receivers look at the same time."""
     repository.register(image("1.1", measurable=False), START)
     with repository._write() as session:
-        assert retention.remove(session, "1.2.3", ALL) is not None
+        assert retention.remove(session, Unit("1.2.3"), ALL) is not None
     with repository._write() as session:
-        assert retention.remove(session, "1.2.3", ALL) is None
+        assert retention.remove(session, Unit("1.2.3"), ALL) is None
