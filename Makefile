@@ -38,7 +38,7 @@ bench: dev ## every benchmark; writes benchmarks/results.json and docs/reliabili
 	@$(RUN) -m benchmarks $(ARGS)
 	@$(RUN) tools/write_reliability.py
 
-soak: dev ## the long fault tests; adds to soak.json, writes fuzz.json and bad_peers.json in benchmarks
+soak: dev ## the long fault tests; adds to soak.json and (as root) hosts.json, writes fuzz.json and bad_peers.json in benchmarks
 	@SOAK_JSON=$(CURDIR)/benchmarks/soak.json $(RUN) -m pytest --run-slow -m slow -s --timeout=0 $(ARGS)
 	@$(RUN) tools/write_reliability.py
 

@@ -10,12 +10,17 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
 PIECE_BYTES = 16_384
+_CONNECT_S = 10.0
+_NOTICED_AFTER_S = 20
+"""A side whose machine vanishes without a word is given up after so long, as load balancers do."""
+
 P_DATA_TF = 0x04
 _HEAD_BYTES = 6
 """Of a PDU: type, reserved, length (PS3.8 9.3.1)."""
@@ -48,7 +53,7 @@ HEALTHY = Fault()
 
 @dataclass
 class FaultProxy:
-    """Listens on `port` of 127.0.0.1; `met` counts the connections whose fault came about."""
+    """Listens on `port`; `met` counts the connections whose fault came about."""
 
     listener: socket.socket
     target: tuple[str, int]
@@ -59,6 +64,21 @@ class FaultProxy:
     @property
     def port(self) -> int:
         return int(self.listener.getsockname()[1])
+
+    def plan(self, faults: Sequence[Fault]) -> None:
+        """The next connections meet these, in place of what else was in store for them."""
+        self.faults = (*(HEALTHY for _ in self.connections), *faults)
+
+    def end_all(self, how: End) -> None:
+        """Every connection of now, at once."""
+        for connection in list(self.connections):
+            connection.end(how)
+
+    def suffered(self) -> Counter[str]:
+        """Connections so far by what they met: "slow" or the name of their end."""
+        kept = list(self.connections)
+        slow = sum(connection.fault.bytes_per_s < float("inf") for connection in kept)
+        return Counter({"slow": slow}) + Counter(c.fault.end.value for c in kept if c.struck and c.fault.end)
 
     def accept_all(self) -> None:
         """Until the listener is closed."""
@@ -78,25 +98,32 @@ class FaultProxy:
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self.listener.close()
-        for connection in self.connections:
-            connection.end(End.CUT)
+        self.end_all(End.CUT)
 
 
 class _Connection:
     """A caller, a connection to the listener, and a thread for either direction."""
 
     def __init__(self, caller: socket.socket, target: tuple[str, int], fault: Fault, met: Callable[[], None]) -> None:
-        self._caller, self._fault, self._met = caller, fault, met
+        self.fault, self.struck = fault, False
+        self._caller, self._target, self._met = caller, target, met
+        self._listener = socket.socket()
         self._ended = threading.Event()
+        for side in (self._caller, self._listener):
+            _notice_who_vanishes(side)
+        threading.Thread(target=self._connect, daemon=True).start()
+
+    def _connect(self) -> None:
+        """Not where connections are accepted: who cannot be reached would keep the others waiting."""
         try:
-            self._listener = socket.create_connection(target, 10)
+            self._listener.settimeout(_CONNECT_S)
+            self._listener.connect(self._target)
+            self._listener.settimeout(None)
         except OSError:
-            self._listener = socket.socket()
             self.end(End.RESET)
             return
-        self._listener.settimeout(None)
-        for work in (self._there, self._back):
-            threading.Thread(target=self._until_over, args=(work,), daemon=True).start()
+        threading.Thread(target=self._until_over, args=(self._back,), daemon=True).start()
+        self._until_over(self._there)
 
     def end(self, how: End) -> None:
         """Both sides see the same end. A stall is an end that they have to find out themselves."""
@@ -122,14 +149,15 @@ class _Connection:
     _stalled = False
 
     def _strike(self) -> None:
-        assert self._fault.end is not None
+        assert self.fault.end is not None
+        self.struck = True
         self._met()
-        self._stalled = self._fault.end is End.STALL
-        self.end(self._fault.end)
+        self._stalled = self.fault.end is End.STALL
+        self.end(self.fault.end)
 
     def _there(self) -> None:
         """Caller to listener."""
-        left = float("inf") if self._fault.after_bytes is None else self._fault.after_bytes
+        left = float("inf") if self.fault.after_bytes is None else self.fault.after_bytes
         while left > 0:
             piece = self._caller.recv(int(min(PIECE_BYTES, left)))
             if not piece:
@@ -140,14 +168,14 @@ class _Connection:
 
     def _back(self) -> None:
         """Listener to caller, a whole PDU at a time where the fault lies before one."""
-        if self._fault.before_answer is None:
+        if self.fault.before_answer is None:
             while piece := self._listener.recv(PIECE_BYTES):
                 self._carry(piece, self._caller)
             return
         answers = 0
         for pdu in _pdus(self._listener):
             answers += pdu[0] == P_DATA_TF
-            if answers == self._fault.before_answer:
+            if answers == self.fault.before_answer:
                 self._strike()
                 return
             self._carry(pdu, self._caller)
@@ -156,7 +184,14 @@ class _Connection:
         if self._stalled:  # the other direction came to its place
             raise OSError("stalled")
         to.sendall(piece)
-        time.sleep(len(piece) / self._fault.bytes_per_s)
+        time.sleep(len(piece) / self.fault.bytes_per_s)
+
+
+def _notice_who_vanishes(side: socket.socket) -> None:
+    side.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _NOTICED_AFTER_S // 2)
+    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _NOTICED_AFTER_S // 4)
+    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _NOTICED_AFTER_S * 1000)
 
 
 def _pdus(side: socket.socket) -> Iterator[bytes]:
@@ -176,9 +211,11 @@ def _exactly(side: socket.socket, size: int) -> bytes:
 
 
 @contextmanager
-def fault_proxy(port: int, *faults: Fault, host: str = "127.0.0.1") -> Iterator[FaultProxy]:
-    """A proxy before `host`:`port` that is gone when the block ends."""
-    proxy = FaultProxy(socket.create_server(("127.0.0.1", 0), backlog=64), (host, port), faults)
+def fault_proxy(
+    port: int, *faults: Fault, host: str = "127.0.0.1", at: tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[FaultProxy]:
+    """A proxy before `host`:`port` that is gone when the block ends. `at`: its own address; 0 is any port."""
+    proxy = FaultProxy(socket.create_server(at, backlog=64), (host, port), faults)
     thread = threading.Thread(target=proxy.accept_all, name="fault-proxy")
     thread.start()
     with closing(proxy):

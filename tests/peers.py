@@ -34,6 +34,7 @@ DEBIAN_PACKAGE = {
     "dcentvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",
     "strace": "strace",
+    "ip": "iproute2",
     "pdftoppm": "poppler-utils",
     "pdftotext": "poppler-utils",
     "psql": "postgresql",

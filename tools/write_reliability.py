@@ -42,6 +42,27 @@ KILL_COLUMNS = {
     "broken": "rounds that did not end",
 }
 
+HOSTS = """
+## Several hosts
+
+`make soak`, as root, plays these rounds too and adds them to `benchmarks/hosts.json`. Two receivers, three workers, a
+courier, PostgreSQL, an Orthanc, the machines that push and the proxies between have each a network namespace of their
+own, joined by a switch. In a round four machines push twelve images. Meanwhile the host of one role loses its cable for
+good and runs on alone, or all its processes are killed (-9); two other hosts, of any kind, lose cable or network card
+for a while, are killed, or every connection that goes through a proxy is reset; and of the next connections to
+receivers, PACS and database some are slow, stall, are cut or reset. What is compared is the same, and nothing is
+cleared before the next round.
+"""
+
+BEFALLEN = {
+    "lost": "hosts that never came back",
+    "killed": "hosts killed",
+    "pulled": "cables pulled for a while",
+    "off": "cards off for a while",
+    "reset": "all connections reset",
+    "connection": "single connections that suffered",
+}
+
 LOAD = """
 ## Load
 
@@ -63,6 +84,11 @@ CLAIMS = (
         "the same where PostgreSQL and the PACS are killed too",
         "test_on_postgresql_its_server_and_the_pacs_are_killed_too_while_four_machines_push",
         "acceptance/test_kill.py",
+    ),
+    (
+        "a worker and the courier whose hosts vanish for good in the middle of their work are replaced by others",
+        "test_a_worker_and_the_courier_that_vanish_for_good_are_replaced_by_others",
+        "acceptance/test_hosts.py",
     ),
     (
         "an object whose answer was lost is sent again under the same UID",
@@ -123,8 +149,11 @@ LIMITS = """
   of write, sync and commit is what a test looks at. PostgreSQL runs without fsync in the kill test, where only
   processes die.
 - The network of the kill test is the shipped one on a coarse grid: it is about durability, not about figures.
-- Everything ran on one machine. What several would suffer is tried on their connections only: slow, stalled, cut,
-  reset.
+- The several hosts are namespaces of one Linux machine: one kernel, one clock, one disk. The shared folder is a folder
+  of that disk, which a host without its cable still reaches; how NFS or a cluster file system behaves when its server
+  vanishes is not tried, nor clocks that differ, nor a standby of PostgreSQL that takes over.
+- A database server, or a proxy before it, that takes what it is sent and answers nothing more, while its machine lives,
+  is not noticed ([scaling](scaling.md)).
 - A PACS that says Success and loses the object is found by storage commitment, where it is asked for
   ([delivery](delivery.md)).
 """
@@ -132,7 +161,7 @@ LIMITS = """
 
 def page() -> str:
     """The whole page."""
-    return "".join((HEAD, _kills(), *_broken(), LOAD, _load(), *_claims(), LIMITS))
+    return "".join((HEAD, _kills(), *_hosts(), *_broken(), LOAD, _load(), *_claims(), LIMITS))
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -150,6 +179,25 @@ def _kills() -> str:
 def _kill_cells(name: str, row: Row) -> list[object]:
     victims = ", ".join(f"{victim} {count}" for victim, count in row.get("killed", {}).items())
     return [name, row["rounds"], f"{row['kills']}{victims and f' ({victims})'}", *(row[key] for key in KILL_COLUMNS)]
+
+
+def _hosts() -> Iterator[str]:
+    record = _read("hosts.json")
+    if not record:
+        return
+    yield HOSTS
+    (row,) = record["benches"].values()
+    befallen = [_befallen(row["killed"], fate) for fate in BEFALLEN]
+    sums = {name: label for name, label in KILL_COLUMNS.items() if name != "outages"}
+    head = ("rounds", *BEFALLEN.values(), *sums.values())
+    yield _table(head, [[row["rounds"], *befallen, *(row[name] for name in sums)]])
+
+
+def _befallen(counts: dict[str, int], fate: str) -> str:
+    """How often, and whom: "lost worker" and the like are the names of the counts."""
+    words = [(name.partition(" "), count) for name, count in counts.items()]
+    whom = {rest: count for (first, _, rest), count in words if first == fate}
+    return f"{sum(whom.values())} ({', '.join(f'{name} {count}' for name, count in sorted(whom.items()))})"
 
 
 def _broken() -> Iterator[str]:

@@ -47,7 +47,7 @@ class Node:
     """A data folder, a configuration with short leases and objects for each image, and `dicom-node serve` over them.
 
     `sections` replaces or adds keys of the configuration, by section: {"inference": {"weights_dir": ...}}. `peers`: AE
-    titles that may send.
+    titles that may send. `asked_at`: the URL of its database for our questions, where it is another one for us.
     """
 
     folder: Path
@@ -57,6 +57,7 @@ class Node:
     port: int = field(default_factory=free_port)
     peers: Sequence[str] = (SCANNER,)
     process: subprocess.Popen[bytes] | None = None
+    asked_at: str | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,8 @@ class Node:
         """The node's database, for questions."""
         if self._repository is None:
             usual = f"sqlite:///{self.data_dir / 'node.sqlite3'}"
-            self._repository = Repository.open(self.sections.get("database", {}).get("url") or usual)
+            told = self.asked_at or self.sections.get("database", {}).get("url")
+            self._repository = Repository.open(told or usual)
         return self._repository
 
     def _configuration(self) -> dict[str, Any]:

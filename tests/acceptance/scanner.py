@@ -66,13 +66,14 @@ def uid_of(path: Path) -> str:
 class Scanner:
     """Sends files; `answers` holds the last status of each SOP Instance UID, `acknowledged` those with Success.
 
-    `patience_s`: how long it waits for an answer.
+    `patience_s`: how long it waits for an answer. `others`: where it knocks, in turn, when an association fails.
     """
 
     port: int
     ae_title: str = SCANNER
     host: str = "127.0.0.1"
     patience_s: float = 30.0
+    others: Sequence[tuple[str, int]] = ()
     answers: dict[str, int] = field(default_factory=dict)
     acknowledged: set[str] = field(default_factory=set)
     sent_at: dict[str, float] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class Scanner:
                         time.sleep(pause_s)
             except ConnectionError:
                 time.sleep(0.1)
+                (self.host, self.port), *self.others = *self.others, (self.host, self.port)
 
     @contextmanager
     def _association(self, contexts: list[PresentationContext]) -> Iterator[Association]:

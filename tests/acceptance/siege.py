@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPException
@@ -27,6 +27,7 @@ from dicom_node.storage.files import OBJECTS, PART_SUFFIX, RESULTS, SPOOL, sweep
 from tests.acceptance.node import ROLES, Node, coarse_weights, gone, running_node, wait_for
 from tests.acceptance.orthanc_pacs import Kept, OrthancPacs, kept, orthanc_pacs
 from tests.acceptance.scanner import Scanner
+from tests.background import InBackground
 from tests.objects import IMAGE_OBJECTS
 from tests.postgresql import Server, running_server
 
@@ -87,37 +88,41 @@ def blows_of(rng: random.Random, *, database: bool, within_s: float) -> tuple[Bl
     )
 
 
-class Siege:
-    """Rounds on one node, which is running."""
+class Rounds:
+    """Rounds on one node, which is running: machines push while it suffers; then its word is held against the PACS."""
 
-    def __init__(self, node: Node, pacs: OrthancPacs, server: Server | None = None) -> None:
-        self.node, self.pacs, self._server = node, pacs, server
-        self.killed: Counter[str] = Counter()
+    def __init__(self, node: Node, pacs: OrthancPacs) -> None:
+        self.node, self.pacs = node, pacs
         self._pushed = 0
 
-    def play(self, files: Sequence[Path], blows: Sequence[Blow], pause_s: float) -> Tally:
-        """One round. `pause_s`: of a machine between two images."""
+    def machines(self) -> Sequence[Scanner]:
+        """Those that push in a round, fresh ones each time."""
+        return [Scanner(self.node.port) for _ in range(SENDERS)]
+
+    def push(self, machine: Scanner, files: Sequence[Path], pause_s: float) -> None:
+        """All of it, again and again. `pause_s`: between two images."""
+        machine.push(files, seconds=PATIENCE_S, pause_s=pause_s)
+
+    def round(self, files: Sequence[Path], sufferings: Sequence[Callable[[], None]], pause_s: float) -> Tally:
+        """What the machines push while the node suffers; ends when it has settled."""
         before = len(self.pacs.holds())
-        scanner = Scanner(self.node.port)
+        machines = self.machines()
         self._pushed += len(files)
         with self._watched() as falsely_sent:
-            work = [
-                *(partial(self._strike, blow) for blow in blows),
-                *(partial(scanner.push, share, seconds=PATIENCE_S, pause_s=pause_s) for share in _shares(files)),
+            pushes = [
+                partial(self.push, machine, files[number :: len(machines)], pause_s)
+                for number, machine in enumerate(machines)
             ]
-            for thread in [InBackground(task) for task in work]:
+            for thread in [InBackground(task) for task in (*sufferings, *pushes)]:
                 thread.join()
             self.node.wait_settled(self._pushed, PATIENCE_S, _LOOK_EVERY_S)
         held = self.pacs.holds()
-        killed = Counter(blow.victim for blow in blows if blow.victim != OUTAGE)
-        self.killed += killed
+        acknowledged = {uid for machine in machines for uid in machine.acknowledged}
         return Tally(
             rounds=1,
-            kills=killed.total(),
-            outages=len(blows) - killed.total(),
-            acknowledged=len(scanner.acknowledged),
+            acknowledged=len(acknowledged),
             results=len(held) - before,
-            lost=_lost(scanner.acknowledged, held),
+            lost=_lost(acknowledged, held),
             doubled=_doubled(held),
             falsely_sent=len(falsely_sent | self._said_but_not_held()),
         )
@@ -138,6 +143,34 @@ class Siege:
             ours = kept(path.read_bytes())
             assert held[ours.sop_instance_uid] == ours
 
+    @contextmanager
+    def _watched(self) -> Iterator[set[str]]:
+        """Ask all the time whether something is called sent that the PACS does not hold; yields what was found."""
+        found: set[str] = set()
+        with looked_at(lambda: found.update(self._said_but_not_held()), _WATCH_EVERY_S):
+            yield found
+
+    def _said_but_not_held(self) -> set[str]:
+        """Asked in this order, so that what is sent in between does no harm."""
+        sent = {d.sop_instance_uid for d in self.node.repository.deliveries([DeliveryState.SENT], EVERYTHING)}
+        return sent - set(self.pacs.holds())
+
+
+class Siege(Rounds):
+    """Whose processes are killed, and those of its PACS and database server."""
+
+    def __init__(self, node: Node, pacs: OrthancPacs, server: Server | None = None) -> None:
+        super().__init__(node, pacs)
+        self._server = server
+        self.killed: Counter[str] = Counter()
+
+    def play(self, files: Sequence[Path], blows: Sequence[Blow], pause_s: float) -> Tally:
+        """One round. `pause_s`: of a machine between two images."""
+        tally = self.round(files, [partial(self._strike, blow) for blow in blows], pause_s)
+        killed = Counter(blow.victim for blow in blows if blow.victim != OUTAGE)
+        self.killed += killed
+        return replace(tally, kills=killed.total(), outages=len(blows) - killed.total())
+
     def _strike(self, blow: Blow) -> None:
         time.sleep(blow.after_s)
         if blow.victim == SUPERVISOR:
@@ -154,18 +187,6 @@ class Siege:
         else:
             self.node.kill(blow.victim)
 
-    @contextmanager
-    def _watched(self) -> Iterator[set[str]]:
-        """Ask all the time whether something is called sent that the PACS does not hold; yields what was found."""
-        found: set[str] = set()
-        with looked_at(lambda: found.update(self._said_but_not_held()), _WATCH_EVERY_S):
-            yield found
-
-    def _said_but_not_held(self) -> set[str]:
-        """Asked in this order, so that what is sent in between does no harm."""
-        sent = {d.sop_instance_uid for d in self.node.repository.deliveries([DeliveryState.SENT], EVERYTHING)}
-        return sent - set(self.pacs.holds())
-
 
 @contextmanager
 def besieged(folder: Path, engine: str) -> Iterator[Siege]:
@@ -179,10 +200,6 @@ def besieged(folder: Path, engine: str) -> Iterator[Siege]:
         with running_node(folder / "node", {"pacs": pacs}, inference=inference, queue=_IDLE, **database) as node:
             yield Siege(node, pacs, server)
             assert node.stop() == 0
-
-
-def _shares(files: Sequence[Path]) -> list[Sequence[Path]]:
-    return [files[number::SENDERS] for number in range(SENDERS)]
 
 
 def _lost(acknowledged: set[str], held: Mapping[str, Kept]) -> int:
@@ -200,27 +217,6 @@ def restart_supervisor(node: Node) -> None:
     left = node.kill_supervisor()
     wait_for(lambda: all(map(gone, left)), f"still there: {left}", _LEAVES_S, node)
     node.start()
-
-
-class InBackground(threading.Thread):
-    """A thread that is running; `join` raises what it raised."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  raised again by join
-            self._error = error
-
-    def join(self, timeout: float | None = None) -> None:
-        super().join(timeout)
-        if self._error is not None:
-            raise self._error
 
 
 @contextmanager
@@ -272,3 +268,13 @@ class Ledger:
             return {}
         rows: dict[str, dict[str, object]] = json.loads(self._path.read_text(encoding="utf-8")).get("benches", {})
         return rows
+
+
+@contextmanager
+def failures_in(ledger: Ledger) -> Iterator[None]:
+    """A piece that does not come to its end, or whose sums are wrong, is written down too."""
+    try:
+        yield
+    except Exception:
+        ledger.add(Tally(broken=1), {})
+        raise

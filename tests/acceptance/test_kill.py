@@ -34,12 +34,12 @@ from tests.acceptance.siege import (
     PACS,
     PATIENCE_S,
     Blow,
-    InBackground,
     Tally,
     besieged,
     looked_at,
     restart_supervisor,
 )
+from tests.background import InBackground
 from tests.objects import IMAGE_OBJECTS
 
 WATCH_EVERY_S = 0.03

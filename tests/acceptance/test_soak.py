@@ -11,14 +11,13 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.scanner import exam
-from tests.acceptance.siege import Ledger, Tally, besieged, blows_of
+from tests.acceptance.siege import Ledger, Tally, besieged, blows_of, failures_in
 from tests.objects import IMAGE_OBJECTS
 from tests.postgresql import BOTH_ENGINES
 
@@ -55,7 +54,7 @@ def _pieces(rounds: int) -> Iterator[int]:
 def _play(folder: Path, engine: str, rounds: int, ledger: Ledger) -> None:
     """One piece."""
     folder.mkdir()
-    with besieged(folder, engine) as siege, _failures_in(ledger):
+    with besieged(folder, engine) as siege, failures_in(ledger):
         for _ in range(rounds):
             began = time.monotonic()
             rng = random.Random(f"{engine} {ledger.played()}")
@@ -67,13 +66,3 @@ def _play(folder: Path, engine: str, rounds: int, ledger: Ledger) -> None:
             expected = Tally(1, tally.kills, tally.outages, IMAGES, IMAGES * len(IMAGE_OBJECTS))
             assert tally == expected, siege.node.tail()
         siege.check_leftovers()
-
-
-@contextmanager
-def _failures_in(ledger: Ledger) -> Iterator[None]:
-    """A piece that does not come to its end, or whose sums are wrong, is written down too."""
-    try:
-        yield
-    except Exception:
-        ledger.add(Tally(broken=1), {})
-        raise
