@@ -129,7 +129,7 @@ def _receive(config: Config, config_path: Path | None, repository: Repository, s
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     bound_arenas()
-    tick = StudyTick(repository, config.results.study_quiet_s)
+    tick = StudyTick(repository, config.quiet())
     others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
     gc.collect()
     gc.freeze()  # what is here now stays: associations come and go, and looking for their remains must be cheap

@@ -32,6 +32,7 @@ class AuditEvent(StrEnum):
     OBJECT_GIVEN_UP = "object.given_up"
     COMMITMENT_ASKED = "commitment.asked"
     OBJECT_ANSWERED_FOR = "object.answered_for"
+    STEP_TOLD = "step.told"
     STUDY_DELETED = "study.deleted"
     ADMIN_JOB = "admin.job"
     ADMIN_DELIVERY = "admin.delivery"

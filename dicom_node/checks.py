@@ -74,6 +74,7 @@ def check(config: Config) -> Iterator[Check]:
             yield _check_way(f"peer {peer.ae_title}", peer.listens.tls)
     if config.storage_commitment.offer:
         yield from _check_commitment(config)
+    yield from _check_mpps(config)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -247,6 +248,18 @@ def _check_commitment(config: Config) -> Iterator[Check]:
         if Right.COMMITMENT in peer.may and peer.listens is None:
             text = f"{peer.ae_title} has no `listens`: it is told only on the association on which it asks"
             yield Check("commitment", Verdict.WARNING, text)
+
+
+def _check_mpps(config: Config) -> Iterator[Check]:
+    """Whether those who may tell of their examinations are heard, and whether anybody may."""
+    tellers = [peer.ae_title for peer in config.peers if Right.MPPS in peer.may]
+    if tellers and not config.mpps.offer:
+        yield Check("mpps", Verdict.WARNING, f"{', '.join(tellers)} may use MPPS, and mpps.offer is off")
+    if config.mpps.offer and not tellers:
+        yield Check("mpps", Verdict.WARNING, "mpps.offer is on, and no peer here has the right: `may: [mpps]`")
+    if config.mpps.offer and config.mpps.quiet_s >= config.results.study_quiet_s:
+        text = "mpps.quiet_s is not below results.study_quiet_s, so no study is reported sooner"
+        yield Check("mpps", Verdict.WARNING, text)
 
 
 def _check_way(name: str, tls: CallerTls) -> Check:

@@ -27,6 +27,7 @@ from dicom_node.domain import (
     Listener,
     Peer,
     PeerLimits,
+    Quiet,
     ResultKind,
     Right,
 )
@@ -186,7 +187,7 @@ class ListenerEntry(Section):
 class PeerEntry(Section):
     ae_title: str = Field(description="AE title of a scanner")
     hosts: tuple[str, ...] = Field((), description="addresses, CIDR blocks or host names it may come from; empty: any")
-    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment")
+    may: tuple[Right, ...] = Field(USUAL_RIGHTS, description="what it may do: store, echo, commitment, mpps")
     tls: Literal["allowed", "required"] = Field("allowed", description="required: only over TLS")
     certificate_name: str | None = Field(
         None, min_length=1, description="name in its certificate (subject CN, or DNS name); implies tls: required"
@@ -420,6 +421,24 @@ class StorageCommitmentSection(Section):
         return timedelta(hours=self.wait_h)
 
 
+class MppsSection(Section):
+    offer: bool = Field(
+        False,
+        description="peers with `may: [mpps]` may tell when an examination ends (MPPS): its study is reported sooner",
+    )
+    quiet_s: float = Field(
+        10.0,
+        ge=0,
+        description="a study whose examination has ended, with all that it names here, is reported after this long"
+        " without news instead of results.study_quiet_s",
+    )
+    missing_s: float = Field(
+        300.0,
+        ge=0,
+        description="what an ended examination names and has not come is waited for until nothing came for this long",
+    )
+
+
 class RetentionSection(Section):
     delivered_days: float | None = Field(
         None,
@@ -505,6 +524,7 @@ class Config(Section):
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
     storage_commitment: StorageCommitmentSection = StorageCommitmentSection()
+    mpps: MppsSection = MppsSection()
     retention: RetentionSection = RetentionSection()
     web: WebSection = WebSection()
     logging: LoggingSection = LoggingSection()
@@ -589,6 +609,11 @@ class Config(Section):
         """When peers that ask are told that an object is committed; None: they may not ask."""
         committing = tuple(entry.name for entry in self.destinations if entry.commitment)
         return CommitmentTerms(committing, self.storage_commitment.wait) if self.storage_commitment.offer else None
+
+    def quiet(self) -> Quiet:
+        """How long a study has to be quiet before it is reported."""
+        usual_s, mpps = self.results.study_quiet_s, self.mpps
+        return Quiet(usual_s, mpps.quiet_s, mpps.missing_s) if mpps.offer else Quiet(usual_s)
 
     def router(self) -> Router:
         """The rules, ready to decide."""

@@ -48,6 +48,7 @@ class Right(StrEnum):
     STORE = "store"
     ECHO = "echo"
     COMMITMENT = "commitment"  # ask us for storage commitment, and tell us what became of what we asked for
+    MPPS = "mpps"  # tell us when an examination begins and ends
 
 
 USUAL_RIGHTS = (Right.STORE, Right.ECHO)
@@ -448,6 +449,60 @@ class CommitmentTerms:
 
     destinations: tuple[str, ...]
     wait: timedelta
+
+
+class StepState(StrEnum):
+    """Performed Procedure Step Status (PS3.3 C.4.14); the last two are final."""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """A peer began a procedure step (an examination) that belongs to these studies."""
+
+    sop_instance_uid: str
+    peer: str
+    host: str
+    studies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    """What a peer says of its step later: its state, and the objects that it has made, where it names them.
+
+    None: it says nothing of that now.
+    """
+
+    sop_instance_uid: str
+    peer: str
+    host: str
+    state: StepState | None
+    objects: tuple[str, ...] | None
+
+
+class StepAnswer(StrEnum):
+    """What became of something that a peer told of a step."""
+
+    TAKEN = "taken"
+    DUPLICATE = "duplicate"
+    UNKNOWN = "unknown"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """For how long nothing of a study has to have come before it is reported.
+
+    `ended_s`: where its steps have ended, and all that they name is here; `missing_s`: where something is missing.
+    None: nothing that was told of steps is heeded.
+    """
+
+    usual_s: float
+    ended_s: float | None = None
+    missing_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

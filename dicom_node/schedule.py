@@ -13,6 +13,7 @@ from typing import Protocol
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from dicom_node.domain import Quiet
 from dicom_node.errors import NodeError
 from dicom_node.queue import utc_now
 from dicom_node.storage.files import KnownPaths, clear_away, orphans
@@ -40,20 +41,20 @@ class Tick(Protocol):
 class Studies(Protocol):
     """The part of the repository that the tick of the studies needs."""
 
-    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int: ...
+    def enqueue_quiet_studies(self, quiet: Quiet, now: datetime) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StudyTick:
-    """Whose studies are looked at, and how long one must have been quiet, in seconds."""
+    """Whose studies are looked at, and how long one must have been quiet."""
 
     studies: Studies
-    quiet_s: float
+    quiet: Quiet
 
     @property
     def every_s(self) -> float:
         """A short quiet period is not made longer by the tick."""
-        return min(STUDY_TICK_S, self.quiet_s)
+        return min(STUDY_TICK_S, self.quiet.usual_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Sweep:
 def enqueue_studies(tick: StudyTick) -> int:
     """Queue a job for each study that has been quiet; returns how many. Trouble is logged, not raised."""
     try:
-        enqueued = tick.studies.enqueue_quiet_studies(tick.quiet_s, utc_now())
+        enqueued = tick.studies.enqueue_quiet_studies(tick.quiet, utc_now())
     except NodeError as error:
         _log.warning("schedule.failed", extra={"task": "studies", "error": type(error).__name__})
         return 0

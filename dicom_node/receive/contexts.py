@@ -16,6 +16,7 @@ from pynetdicom.sop_class import register_uid, uid_to_service_class
 
 from dicom_node.commitment import PUSH_MODEL
 from dicom_node.domain import Right
+from dicom_node.procedure_step import MODALITY_PERFORMED_PROCEDURE_STEP
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -79,10 +80,10 @@ def verification_context() -> PresentationContext:
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Verification and every storage class above with all transfer syntaxes."""
+    """Verification, the services that a right opens, and every storage class above with all transfer syntaxes."""
     _register_retired_classes()
     storage = [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in (*MEASURED_CLASSES, *KEPT_CLASSES)]
-    return [verification_context(), _commitment_context(), *storage]
+    return [verification_context(), _commitment_context(), build_context(MODALITY_PERFORMED_PROCEDURE_STEP), *storage]
 
 
 def _commitment_context() -> PresentationContext:
@@ -126,7 +127,7 @@ def _contexts_for(may: frozenset[Right]) -> tuple[PresentationContext, ...]:
 def missing_rights(may: Collection[Right], sop_class_uids: Collection[str]) -> tuple[Right, ...]:
     """The rights that would have opened some of these classes.
 
-    Not that to report on storage commitment: many scanners propose it, to ask for what we do not do.
+    Not those for storage commitment and procedure steps: many scanners propose them for what we do not do.
     """
     wanted = {_right_of(uid) for uid in sop_class_uids if uid in (VERIFICATION, *MEASURED_CLASSES, *KEPT_CLASSES)}
     return tuple(right for right in Right if right in wanted and right not in may)
@@ -136,7 +137,7 @@ def _right_of(sop_class_uid: str) -> Right:
     return _RIGHTS.get(sop_class_uid, Right.STORE)
 
 
-_RIGHTS = {VERIFICATION: Right.ECHO, PUSH_MODEL: Right.COMMITMENT}
+_RIGHTS = {VERIFICATION: Right.ECHO, PUSH_MODEL: Right.COMMITMENT, MODALITY_PERFORMED_PROCEDURE_STEP: Right.MPPS}
 
 
 def _register_retired_classes() -> None:

@@ -30,6 +30,7 @@ from dicom_node.receive.questions import Desk, Questions
 from dicom_node.receive.refusals import RefusalBook, RefusalLog
 from dicom_node.receive.reloading import Reloading, policy_of
 from dicom_node.receive.spool import Spool, own_folder
+from dicom_node.receive.steps import StepDesk, Steps
 from dicom_node.receive.store import Register, Shelf
 from dicom_node.receive.toolkit import REQUEST_S, BoundedSocket, adapted, hang_up
 from dicom_node.receive.waiting import WaitingRoom
@@ -55,7 +56,7 @@ _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
 
 
-class Inbox(Register, RefusalLog, Ledger, Questions, Protocol):
+class Inbox(Register, RefusalLog, Ledger, Questions, Steps, Protocol):
     """The end of the repository that the receiver uses."""
 
 
@@ -211,6 +212,7 @@ def _handlers(config: Config, repository: Inbox, gate: Gate, desk: Desk) -> list
         (evt.EVT_C_STORE, shelf.on_c_store),
         (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC), _reporters(config))),
         *desk.handlers(),
+        *StepDesk(repository, config.mpps.offer, gate.peer_of, lambda: datetime.now(UTC)).handlers(),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]

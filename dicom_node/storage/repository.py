@@ -39,9 +39,13 @@ from dicom_node.domain import (
     NewInstance,
     NewResult,
     NewStudyResult,
+    Quiet,
     RefusalRecord,
     Registered,
     Relation,
+    StepAnswer,
+    StepBegun,
+    StepChange,
     StoredObject,
     StoredResult,
     StudyResult,
@@ -59,6 +63,7 @@ from dicom_node.storage import (
     results,
     retention,
     schema,
+    steps,
     studies,
     trail,
 )
@@ -403,19 +408,31 @@ class Repository:
 
     # Studies
 
-    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int:
+    def enqueue_quiet_studies(self, quiet: Quiet, now: datetime) -> int:
         """A STUDY job for each study that is due; how many. Several processes may do so at once.
 
-        Due: nothing was received for `quiet_s`, nothing about the study is under way or waits for a person, and the
+        Due: nothing was received for so long, nothing about the study is under way or waits for a person, and the
         heads that stand are others than those of its last version.
         """
         with self._read() as session:
             waiting = studies.to_look_at(session)
-        since, enqueued = now - timedelta(seconds=quiet_s), 0
+        enqueued = 0
         for study_instance_uid in waiting:
             with suppress(IntegrityError), self._write() as session:  # another process was quicker
-                enqueued += studies.enqueue(session, study_instance_uid, since, now)
+                enqueued += studies.enqueue(session, study_instance_uid, quiet, now)
         return enqueued
+
+    def step_begun(self, step: StepBegun, now: datetime) -> StepAnswer:
+        """A peer began a procedure step; after TAKEN, Success may be said."""
+        for _ in range(_REGISTER_TRIES):
+            with suppress(IntegrityError), self._write() as session:  # the same on another association
+                return steps.begin(session, step, now)
+        raise DatabaseUnavailable(f"The database {masked(self._engine.url)} let every attempt to begin collide.")
+
+    def step_changed(self, step: StepChange, now: datetime) -> StepAnswer:
+        """A peer told more of its step, mostly that it has ended; after TAKEN, Success may be said."""
+        with self._write() as session:
+            return steps.change(session, step, now)
 
     def study_version(self, version_id: int | None) -> StudyVersion:
         """What a version of a study rests on. Raises Refused where there is none."""

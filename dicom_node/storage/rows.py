@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route
+from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route, StepState
 from dicom_node.storage import routes
 from dicom_node.users import UserRole
 
@@ -326,6 +326,39 @@ class QuestionObjectRow(Row):
     why: Mapped[str | None]
 
 
+class StepRow(Row):
+    """A procedure step that a peer told of (MPPS); `ended_at` None: it is under way, or nobody told of its end."""
+
+    __tablename__ = "procedure_step"
+    __table_args__ = (Index(None, "begun_at"), _NEVER_AGAIN)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String, unique=True)
+    peer: Mapped[str]
+    state: Mapped[StepState] = mapped_column(_words(StepState))
+    begun_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class StepStudyRow(Row):
+    """A study that a step belongs to."""
+
+    __tablename__ = "procedure_step_study"
+    __table_args__ = (Index(None, "study_instance_uid"),)
+
+    step_id: Mapped[int] = mapped_column(ForeignKey("procedure_step.id"), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(primary_key=True)
+
+
+class StepObjectRow(Row):
+    """An object that a step has made, as it says."""
+
+    __tablename__ = "procedure_step_object"
+
+    step_id: Mapped[int] = mapped_column(ForeignKey("procedure_step.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(primary_key=True)
+
+
 class AttemptRow(Row):
     """One attempt of a delivery; never changed."""
 
@@ -411,6 +444,17 @@ class AuditSealRow(Row):
     number: Mapped[int] = mapped_column(_LONG_ID, primary_key=True, autoincrement=False)
     audit_id: Mapped[int] = mapped_column(_LONG_ID, unique=True)
     sha256: Mapped[str]
+
+
+class AuditCollectorRow(Row):
+    """How far a collector has been sent the chain: the last `number` that it has; who sends, until when, fenced."""
+
+    __tablename__ = "audit_collector"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(_LONG_ID)
+    token: Mapped[int]
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class UserRow(Row):

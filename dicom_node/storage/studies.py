@@ -1,14 +1,15 @@
 """Versions of studies: when one is due, what it rests on, and what is said of it, in a transaction of repository.py.
 
-A study is due when it has been quiet, nothing about it is under way or waits for a person, and its heads are others
-than those of its last version. What a version rests on is fixed when it becomes due; if that is no longer what stands
-when its result is to be committed, the version is dropped as if it had never been, and the next tick looks again.
+A study is due when it has been quiet (for how long, its procedure steps may tell), nothing about it is under way or
+waits for a person, and its heads are others than those of its last version. What a version rests on is fixed when it
+becomes due; if that is no longer what stands when its result is to be committed, the version is dropped as if it had
+never been, and the next tick looks again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
@@ -20,6 +21,7 @@ from dicom_node.domain import (
     JobKind,
     JobState,
     NewStudyResult,
+    Quiet,
     ResultKind,
     StoredObject,
     StudyResult,
@@ -27,7 +29,7 @@ from dicom_node.domain import (
     StudyVersion,
 )
 from dicom_node.errors import LeaseLost, Refused
-from dicom_node.storage import corrections, instances, jobs, outbox, results
+from dicom_node.storage import corrections, instances, jobs, outbox, results, steps
 from dicom_node.storage.rows import (
     DeliveryRow,
     InstanceRow,
@@ -53,12 +55,12 @@ def to_look_at(session: Session) -> Sequence[str]:
     return session.scalars(new.order_by(InstanceRow.study_instance_uid)).all()
 
 
-def enqueue(session: Session, study_instance_uid: str, quiet_since: datetime, now: datetime) -> bool:
+def enqueue(session: Session, study_instance_uid: str, quiet: Quiet, now: datetime) -> bool:
     """A version and its job if the study is due; whether it was.
 
     Two who do so at once collide at the version's number (IntegrityError), and one of them has done it.
     """
-    if not _is_quiet(session, study_instance_uid, quiet_since, now):
+    if not _is_quiet(session, study_instance_uid, quiet, now):
         return False
     found = _results(session, study_instance_uid)
     heads = _standing_heads(session, study_instance_uid, found)
@@ -159,21 +161,37 @@ def count(session: Session) -> int:
     return session.scalar(select(func.count(ResultRow.study_version_id))) or 0
 
 
-def _is_quiet(session: Session, study_instance_uid: str, since: datetime, now: datetime) -> bool:
-    """Nothing was received since then, and no version of the study is under way.
+def _is_quiet(session: Session, study_instance_uid: str, quiet: Quiet, now: datetime) -> bool:
+    """Nothing was received for long enough, and no version of the study is under way.
 
     What seems to come from a future farther away than the quiet period came before a clock was set back.
     """
     newest = session.scalar(
         select(func.max(InstanceRow.received_at)).where(InstanceRow.study_instance_uid == study_instance_uid)
     )
+    long_enough, ended_at = _long_enough(session, study_instance_uid, quiet)
+    if newest is not None and ended_at is not None:
+        newest = max(newest, ended_at)
     version = (
         select(JobRow.id)
         .join(StudyVersionRow, JobRow.study_version_id == StudyVersionRow.id)
         .where(StudyVersionRow.study_instance_uid == study_instance_uid, JobRow.state.in_(UNDER_WAY))
     )
-    quiet = newest is not None and not since < newest <= now + (now - since)
-    return quiet and not session.scalar(select(version.exists()))
+    ahead = max(long_enough, timedelta(seconds=quiet.usual_s))
+    silent = newest is not None and not now - long_enough < newest <= now + ahead
+    return silent and not session.scalar(select(version.exists()))
+
+
+def _long_enough(session: Session, study_instance_uid: str, quiet: Quiet) -> tuple[timedelta, datetime | None]:
+    """The quiet period of this study and, where its steps have ended, when that was: it begins no earlier."""
+    if quiet.ended_s is None or quiet.missing_s is None:
+        return timedelta(seconds=quiet.usual_s), None
+    match steps.hint(session, study_instance_uid):
+        case steps.Hint.ENDED, ended_at:
+            return timedelta(seconds=min(quiet.ended_s, quiet.usual_s)), ended_at
+        case steps.Hint.MISSING, _:
+            return timedelta(seconds=max(quiet.missing_s, quiet.usual_s)), None
+    return timedelta(seconds=quiet.usual_s), None
 
 
 def _results(session: Session, study_instance_uid: str) -> Sequence[tuple[InstanceRow, ResultRow]]:

@@ -174,6 +174,29 @@ def test_a_clock_that_is_far_from_the_databases_is_found(
     postgresql.drop_database(url)
 
 
+@pytest.mark.parametrize(
+    ("may", "mpps", "remarks"),
+    [
+        (["store", "mpps"], {"offer": True}, []),
+        (["store"], {}, []),
+        (["store", "mpps"], {}, ["US1 may use MPPS, and mpps.offer is off"]),
+        (["store"], {"offer": True}, ["mpps.offer is on, and no peer here has the right: `may: [mpps]`"]),
+        (
+            ["mpps"],
+            {"offer": True, "quiet_s": 90},
+            ["mpps.quiet_s is not below results.study_quiet_s, so no study is reported sooner"],
+        ),
+    ],
+    ids=["heard", "off", "unheard", "nobody", "slow"],
+)
+def test_hints_of_scanners_that_could_not_work_are_warned_of(
+    may: list[str], mpps: dict[str, object], remarks: list[str], tmp_path: Path
+) -> None:
+    told = {"node": {"data_dir": tmp_path}, "peers": [{"ae_title": "US1", "may": may}], "mpps": mpps}
+    found = checks.check(Config.model_validate(told))
+    assert [check.text for check in found if check.name == "mpps"] == remarks
+
+
 def test_storage_commitment_that_could_never_be_given_is_warned_of(tmp_path: Path) -> None:
     pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104, "commitment": True}
     scanner = {"ae_title": "US1", "may": ["store", "commitment"]}

@@ -19,7 +19,7 @@ from dicom_node.additions import EntryKind, entry_of
 from dicom_node.cli import cli, parse_spacing, person, resolve_peer, told_age
 from dicom_node.config import Config
 from dicom_node.deliver.scu import PeerAddress
-from dicom_node.domain import NewInstance
+from dicom_node.domain import NewInstance, Quiet
 from dicom_node.queue import utc_now
 from dicom_node.storage.repository import Repository
 from inference.domain import PixelSpacingMm
@@ -110,7 +110,7 @@ def test_the_job_of_a_study_is_listed_with_its_version(config: Path, repository:
     job = repository.claim_job("w", 60.0, utc_now())
     assert job is not None
     repository.commit_result(job, answer(kinds=()), (), utc_now())
-    assert repository.enqueue_quiet_studies(0.0, utc_now()) == 1
+    assert repository.enqueue_quiet_studies(Quiet(0.0), utc_now()) == 1
     row, _ = json.loads(run("jobs", "--json", config=config)[1])
     assert (row["kind"], row["state"], row["sop_instance_uid"], row["revision"]) == ("study", "queued", None, 1)
     assert row["study_instance_uid"] == repository.versions("1.2.3")[0].study_instance_uid

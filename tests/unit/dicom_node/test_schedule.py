@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.domain import Quiet
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.schedule import ORPHAN_AGE, STUDY_TICK_S, SealTick, StudyTick, Sweep, enqueue_studies, housekeeping
 from dicom_node.storage.files import KnownPaths, bring_back
@@ -95,9 +96,9 @@ class Studies:
         self.quiet: list[float] = []
         self.trouble = trouble
 
-    def enqueue_quiet_studies(self, quiet_s: float, now: datetime) -> int:
+    def enqueue_quiet_studies(self, quiet: Quiet, now: datetime) -> int:
         assert now.tzinfo is not None
-        self.quiet.append(quiet_s)
+        self.quiet.append(quiet.usual_s)
         if self.trouble is not None:
             raise self.trouble
         return 2
@@ -105,13 +106,13 @@ class Studies:
 
 def test_the_tick_of_the_studies_only_asks() -> None:
     studies = Studies()
-    assert enqueue_studies(StudyTick(studies, 90.0)) == 2
+    assert enqueue_studies(StudyTick(studies, Quiet(90.0))) == 2
     assert studies.quiet == [90.0]
 
 
 def test_a_database_that_is_away_does_not_end_the_ticks(tmp_path: Path) -> None:
     studies = Studies(DatabaseUnavailable())
-    with housekeeping(tmp_path, lambda _paths: set(), StudyTick(studies, 0.02)):
+    with housekeeping(tmp_path, lambda _paths: set(), StudyTick(studies, Quiet(0.02))):
         deadline = time.monotonic() + 30
         while len(studies.quiet) < 3:
             assert time.monotonic() < deadline
@@ -119,8 +120,8 @@ def test_a_database_that_is_away_does_not_end_the_ticks(tmp_path: Path) -> None:
 
 
 def test_a_short_quiet_period_is_not_made_longer_by_the_tick() -> None:
-    assert StudyTick(Studies(), 1.0).every_s == 1.0
-    assert StudyTick(Studies(), 3600.0).every_s == STUDY_TICK_S
+    assert StudyTick(Studies(), Quiet(1.0)).every_s == 1.0
+    assert StudyTick(Studies(), Quiet(3600.0)).every_s == STUDY_TICK_S
 
 
 def test_the_trail_is_sealed_until_nothing_is_left_and_trouble_waits_for_the_next_tick() -> None:

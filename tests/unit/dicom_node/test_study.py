@@ -25,6 +25,7 @@ from dicom_node.domain import (
     JobKind,
     JobState,
     NewResult,
+    Quiet,
     Relation,
     ResultKind,
     StudyResult,
@@ -126,7 +127,7 @@ class Room:
 
     def study_job(self) -> Job:
         self.seconds += 1000
-        assert self.repository.enqueue_quiet_studies(90, self.now()) == 1
+        assert self.repository.enqueue_quiet_studies(Quiet(90), self.now()) == 1
         job = claimed(self.repository, self.now())
         assert job.kind is JobKind.STUDY
         return job
@@ -482,7 +483,7 @@ def test_numbers_of_another_model_keep_its_name_and_promise_nothing(
 def test_the_worker_finds_the_job_of_a_study_in_its_queue(room: Room) -> None:
     room.measured("1.1")
     room.seconds += 1000
-    assert room.repository.enqueue_quiet_studies(90, room.now()) == 1
+    assert room.repository.enqueue_quiet_studies(Quiet(90), room.now()) == 1
     queue = JobQueue(room.repository, QueuePolicy.of(QueueSection()), room.now)
     assert worker.work_once(queue, room.pipeline, "w", 60.0)
     assert room.repository.jobs((), 1)[0].state is JobState.DONE

@@ -10,12 +10,13 @@ from pynetdicom.sop_class import uid_to_service_class
 
 from dicom_node.commitment import PUSH_MODEL
 from dicom_node.domain import Right
+from dicom_node.procedure_step import MODALITY_PERFORMED_PROCEDURE_STEP
 from dicom_node.receive import contexts
 from dicom_node.receive.contexts import US_IMAGE, VERIFICATION, contexts_for, missing_rights, supported_contexts
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
-NO_STORAGE = {contexts.VERIFICATION, PUSH_MODEL}
+NO_STORAGE = {contexts.VERIFICATION, PUSH_MODEL, MODALITY_PERFORMED_PROCEDURE_STEP}
 
 
 def test_every_storage_class_is_offered_with_every_transfer_syntax() -> None:
@@ -83,4 +84,4 @@ def test_rights_open_contexts_and_name_what_is_missing() -> None:
     assert missing_rights([Right.ECHO], [US_IMAGE]) == (Right.STORE,)
     assert missing_rights([], [US_IMAGE, VERIFICATION]) == (Right.STORE, Right.ECHO)
     assert missing_rights([Right.ECHO], ["1.2.840.10008.5.1.4.1.1.2"]) == ()
-    assert missing_rights([Right.ECHO], [PUSH_MODEL]) == ()
+    assert missing_rights([Right.ECHO], [PUSH_MODEL, MODALITY_PERFORMED_PROCEDURE_STEP]) == ()

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dicom_node.domain import DeliveryState, JobState, NewStudyResult, ResultKind
+from dicom_node.domain import DeliveryState, JobState, NewStudyResult, Quiet, ResultKind
 from dicom_node.errors import Refused
 from dicom_node.storage.browsing import Latency, Page, StudyWish
 from dicom_node.storage.repository import Repository
@@ -50,7 +50,7 @@ def test_a_study_tells_how_its_images_were_answered_and_what_was_said_of_it(repo
     measured(repository, "1")
     repository.register(image("2"), START)
     repository.commit_result(claimed(repository), replace(answer("2", ()), status="abstained"), (), START)
-    assert repository.enqueue_quiet_studies(1.0, after(60)) == 1
+    assert repository.enqueue_quiet_studies(Quiet(1.0), after(60)) == 1
     job = claimed(repository, after(60))
     repository.commit_study(job, NewStudyResult(answer("study", (ResultKind.STUDY_SR,))), (), after(61))
     (study,) = repository.browsing.studies(EVERYTHING, Page(10))

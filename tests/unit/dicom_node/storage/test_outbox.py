@@ -13,6 +13,7 @@ from dicom_node.domain import (
     JobState,
     NewInstance,
     Priority,
+    Quiet,
     Relation,
     ResultKind,
     Route,
@@ -190,7 +191,7 @@ def test_the_priority_stays_with_a_correction_and_with_the_study(repository: Rep
     urgent = Route(rules=("r",), priority=Priority.URGENT)
     repository.register(replace(image("1.1"), route=urgent), START)
     repository.commit_result(claimed(repository), answer(), (), START)
-    assert repository.enqueue_quiet_studies(0, after(1)) == 1
+    assert repository.enqueue_quiet_studies(Quiet(0), after(1)) == 1
     repository.register(image("2.2", study="9.9"), START)
     assert claimed(repository, after(2)).kind is JobKind.STUDY
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from dicom_node.audit import AuditEvent
-from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Registered, ResultKind
+from dicom_node.domain import CommitmentReport, Delivery, DeliveryState, Quiet, Registered, ResultKind
 from dicom_node.storage import retention
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.retention import Cutoffs, Unit
@@ -26,7 +26,7 @@ ALL = Cutoffs(LATER, LATER, LATER)
 
 def looked_at(repository: Repository) -> None:
     """The tick of the studies has been there; what it queued is cancelled."""
-    repository.enqueue_quiet_studies(1.0, after(60))
+    repository.enqueue_quiet_studies(Quiet(1.0), after(60))
     for job in repository.jobs((), 100):
         if job.state == "queued":
             repository.cancel_job(job.id, after(60))
@@ -175,9 +175,9 @@ def test_a_lease_from_the_future_ends(repository: Repository) -> None:
 
 def test_a_study_that_came_before_the_clock_was_set_back_is_reported(repository: Repository) -> None:
     measured(repository, "1.1")
-    assert repository.enqueue_quiet_studies(90.0, START + timedelta(seconds=10)) == 0
-    assert repository.enqueue_quiet_studies(90.0, START - timedelta(seconds=80)) == 0
-    assert repository.enqueue_quiet_studies(90.0, START - timedelta(days=30)) == 1
+    assert repository.enqueue_quiet_studies(Quiet(90.0), START + timedelta(seconds=10)) == 0
+    assert repository.enqueue_quiet_studies(Quiet(90.0), START - timedelta(seconds=80)) == 0
+    assert repository.enqueue_quiet_studies(Quiet(90.0), START - timedelta(days=30)) == 1
 
 
 def test_sent_is_an_end_and_pending_is_not() -> None:

@@ -26,6 +26,7 @@ from dicom_node.domain import (
     JobState,
     NewResult,
     NewStudyResult,
+    Quiet,
     Relation,
     ResultKind,
 )
@@ -46,7 +47,7 @@ READER = Destination("reader", "READER", "localhost", 104, (*STUDY_KINDS, Result
 
 
 def tick(repository: Repository, seconds: float = QUIET_S) -> int:
-    return repository.enqueue_quiet_studies(QUIET_S, after(seconds))
+    return repository.enqueue_quiet_studies(Quiet(QUIET_S), after(seconds))
 
 
 def answered(repository: Repository, uid: str, said: NewResult | None = None, study: str = STUDY) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from dicom_node.audit import NODE, AuditEntry, AuditEvent, AuditRecord
-from dicom_node.domain import DeliveryState, JobState, NewStudyResult, Relation, Route
+from dicom_node.domain import DeliveryState, JobState, NewStudyResult, Quiet, Relation, Route
 from dicom_node.errors import DatabaseUnavailable, NodeError
 from dicom_node.storage.repository import Repository
 from dicom_node.storage.rows import AuditRow
@@ -90,7 +90,7 @@ def test_results_and_what_the_destination_said_are_recorded(repository: Reposito
 
 def test_the_report_of_a_study_is_recorded_with_its_study(repository: Repository) -> None:
     measured(repository, "1.1", ())
-    repository.enqueue_quiet_studies(0, after(1))
+    repository.enqueue_quiet_studies(Quiet(0), after(1))
     job = claimed(repository, after(2))
     repository.commit_study(job, NewStudyResult(answer("study", ())), (), after(3))
     *_, study = recorded(repository, AuditEvent.RESULT_MADE)

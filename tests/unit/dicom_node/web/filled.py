@@ -10,7 +10,7 @@ from io import BytesIO
 import pydicom
 from httpx import Response
 
-from dicom_node.domain import Destination, NewResult, NewStudyResult, ResultKind
+from dicom_node.domain import Destination, NewResult, NewStudyResult, Quiet, ResultKind
 from dicom_node.storage.files import OBJECTS, durable_write, make_folder
 from dicom_node.users import TOKEN_PREFIX, ApiToken, UserRole, new_secret
 from dicom_node.web.console import Console
@@ -68,6 +68,6 @@ def measured(console: Console, uid: str = "1.2.3.1", study: str = STUDY) -> int:
 def reported(console: Console, study: str = STUDY) -> None:
     """The report of a study that has been quiet."""
     repository, later = console.repository, console.now() + timedelta(seconds=100)
-    assert repository.enqueue_quiet_studies(1.0, later) == 1
+    assert repository.enqueue_quiet_studies(Quiet(1.0), later) == 1
     said = NewResult(f"f {study}", "measured", None, "{}", ())
     repository.commit_study(claimed(repository, later), NewStudyResult(said), (), later)

@@ -22,6 +22,7 @@ from dicom_node.domain import (
     NewObject,
     NewResult,
     NewStudyResult,
+    Quiet,
     ResultKind,
 )
 from dicom_node.storage.repository import Repository
@@ -118,7 +119,7 @@ class Stage:
     def report(self, selected_uid: str, results: int = 1) -> None:
         """The study has been quiet: its report names the image that speaks."""
         self.at += timedelta(seconds=120)
-        assert self.repository.enqueue_quiet_studies(90.0, self.at) == 1
+        assert self.repository.enqueue_quiet_studies(Quiet(90.0), self.at) == 1
         job = self.repository.claim_job("worker", 60.0, self.tick())
         assert job is not None
         version = self.repository.study_version(job.study_version_id)
