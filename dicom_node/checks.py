@@ -7,15 +7,19 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, make_url, select
 
-from dicom_node.config import NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
+from dicom_node.additions import standing
+from dicom_node.config import LOOPBACK, NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
+from dicom_node.deliver.reminders import waiting_for_nobody
 from dicom_node.domain import CallerTls, Destination, ResultKind, Right
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.queue import utc_now
@@ -23,6 +27,7 @@ from dicom_node.routing import SENDER
 from dicom_node.rules import ConditionEntry
 from dicom_node.storage import schema
 from dicom_node.storage.engine import masked, named_errors, open_engine, refuse_network, sqlite_file
+from dicom_node.storage.repository import Repository
 from dicom_node.tls import TlsFiles, calling_context, expiry_remark, listening_context
 from inference.domain import ModelError
 from inference.models import find_model
@@ -56,11 +61,19 @@ def check(config: Config) -> Iterator[Check]:
     yield folder
     if folder.verdict is not Verdict.FAILED:
         yield _check_space(config.node)
-        yield _check_database(config)
+        database = _check_database(config)
+        yield database
+        if database.verdict is not Verdict.FAILED:
+            yield from _check_waiting(config)
     yield from _check_models(config)
     if config.narrative.mode == "llm":
         yield _check_narrative(config.narrative)
     yield from _check_rules(config)
+    yield from _check_others(config)
+
+
+def _check_others(config: Config) -> Iterator[Check]:
+    """Those who call us, and those whom we call; nobody is called."""
     if not config.peers:
         yield Check("peers", Verdict.WARNING, "no peer is listed, so every association is refused")
     if not config.destinations:
@@ -68,8 +81,12 @@ def check(config: Config) -> Iterator[Check]:
     for destination in config.destination_list():
         if destination.tls is not None:
             yield _check_way(f"destination {destination.name}", destination.tls)
+    yield from _check_in_clear(config.destination_list())
     yield from _check_alternates(config.destination_list())
     for peer in config.peer_list():
+        if not peer.hosts and peer.certificate_name is None:
+            text = f"{peer.ae_title} has no `hosts`: any machine that knows this AE title may send, and has its rights"
+            yield Check("peers", Verdict.WARNING, text)
         if peer.listens is not None and peer.listens.tls is not None:
             yield _check_way(f"peer {peer.ae_title}", peer.listens.tls)
     if config.storage_commitment.offer:
@@ -163,6 +180,18 @@ def _check_database(config: Config) -> Check:
     return Check("database", Verdict.OK, f"{masked(url)} answers" + ("" if newest else "; `serve` will migrate it"))
 
 
+def _check_waiting(config: Config) -> Iterator[Check]:
+    """What waits for a destination that is configured neither in the file nor in the console waits for ever."""
+    file = sqlite_file(config.database_url)
+    if (file is not None and not file.exists()) or not _has_newest_schema(config):
+        return
+    with closing(Repository.open(config.database_url)) as repository:
+        known = standing(config, repository.additions())
+        for name, count in waiting_for_nobody(known, repository.delivery_counts()).items():
+            text = f"{count} objects wait for {name}, which is no destination: add it again"
+            yield Check("destinations", Verdict.WARNING, text)
+
+
 def _has_newest_schema(config: Config) -> bool:
     """False for an empty or older one, which is no fault. Raises DatabaseRefused for one of a newer version."""
     engine = open_engine(config.database_url)
@@ -218,6 +247,15 @@ def _check_rules(config: Config) -> Iterator[Check]:
         for title in sorted({peer.ae_title for peer in config.peers} - known):
             text = f"no destination has the AE title {title}: a rule that sends to the sender sends nothing there"
             yield Check("rules", Verdict.WARNING, text)
+
+
+def _check_in_clear(destinations: Sequence[Destination]) -> Iterator[Check]:
+    """Patients' names would cross the network readable to everybody on the way."""
+    for one in destinations:
+        parts = urlsplit(one.url or "")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            text = f"{one.url} is http to another machine: objects, with the patient's name, cross the network in clear"
+            yield Check(f"destination {one.name}", Verdict.WARNING, text)
 
 
 def _check_alternates(destinations: Sequence[Destination]) -> Iterator[Check]:

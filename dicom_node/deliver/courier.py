@@ -28,6 +28,7 @@ from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
 from dicom_node.deliver.committer import Committer, Requests
 from dicom_node.deliver.committer import Patience as CommitmentPatience
 from dicom_node.deliver.peers import Book, peer_lanes
+from dicom_node.deliver.reminders import Counted, Reminders
 from dicom_node.deliver.scu import (
     DUPLICATE_INSTANCE,
     Cause,
@@ -67,7 +68,7 @@ _FOR_A_PERSON = frozenset(
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
-class Outbox(Requests, Book, Protocol):
+class Outbox(Requests, Book, Counted, Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
     def patience(self, work: Work) -> Patience: ...
@@ -143,9 +144,11 @@ def _deliver(config: Config, repository: Outbox, stop: threading.Event, watch: _
         _log.info("courier.destinations_taken_up", extra={"count": len(lanes)})
     else:
         _log.info("courier.ready", extra={"count": len(lanes)})
-    entries = watch.entries
+    entries, reminders = watch.entries, Reminders(config, repository)
+    reminders.look(utc_now())
     while entries == watch.entries and not stop.wait(_LOOK_UP_S):  # an endless wait may hold a lock against its end
         entries = look(watch.added, entries)
+        reminders.look(utc_now())
     ending.set()
     for thread in threads:
         thread.join()

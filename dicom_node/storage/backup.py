@@ -20,6 +20,7 @@ from typing import IO
 from sqlalchemy import URL, make_url
 
 from dicom_node.errors import DatabaseRefused, DatabaseUnavailable, Refused
+from dicom_node.storage import schema
 from dicom_node.storage.engine import BUSY_TIMEOUT_S, masked, sqlite_file
 from dicom_node.storage.files import FILE_MODE, make_folder, named_disk_errors, sync
 from dicom_node.storage.rows import InstallationRow
@@ -75,12 +76,18 @@ def restore(url: str, source: Path, data_dir: Path, before_change: Callable[[], 
     nothing was touched yet.
 
     Raises:
-        DatabaseRefused: `source` is no backup of such a database, or is damaged; the present one is as it was.
+        DatabaseRefused: `source` is no backup of such a database, is damaged, or is of a newer version of the software;
+            the present one is as it was.
         DatabaseUnavailable: PostgreSQL refuses; the present one is as it was.
         Refused: an earlier database that was set aside is still there, or a program of PostgreSQL is missing.
         DiskFull, StorageUnavailable: a file cannot be written.
     """
     file = sqlite_file(url)
+    revision = _value_in(url, source, "alembic_version", "version_num")
+    if revision is not None and revision not in schema.revisions():
+        raise DatabaseRefused(
+            f"{source} has schema {revision}, which this version does not know: a newer one made it. Install that one."
+        )
     if file is None:
         _restore_postgresql(make_url(url), source, data_dir / f"{_ARCHIVE}{_SET_ASIDE}", before_change)
     else:
@@ -133,21 +140,26 @@ def serial_in(url: str, source: Path) -> str | None:
         DatabaseRefused: `source` is no backup of such a database, or is damaged.
         Refused: pg_restore is missing.
     """
+    return _value_in(url, source, _INSTALLATION, "serial")
+
+
+def _value_in(url: str, source: Path, table: str, column: str) -> str | None:
+    """What a table of one row holds in a backup; None where it has no such table, or no row."""
     if sqlite_file(url) is None:
-        return _serial_in_archive(source)
+        return _value_in_archive(source, table, column)
     _check_sqlite(source)
     with (
         named_sqlite_errors(source),
         closing(sqlite3.connect(f"file:{_quoted(source)}?mode=ro", uri=True)) as opened,
     ):
-        has_table = opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_INSTALLATION,)).fetchone()
-        row = opened.execute(f"SELECT serial FROM {_INSTALLATION}").fetchone() if has_table else None  # noqa: S608  ours
+        has_table = opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        row = opened.execute(f"SELECT {column} FROM {table}").fetchone() if has_table else None  # noqa: S608  ours
     return None if row is None else str(row[0])
 
 
-def _serial_in_archive(source: Path) -> str | None:
+def _value_in_archive(source: Path, table: str, column: str) -> str | None:
     """From the table's rows as text: COPY ... (id, serial), a line of them, and the end mark."""
-    options = ("--data-only", f"--table={_INSTALLATION}", "--file=-")
+    options = ("--data-only", f"--table={table}", "--file=-")
     with tempfile.TemporaryFile() as copied:
         _read_archive(source, *options, to=copied)
         copied.seek(0)
@@ -156,7 +168,7 @@ def _serial_in_archive(source: Path) -> str | None:
         if line.startswith("COPY "):
             columns = [name.strip() for name in line[line.index("(") + 1 : line.index(")")].split(",")]
             row = next(lines).split("\t")
-            return row[columns.index("serial")] if len(row) == len(columns) else None
+            return row[columns.index(column)] if len(row) == len(columns) else None
     return None
 
 

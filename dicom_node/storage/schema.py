@@ -81,6 +81,11 @@ def is_newest(connection: Connection) -> bool:
     return _is_newest(connection, ScriptDirectory.from_config(alembic_config()))
 
 
+def revisions() -> frozenset[str]:
+    """All that this software knows, from the first."""
+    return frozenset(one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
 def check(engine: Engine) -> None:
     """Raises DatabaseRefused: the tables are of an older version, of a newer one, or not there."""
     with engine.connect() as connection:

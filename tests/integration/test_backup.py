@@ -376,6 +376,23 @@ def test_what_is_no_backup_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.peer("pg_dump")
+def test_the_backup_of_a_newer_version_touches_nothing(url: str, tmp_path: Path) -> None:
+    """It was put in place first, and refused by whoever opened it afterwards."""
+    (tmp_path / "data").mkdir()
+    with closing(Repository.open(url)) as repository:
+        repository.migrate()
+        repository.register(image("1.1"), utc_now())
+        with repository._write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        back_up(url, tmp_path / "newer")
+        with repository._write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": REVISIONS[0]})
+    with pytest.raises(DatabaseRefused, match="9999"):
+        restore(url, tmp_path / "newer", tmp_path)
+    assert stored(url) == {"1.1"}
+
+
+@pytest.mark.peer("pg_dump")
 def test_the_backup_of_another_node_touches_nothing(config: Config, url: str, tmp_path: Path) -> None:
     """A test system beside production is sent the same objects; each knows them under paths of its own."""
     data = config.node.data_dir

@@ -16,6 +16,7 @@ from dicom_node.storage import mounts
 from dicom_node.storage.repository import Repository
 from tests.certificates import make_authority
 from tests.postgresql import Server
+from tests.unit.dicom_node.storage.rooms import measured
 
 
 def verdict(config: Config) -> checks.Verdict:
@@ -149,6 +150,36 @@ def test_the_files_of_a_destination_are_looked_at(config: Config, tmp_path: Path
     assert (missing.verdict, "missing.pem" in missing.text) == (checks.Verdict.FAILED, True)
     soon = said(certificate=issued.certificate, private_key=issued.private_key)
     assert (soon.verdict, "node.pem ends on" in soon.text) == (checks.Verdict.WARNING, True)
+
+
+def test_a_peer_that_may_come_from_anywhere_is_warned_of(tmp_path: Path) -> None:
+    given = {
+        "node": {"data_dir": tmp_path},
+        "peers": [{"ae_title": "ANYWHERE"}, {"ae_title": "ROOM1", "hosts": ["192.0.2.0/24"]}],
+    }
+    ((verdict, text),) = said(Config.model_validate(given), "peers")
+    assert (verdict, text.split()[0]) == (checks.Verdict.WARNING, "ANYWHERE")
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"), [("http://pacs.example.org/dicom-web", True), ("http://127.0.0.1:8042/dicom-web", False)]
+)
+def test_patient_data_in_clear_is_warned_of(url: str, warned: bool, tmp_path: Path) -> None:
+    given = {"node": {"data_dir": tmp_path}, "destinations": [{"name": "cloud", "url": url}]}
+    found = said(Config.model_validate(given), "destination cloud")
+    assert [verdict for verdict, _ in found] == [checks.Verdict.WARNING] * warned
+
+
+def test_what_waits_for_a_destination_that_was_taken_away_is_told(config: Config) -> None:
+    repository = Repository.open(config.database_url)
+    repository.migrate()
+    measured(repository, "1.1")
+    repository.close()
+    waiting = [text for _, text in said(config, "destinations") if "wait for pacs" in text]
+    assert [text.split()[0] for text in waiting] == ["3"]
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104}
+    known = Config.model_validate({**config.model_dump(), "destinations": [pacs]})
+    assert said(known, "destinations") == []
 
 
 @pytest.mark.parametrize("commits", [True, False])
