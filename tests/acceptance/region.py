@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from dicom_node.domain import DeliveryState, JobState
@@ -47,6 +48,9 @@ SECTIONS = {
     "delivery": {"connect_timeout_s": 5.0, "response_timeout_s": 8.0},
 }
 """The same for all. Where the database is says PGHOST to the driver (PostgreSQL manual, libpq environment)."""
+
+_AWAY_S = (8.0, 8.0, 8.0, 45.0)
+"""At most; the longest is beyond the half minute after which either end of a connection gives up the other."""
 
 _ANSWER_S = 8.0
 _GOODBYE_S = 60.0
@@ -91,7 +95,8 @@ def blows_of(rng: random.Random, within_s: float) -> tuple[Blow, ...]:
         (third, (Fate.RESET,) if third == WAY else (Fate.PULLED,) if third == WARD else (Fate.PULLED, Fate.KILLED)),
     )
     return tuple(
-        Blow(rng.choice(of_these), whom, rng.uniform(0.0, within_s), rng.uniform(0.5, 8.0)) for whom, of_these in fates
+        Blow(rng.choice(of_these), whom, rng.uniform(0.0, within_s), rng.uniform(0.5, rng.choice(_AWAY_S)))
+        for whom, of_these in fates
     )
 
 
@@ -201,11 +206,11 @@ class Site:
 
 @dataclass
 class _Slots:
-    """Who plays which part now, and whom nobody reaches any more."""
+    """Who plays which part now, and who has lost the cable for good."""
 
     now: dict[str, Station] = field(default_factory=dict)
     lost: list[Station] = field(default_factory=list)
-    made: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 class Region(Rounds):
@@ -216,12 +221,11 @@ class Region(Rounds):
         self.site = site
         self.befallen: Counter[str] = Counter()
         self._slots = _Slots()
-        for thread in [InBackground(partial(self._settle, slot)) for slot in STATIONS]:
-            thread.join()
+        self._fill()
 
     @property
     def stations(self) -> dict[str, Station]:
-        """By slot: "worker1" is the first of the workers, on whatever host it is."""
+        """Those that can be reached, by slot: "worker1" is the first of the workers, on whatever host it is."""
         return self._slots.now
 
     @property
@@ -249,39 +253,50 @@ class Region(Rounds):
         tally = self.round(files, [partial(self.strike, blow) for blow in blows], pause_s)
         self.befallen += Counter(f"{blow.fate} {blow.whom.rstrip('123')}" for blow in blows)
         self.befallen += Counter({f"connection {what}": n for what, n in (self.site.suffered() - before).items()})
-        self.mend()
+        self.switch_off_lost()
+        self._fill()
         ended = sum(blow.fate in (Fate.LOST, Fate.KILLED) for blow in blows)
         return replace(tally, kills=ended, outages=len(blows) - ended)
 
-    def mend(self) -> None:
-        """Who was lost is switched off, and another has the place; all that are there must be running."""
-        for slot, station in list(self.stations.items()):
-            if station in self._slots.lost:
-                self._settle(slot)
-        for station in self._slots.lost:
+    def switch_off_lost(self) -> None:
+        """Until now they ran, on their own. All others must be running."""
+        while self._slots.lost:
+            station = self._slots.lost.pop()
             station.kill()
             self.site.network.remove(station.host)
-        self._slots.lost.clear()
         stopped = [slot for slot, station in self.stations.items() if not station.is_running()]
         assert not stopped, f"{stopped} ended by themselves{self.node.tail()}"
+
+    def settle(self, slot: str) -> None:
+        """A fresh host with the role of the slot. Every second one reaches the database through the proxy."""
+        role = slot.rstrip("123")
+        host = self.site.network.host(f"{role}-{next(self._slots.numbers)}")
+        database = self.site.around[WAY if slot.endswith("2") else DATABASE]
+        station = Station(role, host, self.node.config, database.address)
+        station.start()
+        self.stations[slot] = station
+        if slot in RECEIVERS:
+            self.site.doors[RECEIVERS.index(slot)].target = (host.address, DICOM_PORT)
 
     def lose_while_busy(self, role: str) -> int:
         """Pull, for good, the cable of a host of this role in the middle of its work; the row it had claimed."""
         table, column, state = _CLAIMS[role]
         held = f"SELECT id, token, {column} FROM {table} WHERE state = '{state}' ORDER BY id"  # noqa: S608
 
-        def caught() -> tuple[int, Station] | None:
+        def caught() -> tuple[int, str] | None:
+            slots = {station.host.name: slot for slot, station in self.stations.items()}
             for row in self.site.server.sql(held, DATABASE_NAME):
-                station = next(one for one in self.stations.values() if row[2].startswith(f"{one.host.name}/"))
-                station.host.tell(signal.SIGSTOP)
+                if (slot := slots.get(row[2].partition("/")[0])) is None:  # lost already, or just starting
+                    continue
+                self.stations[slot].host.tell(signal.SIGSTOP)
                 if row in self.site.server.sql(held, DATABASE_NAME):
-                    return row[0], station
-                station.host.tell(signal.SIGCONT)
+                    return row[0], slot
+                self.stations[slot].host.tell(signal.SIGCONT)
             return None
 
-        row, station = wait_for(caught, f"no {role} had anything to do", PATIENCE_S, self.node, every_s=0.005)
-        self._lose(station)
-        station.host.tell(signal.SIGCONT)
+        row, slot = wait_for(caught, f"no {role} had anything to do", PATIENCE_S, self.node, every_s=0.005)
+        self._lose(slot)
+        self.lost[-1].host.tell(signal.SIGCONT)
         return row
 
     def holder(self, role: str, row: int) -> str:
@@ -290,16 +305,17 @@ class Region(Rounds):
         ((process,),) = self.site.server.sql(f"SELECT {column} FROM {table} WHERE id = {row}", DATABASE_NAME)  # noqa: S608
         return str(process).partition("/")[0]
 
+    def _fill(self) -> None:
+        """The slots in which nobody is."""
+        for thread in [InBackground(partial(self.settle, slot)) for slot in STATIONS if slot not in self.stations]:
+            thread.join()
+
     def stop(self) -> None:
         """All of it, in peace."""
         for station in self.stations.values():
             station.host.tell(signal.SIGTERM)
         statuses = {station.host.name: station.ended() for station in self.stations.values()}
         assert set(statuses.values()) == {0}, f"{statuses}{self.node.tail()}"
-
-    def replace(self, slot: str) -> None:
-        """Another host takes the place at once."""
-        self._settle(slot)
 
     def strike(self, blow: Blow) -> None:
         """Wait for its moment, and for its end if it has one."""
@@ -308,10 +324,10 @@ class Region(Rounds):
             for proxy in self.site.proxies:
                 proxy.end_all(End.RESET)
         elif blow.fate is Fate.LOST:
-            self._lose(self.stations[blow.whom])
+            self._lose(blow.whom)
             if blow.whom.startswith("courier"):  # there is one only: whoever looks after it starts another
                 time.sleep(blow.away_s)
-                self._settle(blow.whom)
+                self.settle(blow.whom)
         elif blow.fate is Fate.KILLED:
             self._kill(blow)
         else:
@@ -339,21 +355,10 @@ class Region(Rounds):
             time.sleep(blow.away_s)
             station.start()
 
-    def _lose(self, station: Station) -> None:
+    def _lose(self, slot: str) -> None:
+        station = self.stations.pop(slot)
         station.host.pull()
         self._slots.lost.append(station)
-
-    def _settle(self, slot: str) -> None:
-        """A fresh host with the role of the slot. Every second one reaches the database through the proxy."""
-        self._slots.made += 1
-        role = slot.rstrip("123")
-        host = self.site.network.host(f"{role}-{self._slots.made}")
-        database = self.site.around[WAY if slot.endswith("2") else DATABASE]
-        station = Station(role, host, self.node.config, database.address)
-        station.start()
-        self.stations[slot] = station
-        if slot in RECEIVERS:
-            self.site.doors[RECEIVERS.index(slot)].target = (host.address, DICOM_PORT)
 
 
 @contextmanager

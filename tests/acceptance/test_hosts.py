@@ -53,14 +53,14 @@ def test_a_worker_and_the_courier_that_vanish_for_good_are_replaced_by_others(tm
         def lose(role: str, slot: str | None = None) -> None:
             taken[role] = region.lose_while_busy(role)
             if slot is not None:
-                region.replace(slot)
+                region.settle(slot)
 
         passing = Blow(Fate.PULLED, "receiver1", after_s=0.4, away_s=2.0)
         sufferings = [partial(lose, "worker"), partial(lose, "courier", "courier1"), partial(region.strike, passing)]
         tally = region.round(files, sufferings, pause_s=0.1)
         lost = {station.role: station.host.name for station in region.lost}
         holders = {role: region.holder(role, row) for role, row in taken.items()}
-        region.mend()
+        region.switch_off_lost()
         region.check_leftovers()
     assert tally == Tally(rounds=1, acknowledged=10, results=10 * len(IMAGE_OBJECTS))
     assert set(lost) == set(holders) == {"worker", "courier"}
