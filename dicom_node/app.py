@@ -9,9 +9,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from dicom_node import __version__, ageing, logs
@@ -22,6 +23,7 @@ from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused, NodeError
 from dicom_node.queue import utc_now
 from dicom_node.schedule import SealTick, StudyTick, housekeeping
+from dicom_node.sharing import Share, shares
 from dicom_node.storage.engine import sqlite_file
 from dicom_node.storage.pairing import alone, paired
 from dicom_node.storage.repository import Repository
@@ -55,8 +57,20 @@ def serve(config: Config, config_path: Path | None, supervised: bool = False) ->
         if supervised:
             stop_at_end_of_input(stop)
         roles = [role for role in Role if role is not Role.WEB or config.web.enabled]
+        _supervise(roles, config, config_path, stop)
+
+
+def _supervise(roles: Sequence[Role], config: Config, config_path: Path | None, stop: threading.Event) -> None:
+    """Each in a process, but as many receivers as the configuration says, which then share their ports."""
+    with ExitStack() as held:
         commands = {role.value: command_of(role, config_path) for role in roles}
-        Supervisor(commands, spare=frozenset({Role.WEB.value})).run(stop)
+        descriptors: dict[str, Sequence[int]] = {}
+        if Role.RECEIVER in roles and config.node.receivers > 1:
+            for share in held.enter_context(shares(config.node)):
+                name = Role.RECEIVER.value if share.is_first else f"{Role.RECEIVER.value}-{share.number}"
+                commands[name] = (*command_of(Role.RECEIVER, config_path), "--share", share.text)
+                descriptors[name] = share.descriptors
+        Supervisor(commands, spare=frozenset({Role.WEB.value}), descriptors=descriptors).run(stop)
 
 
 def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
@@ -65,10 +79,13 @@ def command_of(role: Role, config_path: Path | None) -> tuple[str, ...]:
     return (sys.executable, "-m", "dicom_node", role.value, *with_config, "--supervised")
 
 
-def run_role(role: Role, config: Config, supervised: bool, config_path: Path | None = None) -> None:
+def run_role(
+    role: Role, config: Config, supervised: bool, config_path: Path | None = None, share: Share | None = None
+) -> None:
     """One role in this process until SIGTERM or SIGINT or, if supervised, until standard input ends.
 
-    `config_path`: where the configuration came from, for what is taken up from there without a restart.
+    `config_path`: where the configuration came from, for what is taken up from there without a restart. `share`: which
+    of several receivers this is; without it, and where there are to be several, they are started and looked after.
 
     Raises:
         NodeError: the role cannot start.
@@ -78,9 +95,13 @@ def run_role(role: Role, config: Config, supervised: bool, config_path: Path | N
     if supervised:
         stop_at_end_of_input(stop)
         tell_when_ready(role)
+    if role is Role.RECEIVER and share is None and config.node.receivers > 1:
+        _supervise([role], config, config_path, stop)
+        return
+    run = _RUN[role] if share is None else partial(_receive, share=share)
     with open_repository(config) as repository, paired(config.node.data_dir.resolve(), repository):
         repository.record(_process(AuditEvent.PROCESS_STARTED, role), utc_now())
-        _RUN[role](config, config_path, repository, stop)
+        run(config, config_path, repository, stop)
         with suppress(NodeError):  # it is over in either case
             repository.record(_process(AuditEvent.PROCESS_STOPPED, role), utc_now())
     handler.flush()
@@ -125,17 +146,28 @@ def undisturbed(config: Config) -> Iterator[None]:
         yield
 
 
-def _receive(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
+def _receive(
+    config: Config,
+    config_path: Path | None,
+    repository: Repository,
+    stop: threading.Event,
+    share: Share | None = None,
+) -> None:
     from dicom_node.receive import server  # noqa: PLC0415  each role loads only what it needs
 
     bound_arenas()
-    tick = StudyTick(repository, config.quiet())
-    others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
+    is_housekeeper = share is None or share.is_first
     gc.collect()
     gc.freeze()  # what is here now stays: associations come and go, and looking for their remains must be cheap
     gc.collect()
-    with housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others):
-        server.run(config, repository, stop, config_path, repository.additions)
+    with _housekeeping(config, repository) if is_housekeeper else nullcontext():
+        server.run(config, repository, stop, config_path, repository.additions, share)
+
+
+def _housekeeping(config: Config, repository: Repository) -> AbstractContextManager[object]:
+    tick = StudyTick(repository, config.quiet())
+    others = (*ageing.ticks(config, repository), SealTick(repository.seal_trail))
+    return housekeeping(config.node.data_dir.resolve(), repository.known_paths, tick, others)
 
 
 def _work(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:

@@ -38,6 +38,7 @@ from dicom_node.filewalk import files_below
 from dicom_node.listing import show, told
 from dicom_node.queue import utc_now
 from dicom_node.routing import is_address
+from dicom_node.sharing import Share
 from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.engine import masked
 from dicom_node.storage.files import FILE_MODE, UNKNOWN
@@ -82,6 +83,7 @@ Peer = Annotated[
     ),
 ]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="leave when standard input ends")]
+ShareText = Annotated[str, typer.Option("--share", hidden=True, help="of ports that several receivers have")]
 RowId = Annotated[int, typer.Argument(min=1, help="the id that the listing shows")]
 OptionalRowId = Annotated[int | None, typer.Argument(min=1, help="the id that the listing shows")]
 Since = Annotated[datetime | None, typer.Option(help="from this time on; local time")]
@@ -150,9 +152,9 @@ def serve(config: ConfigFile = None, supervised: Supervised = False) -> None:
 
 @cli.command()
 @verb
-def receiver(config: ConfigFile = None, supervised: Supervised = False) -> None:
-    """Run only the receiver: takes objects from scanners."""
-    _run_role(Role.RECEIVER, config, supervised)
+def receiver(config: ConfigFile = None, supervised: Supervised = False, share: ShareText = "") -> None:
+    """Run only the receiver, or as many as node.receivers says: takes objects from scanners."""
+    _run_role(Role.RECEIVER, config, supervised, Share.of(share) if share else None)
 
 
 @cli.command()
@@ -176,11 +178,11 @@ def web(config: ConfigFile = None, supervised: Supervised = False) -> None:
     _run_role(Role.WEB, config, supervised)
 
 
-def _run_role(role: Role, config: Path | None, supervised: bool) -> None:
+def _run_role(role: Role, config: Path | None, supervised: bool, share: Share | None = None) -> None:
     """A supervisor must know a refusal, which stays one, from a failure that may pass."""
     try:
         path = find_config(config)
-        app.run_role(role, load_config(path), supervised, path)
+        app.run_role(role, load_config(path), supervised, path, share)
     except (Refused, ModelError) as error:
         _fail(str(error), REFUSED_STATUS if supervised else 1)
 

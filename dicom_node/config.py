@@ -90,6 +90,9 @@ class NodeSection(Section):
     port: Port | None = Field(11112, description="DICOM port without TLS; null: only the one over TLS")
     tls: NodeTlsSection = Field(NodeTlsSection(), description="a port over TLS, beside the plain one")
     data_dir: Path = Field(Path("./data"), description="folder for objects, spool and the SQLite database")
+    receivers: int = Field(
+        1, ge=1, le=16, description="processes that take objects, at the same ports; limits hold for all together"
+    )
     maximum_associations: int = Field(32, ge=1, le=1000, description="associations at the same time")
     minimum_free_mb: int = Field(500, ge=0, description="below this much free space new objects get 0xA700")
     low_free_mb: int = Field(5000, ge=0, description="below this much free space the log warns every few minutes")

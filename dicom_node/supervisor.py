@@ -40,7 +40,10 @@ class Patience:
 
 @dataclass(slots=True)
 class Child:
-    """One role and its process, if it runs. `deaths` counts those in a row; the node does its work without a spare."""
+    """One role and its process, if it runs. `deaths` counts those in a row; the node does its work without a spare.
+
+    `descriptors` are open in the process under the same numbers.
+    """
 
     role: str
     command: Sequence[str]
@@ -51,12 +54,15 @@ class Child:
     start_at: float = 0.0
     started_at: float = 0.0
     spare: bool = False
+    descriptors: Sequence[int] = ()
 
     def start(self) -> None:
         # not in a `with`: the process outlives this function
         self.ready.clear()
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self.descriptors
+        )
         threading.Thread(target=_listen, args=(self.process, self.ready), name=f"hear-{self.role}", daemon=True).start()
         _log.info("serve.child_started", extra={"role": self.role, "pid": self.process.pid})
 
@@ -90,9 +96,17 @@ class Supervisor:
         commands: Mapping[str, Sequence[str]],
         patience: Patience | None = None,
         spare: frozenset[str] = frozenset(),
+        descriptors: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        """`spare` roles are kept alive too, but the node is ready, and goes on, without them."""
-        self._children = [Child(role, command, spare=role in spare) for role, command in commands.items()]
+        """`spare` roles are kept alive too, but the node is ready, and goes on, without them.
+
+        `descriptors` by role: what its process inherits beside the standard ones.
+        """
+        given = descriptors or {}
+        self._children = [
+            Child(role, command, spare=role in spare, descriptors=given.get(role, ()))
+            for role, command in commands.items()
+        ]
         self._patience = patience or Patience()
         self._announced = False
 

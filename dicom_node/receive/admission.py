@@ -22,6 +22,7 @@ from dicom_node.receive.contexts import contexts_for, in_the_order_of, missing_r
 from dicom_node.receive.names import Names
 from dicom_node.receive.pace import Paces
 from dicom_node.receive.refusals import RefusalBook, log_fields
+from dicom_node.receive.tally import Tally
 from dicom_node.receive.toolkit import BoundedSocket
 
 _log = logging.getLogger(__name__)
@@ -52,15 +53,22 @@ class Admission:
 
 @dataclass(slots=True)
 class Gate:
-    """Lets associations in or rejects them, and knows who is in. `policy` may be exchanged at any time."""
+    """Lets associations in or rejects them, and knows who is in. `policy` may be exchanged at any time.
+
+    `tally`: what it knows of other receivers at the same ports.
+    """
 
     policy: Policy
     book: RefusalBook
     stop: threading.Event = field(default_factory=threading.Event)
     lookup: Lookup = field(default_factory=lambda: Names().lookup)
+    tally: Tally = field(default_factory=Tally)
     _inside: dict[Association, Admission] = field(default_factory=dict)
-    _paces: Paces = field(default_factory=Paces)
+    _paces: Paces = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._paces = Paces(self.tally)
 
     def on_requested(self, event: Event) -> None:
         """EVT_REQUESTED: reject here, before negotiation. Whatever goes wrong, nobody gets in by accident."""
@@ -88,11 +96,14 @@ class Gate:
         The thread of such a one (the probe of a load balancer) would go on waiting for a request until the time-out.
         """
         association = event.assoc
-        with self._lock:
-            self._inside.pop(association, None)
+        self._leave(association)
         if association.requestor.primitive is None:
             association.dul.to_user_queue.put(cast(A_ASSOCIATE, None))
             self._note_who_spoke_no_dicom(association)
+
+    def on_over(self, event: Event) -> None:
+        """EVT_RELEASED, EVT_ABORTED: the place is free, however long the peer keeps its connection open."""
+        self._leave(event.assoc)
 
     def may_store(self, association: Association) -> Refusal | None:
         """Whether the peer may (still) store; asked for each object, since the rules may change meanwhile."""
@@ -150,10 +161,11 @@ class Gate:
         """Take a place; a Refusal where none is free, also after a moment."""
         deadline = time.monotonic() + PLACE_WAIT_S
         while True:
-            with self._lock:
+            with self._lock, self.tally.alone():
                 full = self._full(admission)
                 if full is None:
                     self._inside[association] = admission
+                    self.tally.note_inside(self._peers_inside())
                     return None
             if time.monotonic() > deadline:
                 return full
@@ -166,7 +178,7 @@ class Gate:
             return None
         for gone in [association for association in self._inside if not _is_under_way(association)]:
             del self._inside[gone]
-        peers = [inside.peer.ae_title for inside in self._inside.values() if inside.peer is not None]
+        peers = [*self._peers_inside(), *self.tally.others()]
         own = peer.limits.associations
         if own is not None and peers.count(peer.ae_title) >= own:
             advice = authorisation.associations_advice(own, peer.ae_title)
@@ -175,6 +187,16 @@ class Gate:
         else:
             return None
         return Refusal(RefusalReason.TOO_MANY_ASSOCIATIONS, advice)
+
+    def _leave(self, association: Association) -> None:
+        with self._lock:
+            if self._inside.pop(association, None) is not None:
+                with self.tally.alone():
+                    self.tally.note_inside(self._peers_inside())
+
+    def _peers_inside(self) -> list[str]:
+        """The AE title of the peer of each association, but for our own health checks."""
+        return [inside.peer.ae_title for inside in self._inside.values() if inside.peer is not None]
 
     def _admission(self, association: Association) -> Admission | None:
         with self._lock:

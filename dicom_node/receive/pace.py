@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from dicom_node.receive.tally import Tally
+
 BURST_S = 10.0
 """A scanner sends an exam in one go: what a steady sender may in this time, a hasty one may at once."""
 
@@ -31,15 +33,20 @@ class Pace:
 
 @dataclass(slots=True)
 class Paces:
-    """The pace of each peer, by its AE title. Threads may share it."""
+    """The pace of each peer, by its AE title. Threads may share it; `tally` knows of other receivers."""
 
+    tally: Tally = field(default_factory=Tally)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def turn(self, ae_title: str, per_minute: int, now_s: float) -> float | None:
         """As above; a new limit begins afresh."""
-        with self._lock:
+        with self._lock, self.tally.alone():
             pace = self._paces.get(ae_title)
             if pace is None or pace.per_minute != per_minute:
                 pace = self._paces[ae_title] = Pace(per_minute, now_s - BURST_S)
-            return pace.turn(now_s)
+            pace.next_s = max(pace.next_s, self.tally.next_turn(ae_title, per_minute))
+            wait = pace.turn(now_s)
+            recent = {title: one for title, one in self._paces.items() if one.next_s > now_s - BURST_S}
+            self.tally.note_turns({title: (one.per_minute, one.next_s) for title, one in recent.items()})
+            return wait

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -32,8 +32,10 @@ from dicom_node.receive.reloading import Reloading, policy_of
 from dicom_node.receive.spool import Spool, own_folder
 from dicom_node.receive.steps import StepDesk, Steps
 from dicom_node.receive.store import Register, Shelf
+from dicom_node.receive.tally import SharedTally, Tally
 from dicom_node.receive.toolkit import REQUEST_S, BoundedSocket, adapted, hang_up
 from dicom_node.receive.waiting import WaitingRoom
+from dicom_node.sharing import Share
 from dicom_node.storage.files import SPOOL
 from dicom_node.tls import listening_context
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -52,6 +54,10 @@ WAITING_PLACES = 64
 STOP_GRACE_S = 5.0
 ABORT_GRACE_S = 1.0
 STOP_POLL_S = 0.5
+
+COURTESY_S, LONGEST_COURTESY_S = 0.002, 0.02
+"""For each association that a receiver has, it lets others at the same port go first for so long, and no longer."""
+
 _MEGABYTE = 1024 * 1024
 _UNBOUNDED = 1_000_000
 
@@ -106,24 +112,50 @@ class NodeServer(ThreadedAssociationServer):
         super().finish_request(request, client_address)
 
 
-def run(
+class SharingServer(NodeServer):
+    """Accepts at a socket at which other receivers do so too: the one that has the least to do, as a rule."""
+
+    def __init__(self, listening: socket.socket, *arguments: Any, **named: Any) -> None:
+        self._listening = listening
+        super().__init__(*arguments, **named)
+
+    def server_bind(self) -> None:
+        cast(socket.socket, self.socket).close()
+        self.socket = self._listening
+        self.server_address = self._listening.getsockname()
+
+    def server_activate(self) -> None:
+        """It is listened on already."""
+
+    def server_close(self) -> None:
+        """Without the library's shutting down, which would be for all."""
+        self._listening.close()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        time.sleep(min(COURTESY_S * len(self.active_associations), LONGEST_COURTESY_S))
+        return super().get_request()
+
+
+def run(  # noqa: PLR0913, PLR0917  what a process is given
     config: Config,
     repository: Inbox,
     stop: threading.Event,
     config_path: Path | None = None,
     added: Added = nothing_added,
+    share: Share | None = None,
 ) -> None:
     """Serve C-STORE and C-ECHO until `stop` is set; returns when no association is left.
 
     With `config_path` the peers and the files of TLS are taken up from there when they change, and further peers from
-    what was `added`.
+    what was `added`. `share`: what this one has of ports that several receivers have in common.
 
     Raises:
         ConfigError: the address cannot be listened on, or a file of TLS is not what it should be.
         DiskFull, StorageUnavailable: the data folder cannot be made.
     """
     data_dir = config.node.data_dir.resolve()
-    gate = Gate(policy_of(config), RefusalBook(repository), stop)
+    tally = Tally() if share is None else SharedTally(share.number, share.tally)
+    gate = Gate(policy_of(config), RefusalBook(repository), stop, tally=tally)
     with (
         own_folder(data_dir / SPOOL) as folder,
         adapted(
@@ -131,7 +163,7 @@ def run(
         ),
     ):
         desk = Desk(repository, config.commitment_terms(), gate.peer_of, lambda: datetime.now(UTC))
-        servers = _listen_everywhere(config, _handlers(config, repository, gate, desk), gate)
+        servers = _listen_everywhere(config, _handlers(config, repository, gate, desk), gate, share)
         if not config.peers:
             _log.warning("receiver.no_peers")  # everyone is refused until the configuration names a machine
         use_policy = _policy_setter(gate, Witness(repository))
@@ -164,7 +196,9 @@ def _facts(server: NodeServer) -> dict[str, str | int]:
     return {"host": host, "port": port, "ae_title": server.ae_title, "kind": kind}
 
 
-def _listen_everywhere(config: Config, handlers: list[evt.EventHandlerType], gate: Gate) -> list[NodeServer]:
+def _listen_everywhere(
+    config: Config, handlers: list[evt.EventHandlerType], gate: Gate, share: Share | None
+) -> list[NodeServer]:
     """The port over TLS, where there is one, and the plain one."""
     node = config.node
     context = None if node.tls.port is None else listening_context(node.tls.files())
@@ -176,9 +210,12 @@ def _listen_everywhere(config: Config, handlers: list[evt.EventHandlerType], gat
         if port is None:
             continue
         try:
-            server = NodeServer(
-                entity, (node.host, port), entity.ae_title, [verification_context()], evt_handlers=asked
-            )
+            about = (entity, (node.host, port), entity.ae_title, [verification_context()])
+            listening = None if share is None else share.listening(secure=tls is not None)
+            if listening is None:
+                server = NodeServer(*about, evt_handlers=asked)
+            else:
+                server = SharingServer(listening, *about, evt_handlers=asked)
         except OSError as error:
             for other in servers:
                 other.server_close()
@@ -213,6 +250,8 @@ def _handlers(config: Config, repository: Inbox, gate: Gate, desk: Desk) -> list
         (evt.EVT_N_EVENT_REPORT, report_taker(repository, lambda: datetime.now(UTC), _reporters(config))),
         *desk.handlers(),
         *StepDesk(repository, config.mpps.offer, gate.peer_of, lambda: datetime.now(UTC)).handlers(),
+        (evt.EVT_RELEASED, gate.on_over),
+        (evt.EVT_ABORTED, gate.on_over),
         (evt.EVT_CONN_CLOSE, gate.on_connection_closed),
         (evt.EVT_CONN_CLOSE, store.on_connection_closed),
     ]
