@@ -23,9 +23,10 @@ demo-serve: runtime ## the same, and leave node and PACS running until Ctrl-C
 test: dev ## all tests; those whose Debian program is absent are skipped with the line that installs it
 	@$(RUN) -m pytest $(ARGS)
 
-lint: dev ## ruff: rules and format
+lint: dev ## ruff: rules and format; bandit: what security reviews look for
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m bandit --quiet --configfile pyproject.toml --recursive dicom_node inference sr_templates tools
 
 format: dev ## let ruff put things right
 	@$(RUN) -m ruff check --fix .

