@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dicom_node.decode import DecodedPicture
-from inference.domain import Examination, Finding, Measurement
+from inference.domain import Consensus, Examination, Finding, Measurement
 from sr_templates.cine import Cine, consensus_strip
 
 
@@ -12,13 +14,10 @@ def examined_frames(examination: Examination) -> tuple[Finding, ...]:
     return tuple(finding for finding in examination.findings if finding.region == examination.finding.region)
 
 
-def agreeing_heads(examination: Examination) -> tuple[Measurement, ...]:
+def agreeing_heads(frames: Iterable[Finding], together: Consensus | None) -> tuple[Measurement, ...]:
     """The heads of the frames that made the consensus, in their order; empty without one."""
-    together = examination.consensus
-    if together is None:
-        return ()
-    heads = (finding for finding in examined_frames(examination) if isinstance(finding, Measurement))
-    return tuple(head for head in heads if head.frame in together.frames_used)
+    used = () if together is None else together.frames_used
+    return tuple(head for head in frames if isinstance(head, Measurement) and head.frame in used)
 
 
 def cine_of(decoded: DecodedPicture, examination: Examination) -> Cine | None:

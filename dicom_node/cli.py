@@ -1195,6 +1195,7 @@ def train_cine(  # noqa: PLR0913, PLR0917  the options of the verb
         Path, typer.Option("--still", exists=True, file_okay=False, help="finished run of `train` to begin with")
     ],
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="folder of the run; a cut-off run goes on")],
+    brief: Annotated[bool, typer.Option("--brief", help="64 clips, few steps: minutes, not hours")] = False,
     clips: Annotated[
         int | None, typer.Option(min=1, help="how many synthetic clips; about 11 MB of cache each")
     ] = None,
@@ -1212,9 +1213,9 @@ def train_cine(  # noqa: PLR0913, PLR0917  the options of the verb
     from inference.training.challenge import ChallengeFolderError  # noqa: PLC0415
     from inference.training.recipe import RecipeError  # noqa: PLC0415
     from inference.training.temporal import train_temporal  # noqa: PLC0415
-    from inference.training.temporal_recipe import TemporalRecipe  # noqa: PLC0415
+    from inference.training.temporal_recipe import BRIEF, TemporalRecipe  # noqa: PLC0415
 
-    recipe = replace(TemporalRecipe(), attention=attention, threads=loaded.inference.threads or 1)
+    recipe = replace(BRIEF if brief else TemporalRecipe(), attention=attention, threads=loaded.inference.threads or 1)
     if clips is not None:
         recipe = replace(recipe, clips=clips)
     if epochs is not None:

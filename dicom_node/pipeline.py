@@ -206,23 +206,21 @@ class Pipeline:
         return NOTHING_SAID if self.study_reports is None else self.study_reports.said_beside(instance, header)
 
     def _explain(self, decoded: DecodedInstance, examination: Examination) -> Explanation | None:
-        """Why the outline lies where it lies; a second look, only where a wanted object shows it.
-
-        Of a cine it is also a look at the other frames that agree: how far they differ about the outline.
-        """
+        """Why the outline lies where it lies; a second look, only where a wanted object shows it."""
         finding = examination.finding
         if not isinstance(finding, Measurement) or not self.reporter.explains:
             return None
-        told, heads = self._second_look(decoded, finding), agreeing_heads(examination)
-        if len(heads) < 2:
-            return told
-        frames = decoded.frames(tuple(head.frame for head in heads))
-        deviation = self.examiner.differ(zip(frames, heads, strict=True), finding)
-        return replace(told, deviation=deviation, frames=len(heads))
+        return self._second_look(decoded, finding, agreeing_heads(examined_frames(examination), examination.consensus))
 
-    def _second_look(self, decoded: DecodedInstance, head: Measurement) -> Explanation:
+    def _second_look(self, decoded: DecodedInstance, head: Measurement, agreeing: Sequence[Measurement]) -> Explanation:
+        """Of a cine also a look at the frames that agree: how far they differ about the outline."""
         (frame,) = decoded.frames((head.frame,))
-        return self.examiner.explain(frame, head)
+        told = self.examiner.explain(frame, head)
+        if len(agreeing) < 2:
+            return told
+        frames = decoded.frames(tuple(other.frame for other in agreeing))
+        deviation = self.examiner.differ(zip(frames, agreeing, strict=True), head)
+        return replace(told, deviation=deviation, frames=len(agreeing))
 
     def _report(self, instance: InstanceRef, looked: Looked, entropy: UidEntropy) -> tuple[NewObject, ...]:
         """The result objects; without a number at most one that says why."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from dicom_node.cine import agreeing_heads
 from dicom_node.decode import DecodedInstance, read_header, read_instance
 from dicom_node.domain import (
     Destination,
@@ -104,7 +105,7 @@ class StudyPipeline:
     destinations: Sequence[Destination]
     age_sources: Sequence[AgeSource]
     said_beside: Callable[[InstanceRef, Dataset], OperatorValues]
-    explain: Callable[[DecodedInstance, Measurement], Explanation]
+    explain: Callable[[DecodedInstance, Measurement, Sequence[Measurement]], Explanation]
     now: Callable[[], datetime]
 
     def run(self, job: Job) -> None:
@@ -183,10 +184,10 @@ class StudyPipeline:
 
     def _further(self, head: Head, decoded: DecodedInstance) -> Further:
         """What the page shows of the head that speaks; why, only by the weights that measured it."""
-        why = None
+        why, frames, together = None, told_frames(head.image.answer), told_consensus(head.image.answer)
         if self.reporter.explains_study and told_by(head.image.answer) == self.reporter.protocol.model.identity:
-            why = self.explain(decoded, head.measurement)
-        return Further(why, told_frames(head.image.answer), told_consensus(head.image.answer))
+            why = self.explain(decoded, head.measurement, agreeing_heads(frames, together))
+        return Further(why, frames, together)
 
     def _said(self, head: Head) -> OperatorValues:
         """What the machine's own report says by now: it often comes when the last image has been measured."""

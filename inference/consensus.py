@@ -3,7 +3,7 @@
 No mean is given out as a head: the consensus decides which frame speaks (`speaker`), and its HC can be checked
 against its picture. Frames without a number take no part, those the model is less sure of count less (by the inverse
 square of their interval's width), and those that stray count nothing (biweight, Beaton & Tukey 1974, Technometrics
-16:147).
+16:147). Who speaks must show a sure outline too: a shadowed frame may agree by chance, with an interval no wider.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ TO_DEVIATION = 1.4826
 LEAST_DEVIATION = 0.004
 """Relative: below it frames do not differ by more than a hand's tremor."""
 
+SURE_SHARE = 0.6
+"""Of the frames that count, those that are sure; more than a half, so that some are sure in both ways."""
 ROUNDING = 1e-6
-"""Widths in mm that differ by less are the same."""
+"""Doubts that differ by less are the same."""
 LOWEST_RELIABILITY = 0.5
 LARGEST_DEVIATION = 0.03
 """Relative standard deviation of HC over the frames, above which the plane is not held."""
@@ -54,12 +56,17 @@ class Settled(NamedTuple):
     weights: Values
 
 
-def consensus(findings: Sequence[Finding]) -> Consensus | None:
-    """The consensus of the findings of one region; None where no frame has a number."""
+def consensus(findings: Sequence[Finding], doubts: Sequence[float] | None = None) -> Consensus | None:
+    """The consensus of the findings of one region; None where no frame has a number.
+
+    `doubts`: how unsure each outline is, in the order of the findings; None: intervals alone say who is sure.
+    """
+    places = [place for place, finding in enumerate(findings) if isinstance(finding, Measurement)]
     heads = [finding for finding in findings if isinstance(finding, Measurement)]
     if not heads:
         return None
     values, widths = [head.hc_mm for head in heads], [_width(head) for head in heads]
+    senses = [widths] if doubts is None else [widths, [doubts[place] for place in places]]
     settled = settle(values, widths)
     shares = iter(settled.weights)
     weights = tuple(float(next(shares)) if isinstance(finding, Measurement) else 0.0 for finding in findings)
@@ -73,7 +80,7 @@ def consensus(findings: Sequence[Finding]) -> Consensus | None:
         deviation_mm=round(deviation, 1),
         weights=weights,
         reliability=round(reliability, 2),
-        freeze_frame=heads[speaker(settled, values, widths)].frame,
+        freeze_frame=heads[speaker(settled, values, senses)].frame,
         frames_used=tuple(finding.frame for finding, weight in zip(findings, weights, strict=True) if weight > 0.0),
         advice=advice,
         why=commonest_reason(findings) if advice is Advice.FEW_FRAMES_MEASURED else None,
@@ -113,16 +120,23 @@ def settle(values: Sequence[float], widths: Sequence[float]) -> Settled:
     return Settled(centre, weights / weights.sum())
 
 
-def speaker(settled: Settled, values: Sequence[float], widths: Sequence[float]) -> int:
-    """Which value speaks: of the half that the model is surest of, the nearest to the centre.
+def speaker(settled: Settled, values: Sequence[float], senses: Sequence[Sequence[float]]) -> int:
+    """Which value speaks: of those that are sure in every sense, the nearest to the centre.
 
-    Sure are small `widths`, and only values that count take part. Of equals the one that counts most speaks, then the
-    first. Nearness alone would often choose a shadowed frame that happens to agree.
+    `senses`: one or two kinds of doubt about each value, small where it is sure. Only values that count take part. Of
+    equals the one that counts most speaks, then the first. Nearness alone would often choose a shadowed frame that
+    happens to agree.
     """
     counts = [place for place in range(len(values)) if settled.weights[place] > 0.0]
-    limit = float(np.median([widths[place] for place in counts])) + ROUNDING
-    sure = [place for place in counts if widths[place] <= limit]
+    sure = set.intersection(*(_surest(doubts, counts) for doubts in senses))
     return min(sure, key=lambda place: (abs(values[place] - settled.centre), -settled.weights[place], place))
+
+
+def _surest(doubts: Sequence[float], counts: Sequence[int]) -> set[int]:
+    """Of the places that count, `SURE_SHARE` with the smallest doubts, and their equals."""
+    kept = math.ceil(SURE_SHARE * len(counts) - ROUNDING)
+    limit = sorted(doubts[place] for place in counts)[kept - 1] + ROUNDING
+    return {place for place in counts if doubts[place] <= limit}
 
 
 def commonest_reason(findings: Sequence[Finding]) -> Reason | None:

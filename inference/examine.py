@@ -32,7 +32,7 @@ from inference.domain import (
     RegionPx,
     Remark,
 )
-from inference.evidence import gather_evidence
+from inference.evidence import LOST, gather_evidence
 from inference.explain import deviation_among_frames, explain
 from inference.measure import (
     DegenerateFitError,
@@ -100,17 +100,24 @@ class Examiner:
         """
         began = time.perf_counter()
         findings: list[Finding] = []
+        doubts: list[float] = []
         numbers: list[int] = []
         for frame in frames:
             numbers.append(frame.number)
-            findings.extend(self.examine_region(frame, region) for region in frame.regions)
+            for region in frame.regions:
+                outline = self.outline(frame, region)
+                findings.append(self.judge(frame.number, region, outline))
+                doubts.append(doubt_of(outline))
         if not findings:
             raise ValueError("an examination needs at least one region")
         seconds = time.perf_counter() - began
         chosen, objection = _choose(findings), _disagreement(findings)
-        beside = [finding for finding in findings if finding.region == findings[chosen].region]
+        places = [place for place, finding in enumerate(findings) if finding.region == findings[chosen].region]
+        beside = [findings[place] for place in places]
         objection = objection or _two_heads(beside)
-        together = consensus(beside) if len(beside) > 1 and objection is None else None
+        together = None
+        if len(beside) > 1 and objection is None:
+            together = consensus(beside, [doubts[place] for place in places])
         if together is not None:
             chosen = _place_of(findings, findings[chosen].region, together.freeze_frame)
         return Examination(tuple(findings), chosen, tuple(numbers), self.model, seconds, objection, together)
@@ -233,6 +240,11 @@ class Examiner:
             colour_share=round(outline.colour_share, 4),
             calibration_detail=region.calibration_detail,
         )
+
+
+def doubt_of(outline: Outline | Objection) -> float:
+    """How unsure an outline is: how far HC moves with the level of probability at which it is drawn (ln of a ratio)."""
+    return LOST if isinstance(outline, Objection) else outline.evidence.relative_level_spread
 
 
 def _spacing_or_shape(region: Region) -> PixelSpacingMm:

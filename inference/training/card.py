@@ -64,6 +64,9 @@ CAVEATS = (
     "outline convention (outer edge) may differ from yours by two to three per cent of HC.",
     "The interval says how far HC may be from an expert's HC on the same image of machines like HC18's; it covers "
     "neither plane nor scanner.",
+    "Of a cine the node asks these weights about each frame by itself, and the frames' robust consensus chooses the "
+    "one that speaks. A temporal network that sees the frames together was trained and judged on the same synthetic "
+    "sweeps and not shown to be better, so the node does not use it; figures in docs/evaluation/cine.md.",
     "Phantoms (synthetic) took part in training, from families that neither demonstration nor tests use.",
 )
 REGULATORY = (

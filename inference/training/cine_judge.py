@@ -27,7 +27,7 @@ from inference.training.temporal import finished_run
 from inference.training.temporal_recipe import WEIGHTS
 
 FACTS = "facts.json"
-STILL, TEMPORAL = "still.csv", "temporal.csv"
+STILL, TEMPORAL, CONTROL = "still.csv", "temporal.csv", "control.csv"
 
 
 class CineJudgeError(ValueError):
@@ -58,7 +58,8 @@ def calibrated_examiner(run: FoldRun, shipment: Shipment, rows: Sequence[Row]) -
 def judge(place: CinePlace, run: FoldRun, examiner: Examiner, temporal: Path | None, most: int | None = None) -> None:
     """Look at the clips of the run's held-out fold, or of `most` of its images; goes on where it was cut off.
 
-    `temporal`: a finished run of `train-cine` that began with `run`; None: the still's network alone.
+    `temporal`: a finished run of `train-cine` that began with `run`; None: the still's network alone. A run without
+    attention is the control.
 
     Raises:
         RecipeError: `temporal` is no such run.
@@ -66,15 +67,16 @@ def judge(place: CinePlace, run: FoldRun, examiner: Examiner, temporal: Path | N
     """
     torch.set_num_threads(1)  # the maps are small: a second thread waits more than it works
     place.rows.mkdir(parents=True, exist_ok=True)
-    method = None if temporal is None else Temporal(finished_run(run.path, temporal), examiner)
+    other = None if temporal is None else finished_run(run.path, temporal)
+    kind = TEMPORAL if other is None or other.recipe.attention else CONTROL
     facts = {"still_sha256": run.sha256}
     if temporal is not None:
-        facts["temporal_sha256"] = sha256_of(temporal / WEIGHTS)
+        facts[f"{Path(kind).stem}_sha256"] = sha256_of(temporal / WEIGHTS)
     write_summary(_beside(place.rows, run.fold, facts), place.rows / FACTS)
     _, outside = divide(read_challenge(place.data), run.fold)
     judge_clips(outside, StillByStill(examiner), place.rows / STILL, most)
-    if method is not None:
-        judge_clips(outside, method, place.rows / TEMPORAL, most)
+    if other is not None:
+        judge_clips(outside, Temporal(other, examiner), place.rows / kind, most)
 
 
 def renew(place: CinePlace) -> str:
@@ -86,7 +88,7 @@ def renew(place: CinePlace) -> str:
     if not (place.rows / STILL).is_file():
         raise CineJudgeError(f"{place.rows / STILL} is missing: name the runs to judge")
     facts: dict[str, Any] = json.loads((place.rows / FACTS).read_text(encoding="utf-8"))
-    summary = summarise(read_frame_rows(place.rows / STILL), _read(place.rows / TEMPORAL))
+    summary = summarise(*(_read(place.rows / name) for name in (STILL, TEMPORAL, CONTROL)))
     write_report(place.out, summary, facts)
     folds = ", ".join(sorted(facts["folds"]))
     return f"folds {folds}: {summary['images']} images of {summary['exams']} exams"

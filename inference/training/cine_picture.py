@@ -20,7 +20,7 @@ from inference.checkpoint import load_network
 from inference.consensus import consensus
 from inference.dating import HADLOCK_1984
 from inference.domain import Consensus, EllipsePx, Finding, Map, Measurement
-from inference.examine import Examiner
+from inference.examine import Examiner, doubt_of
 from inference.measure import outline_px
 from inference.models import find_model
 from inference.preprocess import from_grid
@@ -73,18 +73,20 @@ def look(weights: Path, model: str, run: FinishedRun) -> Seen:
     examiner = Examiner(segmenter, entry, HADLOCK_1984)
     still = still_of_phantom(training_phantom(PHANTOM, with_head=True))
     frames = tuple(synthesise(still, SHOWN, SEED))
-    findings, heads = [], []
+    findings, doubts, heads = [], [], []
     for frame in frames:
         seen = frame_of(frame, still)
         segmentation = segmenter(frame.luminance, still.spacing)
         region = seen.regions[0]
-        finding = examiner.judge(frame.number, region, examiner.outline_in(segmentation, seen, region))
+        outline = examiner.outline_in(segmentation, seen, region)
+        finding = examiner.judge(frame.number, region, outline)
         findings.append(finding)
+        doubts.append(doubt_of(outline))
         if isinstance(finding, Measurement):
             rows, columns = frame.luminance.shape
             probability = from_grid(segmentation.probability, segmentation.letterbox, rows, columns)
             heads.append(SeenHead(probability, finding.ellipse))
-    together = consensus(findings)
+    together = consensus(findings, doubts)
     if together is None:
         raise NothingSeenError("no frame of the clip has a number")
     deviation = boundary_deviation(heads, _ellipse(findings, together.freeze_frame))

@@ -1,5 +1,8 @@
 """Still network on the best frame (A), frame by frame with a consensus (B), temporal network (C): figures from rows.
 
+The control (C0) is C by the same recipe with attention shut: what the clips taught, without what frames take from each
+other.
+
 Truth is HC of the undistorted still, so the error that the network makes on the still is the floor: label and bias of
 one still are common to all its frames. Differences are paired by clip, their intervals drawn by exam.
 """
@@ -27,6 +30,8 @@ from inference.training.tables import table
 
 COVERAGE = 0.95
 BEST_SHARE = 0.25
+NEARLY_MM = 1.0
+"""Half of the error that the still itself has: what sets frames apart by less does not decide about a number."""
 HALF_SALT = "hc18-cine-halves-v1"
 PAGE = "cine"
 
@@ -91,7 +96,7 @@ def together(clip: Clip) -> Answer | None:
     counted = [_weighing_width(frame) for frame in heads]
     settled = settle(values, counted)
     widths = np.array([_half_width(frame) for frame in heads])
-    speaks = heads[speaker(settled, values, counted)]
+    speaks = heads[speaker(settled, values, [counted, [_doubt(frame) for frame in heads]])]
     return Answer(clip, settled.centre, float(settled.weights @ widths), speaks.frame)
 
 
@@ -113,8 +118,16 @@ def _half_width(frame: FrameRow) -> float:
 
 def _weighing_width(frame: FrameRow) -> float:
     """The width that a frame counts by; wider where the temporal network doubts that it shows a head."""
-    sure = 1.0 if frame.measurable is None else max(frame.measurable, 1e-3)
-    return max(_half_width(frame), 0.1) / math.sqrt(sure)
+    return max(_half_width(frame), 0.1) / math.sqrt(_sure(frame))
+
+
+def _doubt(frame: FrameRow) -> float:
+    """`inference.examine.doubt_of`, larger where the temporal network doubts that the frame shows a head."""
+    return (frame.level_spread or 0.0) / math.sqrt(_sure(frame))
+
+
+def _sure(frame: FrameRow) -> float:
+    return 1.0 if frame.measurable is None else max(frame.measurable, 1e-3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +184,44 @@ def _half(exam: str) -> int:
     return hashlib.sha256(f"{HALF_SALT}:{exam}".encode()).digest()[0] % 2
 
 
-def freeze(answers: Sequence[Answer]) -> dict[str, float]:
-    """Share of the speaking frames that are clear, and that are among the best quarter of their clip.
+def within_reach(clips: Sequence[Clip]) -> dict[str, Any]:
+    """What choosing a frame by chance, and by full knowledge of the sweep, would come to, for `freeze`.
 
-    Best are clear frames before spoilt ones, and of these the nearest to the reference by their own true HC.
+    `chance`: any clear frame. `knowing`: which frames are clear and the true HC of each are known, and the frame
+    nearest to their mean is taken. The still itself, by which the best are told, no frame names: the mean of a finite
+    sweep is all that even full knowledge has of it.
     """
-    ranks, clear = [], []
+    knowing, chance = [], []
+    for clip in clips:
+        clear = [frame for frame in clip.frames if frame.condition == Condition.CLEAR]
+        if clear:
+            middle = float(np.mean([frame.hc_true_mm or 0.0 for frame in clear]))
+            known = min(clear, key=lambda frame: abs((frame.hc_true_mm or 0.0) - middle))
+            knowing.append(Answer(clip, known.hc_true_mm or 0.0, 0.0, known.frame))
+            chance.append(min(1.0, math.ceil(BEST_SHARE * len(clip.frames)) / len(clear)))
+    if not knowing:
+        return {"clips": 0}
+    return {"clips": len(knowing), "chance": round(float(np.mean(chance)), 4), "knowing": freeze(knowing)}
+
+
+def freeze(answers: Sequence[Answer]) -> dict[str, float]:
+    """Share of the speaking frames that are clear, that are among the best quarter of their clip, and nearly.
+
+    Best are clear frames before spoilt ones, and of these the nearest to the reference by their own true HC. Nearly:
+    clear, and no more than `NEARLY_MM` farther from the reference than the last of the best quarter.
+    """
+    ranks, clear, nearly = [], [], []
     for answer in answers:
         clip = answer.clip
         order = sorted(clip.frames, key=lambda frame: _distance(frame, clip.reference_mm))
         rank = [frame.frame for frame in order].index(answer.frame)
+        spoilt, off_mm = _distance(order[rank], clip.reference_mm)
+        last_mm = _distance(order[math.ceil(BEST_SHARE * len(order)) - 1], clip.reference_mm)[1]
         ranks.append(rank < BEST_SHARE * len(order))
-        clear.append(next(f for f in clip.frames if f.frame == answer.frame).condition == Condition.CLEAR)
-    return {"best_quarter": round(float(np.mean(ranks)), 4), "clear": round(float(np.mean(clear)), 4)}
+        clear.append(not spoilt)
+        nearly.append(not spoilt and off_mm <= last_mm + NEARLY_MM)
+    told = {"best_quarter": ranks, "clear": clear, "nearly": nearly}
+    return {name: round(float(np.mean(shares)), 4) for name, shares in told.items()}
 
 
 def _distance(frame: FrameRow, reference_mm: float) -> tuple[bool, float]:
@@ -191,7 +229,11 @@ def _distance(frame: FrameRow, reference_mm: float) -> tuple[bool, float]:
     return frame.condition != Condition.CLEAR, off
 
 
-def summarise(still_rows: Sequence[FrameRow], temporal_rows: Sequence[FrameRow] = ()) -> dict[str, Any]:
+def summarise(
+    still_rows: Sequence[FrameRow],
+    temporal_rows: Sequence[FrameRow] = (),
+    control_rows: Sequence[FrameRow] = (),
+) -> dict[str, Any]:
     """All figures, by share of spoilt frames; of the temporal network only where there are rows of it."""
     clips, stills = clips_of(still_rows)
     methods: dict[str, tuple[list[Clip], Answerer]] = {
@@ -202,6 +244,8 @@ def summarise(still_rows: Sequence[FrameRow], temporal_rows: Sequence[FrameRow] 
     if temporal_rows:
         seen, _ = clips_of(temporal_rows)
         methods |= {"C": (seen, together), "C_frame": (seen, speaking_frame)}
+    if control_rows:
+        methods["C0"] = (clips_of(control_rows)[0], together)
     floor = [answer for clip in stills.values() if (answer := best_frame(clip)) is not None]
     made: dict[str, Any] = {
         "images": len(stills),
@@ -229,6 +273,7 @@ def _by_fold(
     told = {}
     for fold in sorted({fold_of(clip.exam) for clip in methods["B"][0]}):
         clean, spoilt = (within(fold, "B_frame", share) for share in (SHARES[0], SHARES[-1]))
+        temporal = within(fold, "C", SHARES[0]) if "C" in methods else []
         told[str(fold)] = {
             "images": len({clip.image for clip in methods["B"][0] if fold_of(clip.exam) == fold}),
             "still_mm": _mae([answer for answer in floor if fold_of(answer.clip.exam) == fold]),
@@ -236,7 +281,8 @@ def _by_fold(
             "spoilt_mm": _mae(spoilt),
             "held": round(float(np.mean([a.error_mm <= a.half_width_mm for a in clean])), 4) if clean else None,
             "best_quarter": freeze(spoilt)["best_quarter"] if spoilt else None,
-            "temporal_clips": len(within(fold, "C", SHARES[0])) if "C" in methods else 0,
+            "temporal_clips": len(temporal),
+            "temporal_difference_mm": compare(temporal, within(fold, "B", SHARES[0])).difference_mm,
         }
     return told
 
@@ -267,7 +313,10 @@ def _at_share(
     pairs = [("A", "still"), ("B", "still"), ("B_frame", "still"), ("B", "A"), ("B_frame", "A")]
     if "C" in answers:
         pairs += [("C", "still"), ("C", "A"), ("C", "B"), ("C_frame", "B_frame")]
+    if {"C", "C0"} <= answers.keys():
+        pairs.append(("C", "C0"))
     sides = {**answers, "still": at_share}
+    told["reach"] = within_reach([answer.clip for answer in answers["B_frame"]])
     told["paired"] = {f"{one} - {other}": _told(compare(sides[one], sides[other])) for one, other in pairs}
     return told
 
@@ -308,6 +357,7 @@ NAMES = {
     "B_frame": "B the frame that speaks (the node)",
     "C": "C temporal network, consensus",
     "C_frame": "C the frame that speaks",
+    "C0": "C0 the same without attention, consensus",
 }
 
 
@@ -325,6 +375,10 @@ def _page(record: Mapping[str, Any]) -> list[str]:
         f"The still itself: {_figure(floor['mae_mm'])} on {floor['measured']} of {images} images. It is the floor: the "
         "expert's line and the network's bias are the same in all frames of a still.",
         "",
+        "Best quarter: clear frames first, then the nearest to the still by their true HC. Nearly: clear, and no more "
+        f"than {NEARLY_MM:g} mm beyond it. Who knew the true HC of every frame would take the nearest to their mean; "
+        "the still itself is in no frame, so that is as far as a sweep reaches.",
+        "",
     ]
     for share, told in record["shares"].items():
         lines += _share_lines(share, told)
@@ -333,7 +387,8 @@ def _page(record: Mapping[str, Any]) -> list[str]:
 
 
 def _fold_lines(folds: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    header = ["fold", "images", "still", "clean clips", "interval holds", "half spoilt", "best quarter", "clips of C"]
+    header = ["fold", "images", "still", "clean clips", "interval holds", "half spoilt", "best quarter"]
+    header += ["clips of C", "C - B, clean"]
     body = [
         [
             fold,
@@ -344,6 +399,7 @@ def _fold_lines(folds: Mapping[str, Mapping[str, Any]]) -> list[str]:
             _figure(row["spoilt_mm"]),
             _percent(row["best_quarter"]),
             str(row["temporal_clips"]),
+            _figure(row["temporal_difference_mm"]),
         ]
         for fold, row in folds.items()
     ]
@@ -364,7 +420,8 @@ def _limits(off_plane: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _share_lines(share: str, told: Mapping[str, Any]) -> list[str]:
-    header = ["method", "clips with a number", "error", "still's interval holds", "calibrated", "best quarter", "clear"]
+    header = ["method", "clips with a number", "error", "still's interval holds", "calibrated"]
+    header += ["best quarter", "nearly", "clear"]
     body = [
         [
             NAMES[name],
@@ -372,17 +429,34 @@ def _share_lines(share: str, told: Mapping[str, Any]) -> list[str]:
             _figure(row["mae_mm"]),
             _percent(row["coverage"].get("as_the_still")),
             _percent(row["coverage"].get("calibrated")),
-            _percent((row["freeze"] or {}).get("best_quarter")),
-            _percent((row["freeze"] or {}).get("clear")),
+            *_choice(row["freeze"] or {}),
         ]
         for name, row in told.items()
-        if name != "paired"
+        if name in NAMES
     ]
+    reach = told["reach"]
+    if reach["clips"]:
+        knowing = ["who knew each frame's true HC", f"{reach['clips']}", "-", "-", "-", *_choice(reach["knowing"])]
+        by_chance = [
+            "a clear frame by chance",
+            f"{reach['clips']}",
+            "-",
+            "-",
+            "-",
+            _percent(reach["chance"]),
+            "-",
+            "100%",
+        ]
+        body += [knowing, by_chance]
     differences = [["difference", "clips", "mm"]] + [
         [pair.replace("_frame", " (frame)"), str(row["clips"]), _figure(row["difference_mm"])]
         for pair, row in told["paired"].items()
     ]
     return [f"## {float(share):.0%} of the frames spoilt", "", *table([header, *body]), "", *table(differences), ""]
+
+
+def _choice(told: Mapping[str, float]) -> list[str]:
+    return [_percent(told.get(name)) for name in ("best_quarter", "nearly", "clear")]
 
 
 def _figure(values: Sequence[float] | None) -> str:

@@ -57,6 +57,10 @@ class TemporalRecipe:
         return self.stage1_rate, self.stage2_rate, self.stage3_rate
 
 
+BRIEF = TemporalRecipe(clips=64, stage2_epochs=3, stage2_frames=4, stage3_clips=32, stage3_frames=4)
+"""Minutes of one core a fold, so that all five folds and their controls can be trained and compared."""
+
+
 def begun_from(run: Path, recipe: TemporalRecipe) -> TemporalRecipe:
     """The recipe with the still's run that it starts from: its hash, and the exams that it held out.
 

@@ -82,7 +82,8 @@ def wrong_option(words: list[str]) -> str | None:
         return f"no verb {words[0]}"
     command = verbs[words[0]]
     commands_below = [command, *getattr(command, "commands", {}).values()]
-    options = {option for below in commands_below for parameter in below.params for option in parameter.opts}
+    parameters = [parameter for below in commands_below for parameter in below.params]
+    options = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     wrong = [word for word in words[1:] if word.startswith("--") and word.split("=")[0] not in options | {"--help"}]
     return f"{words[0]} has no {wrong[0]}" if wrong else None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
@@ -41,6 +42,7 @@ from inference.agreement import Choice, choose
 from inference.domain import (
     Abstention,
     CalibrationSource,
+    Consensus,
     Examination,
     Explanation,
     Finding,
@@ -54,8 +56,8 @@ from sr_templates.study_page import build_study_pdf
 from sr_templates.uids import equipment
 from tests.attempts import taken
 from tests.machine_report import FETUSES, LMP, biometry, day, hc, machine_report, number
-from tests.reports import SHA256, explanation, measurement, picture
-from tests.ultrasound import save, us_image, us_region
+from tests.reports import SHA256, agreed, explanation, measurement, picture
+from tests.ultrasound import save, us_image, us_multiframe, us_region
 from tests.unit.dicom_node.storage.rooms import START, claimed, image
 from tests.unit.dicom_node.test_study_reports import receive
 
@@ -103,20 +105,24 @@ class Room:
             now=self.now,
         )
 
-    def receive(self, uid: str, **attributes: Any) -> None:
-        """An image of the study arrives."""
+    def receive(self, uid: str, frames: int = 1, **attributes: Any) -> None:
+        """An image of the study arrives; of several `frames` a cine."""
         self.serial += 1
-        scan = us_image(picture(), [us_region(BOX, (0.05, 0.05))], SOPInstanceUID=uid, StudyInstanceUID=STUDY)
+        region, named = [us_region(BOX, (0.05, 0.05))], {"SOPInstanceUID": uid, "StudyInstanceUID": STUDY}
+        cine = np.stack([picture()] * frames)
+        scan = us_image(cine[0], region, **named) if frames == 1 else us_multiframe(cine, region, **named)
         scan.InstanceNumber = self.serial
         scan.update(source_of(attributes))
         scan.file_meta.TransferSyntaxUID = self.syntax
         path = save(scan, self.folder / f"{self.serial}.dcm")
         self.repository.register(replace(image(uid, str(self.serial)), path=path.name), self.now())
 
-    def answer(self, *findings: Finding, objection: Abstention | None = None) -> None:
+    def answer(
+        self, *findings: Finding, objection: Abstention | None = None, together: Consensus | None = None
+    ) -> None:
         """What the next job's image is said to show."""
         job = claimed(self.repository, self.now())
-        looked = Examination(findings, 0, tuple(f.frame for f in findings), MODEL, 0.5, objection)
+        looked = Examination(findings, 0, tuple(f.frame for f in findings), MODEL, 0.5, objection, together)
         said = examined(None, "uid", looked)
         made = NewResult(f"f{job.instance_id}", said["status"], said["reason"], json.dumps(said), ())
         self.repository.commit_result(job, made, (PACS,), self.now())
@@ -309,6 +315,37 @@ def test_the_page_of_a_cine_shows_its_frames(room: Room, monkeypatch: pytest.Mon
     room.answer(*frames)
     room.report()
     assert told[0].frames == frames
+
+
+def test_the_page_of_a_cine_shows_how_far_its_frames_differ_not_one_frames_own_doubt(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Further] = []
+
+    def built(_study: Any, _picture: Any, further: Further) -> Dataset:
+        told.append(further)
+        return build_study_pdf(_study, _picture, further)
+
+    compared: list[tuple[int, float]] = []
+
+    def differ(seen: Any, speaks: Measurement) -> Any:
+        compared.extend((frame.number, head.hc_mm) for frame, head in seen)
+        return np.full((speaks.region.rows, speaks.region.columns), 0.25, np.float32)
+
+    monkeypatch.setattr("dicom_node.reporting.build_study_pdf", built)
+    room.receive("1.1", frames=4)
+    frames = (measurement(), measurement(frame=2, hc_mm=150.0), measurement(frame=3, hc_mm=197.5), measurement(frame=4))
+    together = agreed(frames)
+    assert together.frames_used == (1, 3, 4), "the second strays"
+    room.answer(*frames, together=together)
+    examiner: Any = SimpleNamespace(explain=lambda _, head: explanation(head), differ=differ)
+    pipeline = room.pipeline
+    reporter = replace(pipeline.reporter, pdf_pictures=True)
+    replace(pipeline, examiner=examiner, reporter=reporter).run(room.study_job())
+    assert compared == [(1, 197.1), (3, 197.5), (4, 197.1)]
+    (why,) = [further.explanation for further in told]
+    assert why is not None
+    assert (why.frames, why.deviation.min()) == (3, 0.25)
 
 
 def test_the_machines_report_that_comes_after_the_images_is_heard(room: Room) -> None:

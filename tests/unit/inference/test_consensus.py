@@ -39,6 +39,15 @@ def test_a_frame_that_the_model_is_unsure_of_does_not_speak_though_it_agrees() -
     assert (said.hc_mm, said.freeze_frame) == (pytest.approx(200.2, abs=0.1), 4)
 
 
+def test_a_frame_with_a_soft_outline_does_not_speak_though_its_interval_is_no_wider() -> None:
+    said = consensus(STEADY, [0.08, 0.02, 0.02, 0.05, 0.02])
+    assert said is not None
+    assert said.freeze_frame == 5, "the first is nearest to the middle, the fourth next"
+    unmeasured = consensus([silent(6), *STEADY], [0.0, 0.08, 0.02, 0.02, 0.05, 0.02])
+    assert unmeasured is not None
+    assert unmeasured.freeze_frame == 5, "each doubt stays with its frame"
+
+
 def test_a_frame_that_strays_counts_nothing() -> None:
     said = consensus([*STEADY, head(6, 260.0)])
     assert said is not None
@@ -141,7 +150,13 @@ def test_the_centre_lies_among_the_values_and_weights_are_shares(values: list[fl
     assert min(values) - 1e-9 <= settled.centre <= max(values) + 1e-9
     assert settled.weights.sum() == pytest.approx(1.0)
     assert np.all(settled.weights >= 0.0)
-    assert settled.weights[speaker(settled, values, [2.0] * len(values))] > 0.0
+
+
+@given(VALUES, st.randoms(use_true_random=False))
+def test_whatever_the_doubts_somebody_who_counts_speaks(values: list[float], random: object) -> None:
+    settled = settle(values, [2.0] * len(values))
+    one, other = ([random.random() for _ in values] for _ in range(2))  # type: ignore[attr-defined]
+    assert settled.weights[speaker(settled, values, [one, other])] > 0.0
 
 
 @given(st.lists(st.floats(199.0, 201.0), min_size=6, max_size=30), st.floats(-150.0, 300.0))

@@ -182,6 +182,21 @@ def test_of_several_frames_the_one_nearest_to_their_consensus_speaks() -> None:
     assert examiner().examine(frames[:1]).consensus is None
 
 
+def test_a_frame_with_a_soft_outline_does_not_speak_though_it_lies_nearest_to_the_consensus() -> None:
+    region = Region(WHOLE, SQUARE, CalibrationSource.ULTRASOUND_REGION)
+    frames = [
+        replace(frame_of(EllipsePx(400, 270, axis, 0.8 * axis, 10), regions=(region,)), number=number)
+        for number, axis in ((2, 217.0), (3, 221.0), (4, 222.0))
+    ]
+    inside = inside_distance_px(EllipsePx(400, 270, 220.0, 176.0, 10), 540, 800)
+    soft = Frame(1, (np.clip(0.5 + inside / 60.0, 0, 1) * 255).astype(np.uint8), (region,))
+    result = examiner().examine([soft, *frames])
+    together = result.consensus
+    assert together is not None
+    assert all(isinstance(f, Measurement) for f in result.findings)
+    assert (result.finding.frame, together.freeze_frame) == (3, 3)
+
+
 @pytest.mark.parametrize(("columns", "remarked"), [(0, False), (4, False), (80, True)])
 def test_colour_over_the_head_is_reported_by_its_share_of_the_area(columns: int, remarked: bool) -> None:
     head, box = EllipsePx(400, 270, 220, 170, 10), RegionPx(40, 30, 799, 539)

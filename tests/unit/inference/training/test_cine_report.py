@@ -8,6 +8,7 @@ import pytest
 
 from inference.training.cine_judge import CineJudgeError, CinePlace, _beside, renew
 from inference.training.cine_report import (
+    Answer,
     best_frame,
     clips_of,
     compare,
@@ -16,6 +17,7 @@ from inference.training.cine_report import (
     speaking_frame,
     summarise,
     together,
+    within_reach,
     write_report,
 )
 from inference.training.cine_rows import FrameRow, write_frame_rows
@@ -105,8 +107,27 @@ def test_coverage_is_told_as_it_is_and_scaled_by_the_other_half() -> None:
 def test_the_best_quarter_is_of_clear_frames_near_the_reference() -> None:
     clips, _ = clips_of(rows_of(2))
     clean = [clip for clip in clips if clip.share == 0.0]
-    assert freeze([speaking_frame(clip) for clip in clean]) == {"best_quarter": 1.0, "clear": 1.0}
-    assert freeze([best_frame(clip) for clip in clean])["best_quarter"] == 0.0
+    assert freeze([speaking_frame(clip) for clip in clean]) == {"best_quarter": 1.0, "clear": 1.0, "nearly": 1.0}
+    assert freeze([best_frame(clip) for clip in clean]) == {"best_quarter": 0.0, "clear": 1.0, "nearly": 0.0}
+
+
+def test_a_spoilt_frame_is_not_nearly_among_the_best_however_near_it_lies() -> None:
+    values = (201.0, 202.0, 200.0, 200.1)
+    rows = [row("001_HC", 0.5, n, hc, condition="shadow" if hc < 200.5 else "clear") for n, hc in enumerate(values, 1)]
+    (clip,), _ = clips_of(rows)
+    assert freeze([Answer(clip, 200.0, 4.0, 3)]) == {"best_quarter": 0.0, "clear": 0.0, "nearly": 0.0}
+    assert freeze([Answer(clip, 202.0, 4.0, 2)]) == {"best_quarter": 0.0, "clear": 1.0, "nearly": 1.0}
+
+
+def test_even_who_knows_every_frames_true_hc_reaches_only_the_middle_of_the_sweep() -> None:
+    values = (196.0, 197.0, 198.0, 199.0, 200.0, 200.5, 196.5, 197.5)
+    (clip,), _ = clips_of([row("001_HC", 0.0, n, hc) for n, hc in enumerate(values, start=1)])
+    told = within_reach([clip])
+    assert told == {"clips": 1, "chance": 0.25, "knowing": {"best_quarter": 0.0, "clear": 1.0, "nearly": 0.0}}
+    values = (196.0, 199.0, 201.0, 204.0, 200.0, 198.0, 202.0, 200.0)
+    around, _ = clips_of([row("002_HC", 0.0, n, hc) for n, hc in enumerate(values, start=1)])
+    assert within_reach(around)["knowing"]["best_quarter"] == 1.0
+    assert within_reach([]) == {"clips": 0}
 
 
 def test_page_and_figures_are_made_again_from_the_rows(tmp_path: Path) -> None:
@@ -119,12 +140,15 @@ def test_page_and_figures_are_made_again_from_the_rows(tmp_path: Path) -> None:
     assert renew(place) == "folds 0: 6 images of 6 exams"
     write_frame_rows(rows_of(4, off=1.0), place.rows / "temporal.csv")
     assert renew(place) == "folds 0: 6 images of 6 exams"
+    write_frame_rows(rows_of(3, off=0.5), place.rows / "control.csv")
+    renew(place)
     page = (tmp_path / "cine.md").read_text()
     assert "C temporal network" in page
     assert "## Fold by fold" in page
     record = json.loads((tmp_path / "cine.json").read_text())
     assert record["shares"]["0.5"]["paired"]["C - B"]["difference_mm"][0] > 0.5
     assert record["shares"]["0.5"]["paired"]["C - B"]["clips"] == 4  # those that both have looked at
+    assert record["shares"]["0"]["paired"]["C - C0"]["clips"] == 3
     assert record["off_plane"]["B"] == {"clips": 6, "with_a_number": 0}
     assert record["still"]["mae_mm"][0] == 1.0
 
