@@ -25,7 +25,14 @@ from struct import pack
 from typing import IO
 
 from dicom_node.errors import DiskFull, NodeError, ObjectTooLarge
-from dicom_node.storage.files import PART_SUFFIX, disk_error, make_folder, named_disk_errors, open_part
+from dicom_node.storage.files import (
+    PART_SUFFIX,
+    begin_write_back,
+    disk_error,
+    make_folder,
+    named_disk_errors,
+    open_part,
+)
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = logging.getLogger(__name__)
@@ -36,6 +43,8 @@ LOCK = "taken.lock"
 _META_START = 128 + 4
 _GROUP_LENGTH_ELEMENT = 12
 _FREE_SPACE_STRIDE = 16 * 1024 * 1024
+_WRITE_BACK_STRIDE = 4 * 1024 * 1024
+"""What of a cine lies only in memory meanwhile; all of it, the sync at its end would have to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class SpoolFile:
         self._reserve = reserve
         self._largest_bytes = largest_bytes
         self._next_check = _FREE_SPACE_STRIDE
+        self._asked_for_bytes = 0
         self._meta = bytearray()
         self._sha256 = hashlib.sha256()
         self._path = folder / f"unopened{PART_SUFFIX}"
@@ -156,6 +166,9 @@ class SpoolFile:
             written = os.write(self._descriptor.number, data)
             self.size_bytes += written
             data = data[written:]
+        if self.size_bytes >= self._asked_for_bytes + _WRITE_BACK_STRIDE:
+            begin_write_back(self._descriptor.number, self._asked_for_bytes, self.size_bytes)
+            self._asked_for_bytes = self.size_bytes
         if self.size_bytes >= self._next_check:
             self._next_check = self.size_bytes + _FREE_SPACE_STRIDE
             self._reserve.check()

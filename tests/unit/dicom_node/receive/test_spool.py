@@ -132,6 +132,28 @@ def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     part.discard()
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_what_was_written_of_a_large_object_begins_to_go_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def advise(_descriptor: int, begin: int, length: int, _advice: int) -> None:
+        asked.append((begin, begin + length))
+        if refuses:
+            raise OSError(errno.EINVAL, "no")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    data = os.urandom(1 << 20)
+    part = Spool(tmp_path, 0).open_part()
+    for _ in range(10):
+        part.write(data)
+    part.close()
+    assert asked == [(0, 4 << 20), (4 << 20, 8 << 20)]
+    assert part.error is None
+    assert part.path.read_bytes() == 10 * data
+
+
 def test_below_the_reserve_nothing_is_begun(tmp_path: Path) -> None:
     part = Spool(tmp_path, minimum_free_bytes=1 << 62).open_part()
 

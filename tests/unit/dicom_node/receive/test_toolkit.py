@@ -9,6 +9,7 @@ import pydicom.config
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.uid import UID
 from pynetdicom import AE, _config, dimse_messages, dul, transport
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
@@ -58,6 +59,7 @@ def test_nothing_stays_changed(tmp_path: Path) -> None:
             transport.AssociationSocket,
             StateMachine.do_action,
             ACSE._negotiate_as_acceptor,
+            vars(UID)["is_valid"],
             settings.reading_validation_mode,
             settings.writing_validation_mode,
         )
@@ -67,6 +69,14 @@ def test_nothing_stays_changed(tmp_path: Path) -> None:
         inside = state()
         assert not any(a is b for a, b in zip(before, inside, strict=True))
     assert all(a is b for a, b in zip(before, state(), strict=True))
+
+
+@given(text=st.text("0123456789.", max_size=70) | st.from_regex(r"[0-9.a ]{0,66}", fullmatch=True))
+def test_a_uid_is_as_well_formed_as_it_was(text: str) -> None:
+    uid = UID(text, validation_mode=pydicom.config.IGNORE)
+    expected = uid.is_valid
+    with adapted(Spool(Path("unused"), 0)):
+        assert [uid.is_valid, uid.is_valid] == [expected] * 2
 
 
 class Wire:
