@@ -42,10 +42,13 @@ class TrialAsked(Asked):
     """A file to be shown, too: looked at once for each of `looks`; what a page needs is written into `out`.
 
     `truth`: a picture whose bright pixels are the head, or its outline, as somebody drew it. `example`: number of a
-    made-up scene in place of a file.
+    made-up scene in place of a file. `sweep`: a cine is made of the still, with that share of spoilt frames. `worded`:
+    the configured language model words the page of the report, as it does for the node's own.
     """
 
     out: Path
     looks: tuple[Settings, ...] = (Settings(),)
     truth: Path | None = None
     example: int | None = None
+    sweep: Annotated[float, Field(ge=0, le=0.75)] | None = None
+    worded: bool = False

@@ -22,9 +22,11 @@ from dicom_node.errors import InstanceRefused, Refused
 from dicom_node.examiner import Engine, build_examiner, find_entry
 from dicom_node.looking import look
 from dicom_node.measuring import PICTURE_SUFFIXES, measure_file
+from dicom_node.narrator import narrator_of
 from dicom_node.queue import utc_now
 from dicom_node.trial.asked import Asked, Settings, TrialAsked
 from dicom_node.trial.source import as_object
+from dicom_node.trial.sweep import swept
 from dicom_node.worker import protocol_of
 from inference.domain import Abstention, Examination, Explanation, Finding, Measurement, PixelSpacingMm
 from inference.examine import Examiner
@@ -32,8 +34,9 @@ from inference.models import ModelEntry
 from inference.overlap import Overlap, filled, overlap_with
 from sr_templates.abstention import build_abstention
 from sr_templates.heat import DEVIATION_TOP, blended
+from sr_templates.narrative import from_template
 from sr_templates.pdf import build_pdf
-from sr_templates.report import AbstentionInput, Further, PageSize, ReportInput
+from sr_templates.report import AbstentionInput, Further, Narrative, PageSize, ReportInput
 from sr_templates.source import missing_uid
 from sr_templates.tid1500 import build_tid1500
 from sr_templates.tid5000 import build_tid5000
@@ -79,6 +82,7 @@ class Looker:
 
         Raises:
             ModelRefused, Refused: as above.
+            NoSweep: a cine cannot be made of it.
         """
         scene = None if asked.example is None else SCENES[asked.example]
         told: dict[str, Any] = {"known_hc_mm": None if scene is None else scene.hc_mm, "looks": []}
@@ -90,12 +94,20 @@ class Looker:
             model = self.engine(asked.looks[0]).examiner.model
             told["looks"] = [{"answer": answers.refused(asked.name, None, refusal, model, 0.0), "files": []}]
             return told
+        if asked.sweep is not None:
+            decoded = self._swept(decoded, asked)
+            told |= {"rows": decoded.rows, "columns": decoded.columns, "frame_count": decoded.frame_count}
         source = _header(decoded, _spacing(asked), asked.out)
         for number, settings in enumerate(asked.looks):
             folder = asked.out / str(number)
             folder.mkdir()
             told["looks"].append(_Look(self, asked, decoded, source, folder).run(settings))
         return told
+
+    def _swept(self, decoded: DecodedPicture, asked: TrialAsked) -> DecodedPicture:
+        """The cine that is made of the still, about the outline that the first of the looks finds in it."""
+        finding = look(decoded, self.engine(asked.looks[0]).examiner, 1).finding
+        return swept(decoded, finding, asked.sweep or 0.0, asked.out / "source.dcm")
 
     def engine(self, settings: Settings) -> Engine:
         """The loaded model with its outline at the level that is asked for. Raises ModelRefused."""
@@ -132,6 +144,7 @@ class _Look:
     folder: Path
     files: list[str] = field(default_factory=list)
     explanation: Explanation | None = None
+    author: str | None = None
 
     def run(self, settings: Settings) -> dict[str, Any]:
         engine = self.looker.engine(settings)
@@ -151,7 +164,8 @@ class _Look:
         truth = self._truth(finding, picture)
         if self.source is not None:
             self._report(engine.entry, examination, picture)
-        return {"answer": answer, "level": engine.entry.probability, "truth": truth, "files": self.files}
+        told = {"level": engine.entry.probability, "truth": truth, "author": self.author}
+        return {"answer": answer, **told, "files": self.files}
 
     def _frames(self, examination: Examination) -> None:
         for number in examination.frames_used[:_MOST_FRAMES_SHOWN] or (1,):
@@ -171,6 +185,8 @@ class _Look:
         """How far the outline agrees with the mask that came along."""
         if self.asked.truth is None:
             return None
+        if self.asked.sweep is not None:
+            return {"reason": "the mask is of the still, and its frames are moved"}
         try:
             mask = _mask(self.asked.truth, picture.shape[:2])
             if finding.ellipse is None:
@@ -206,11 +222,20 @@ class _Look:
             page_size=PageSize(results.page_size),
             language=results.language,
         )
+        report = replace(report, narrative=self._words(report))
         self._object("report.sr.dcm", build_tid1500(report))
         self._object("report.ob-gyn.sr.dcm", build_tid5000(report))
         page = build_pdf(report, picture, Further(self.explanation, examined_frames(examination)))
         content = bytes(page.EncapsulatedDocument)[: int(page.EncapsulatedDocumentLength)]
         self._write("report.pdf", content)
+
+    def _words(self, report: ReportInput) -> Narrative:
+        """Of the language model, where one is configured and was asked for, and its text passes."""
+        if not self.asked.worded:
+            return from_template(report)
+        narrative = narrator_of(self.looker.config.narrative)(report)
+        self.author = narrative.author
+        return narrative
 
     def _picture(self, name: str, picture: Picture) -> None:
         Image.fromarray(picture).save(self.folder / name, compress_level=1)

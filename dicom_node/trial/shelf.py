@@ -1,24 +1,38 @@
-"""Where what was tried out lies until it is forgotten: for its owner alone, not for long, and not many at a time."""
+"""Where what was tried out lies: for its owner alone, not for long and not many at a time, unless its owner keeps it.
+
+What is kept lies in a folder of its own with what the page shows of it, survives the process, and goes when its owner
+says so. It is nobody's record either: no study, no backup and no retention knows of it.
+"""
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dicom_node.errors import Refused
-from dicom_node.storage.files import make_folder
+from dicom_node.storage.files import make_folder, named_disk_errors
 
 FOLDER = "trials"
 """Of the data folder. What lies there is nobody's record: it is emptied at every start."""
 
+KEPT = "kept-trials"
+"""Of the data folder: what somebody asked to keep, one folder each."""
+
 KEPT_S = 1800.0
 MOST = 20
+MOST_KEPT = 50
+_TOLD = "trial.json"
+
+
+class TooManyKept(Refused):
+    """As many as may be kept are kept already: forget one of them first."""
 
 
 class Forgotten(Refused):
@@ -27,13 +41,14 @@ class Forgotten(Refused):
 
 @dataclass(frozen=True)
 class Trial:
-    """`told`: what the desk answered; `settings`: what was asked, for the page."""
+    """`told`: what the desk answered; `kept`: until its owner forgets it."""
 
     key: str
     owner: str
     folder: Path
     began_s: float
     told: dict[str, Any] = field(default_factory=dict, repr=False)
+    kept: bool = False
 
     def file(self, name: str) -> Path:
         """One of the files that the looks wrote, `<look>/<name>` or the source object. Raises Forgotten."""
@@ -52,13 +67,15 @@ class Shelf:
     """Threads may share it."""
 
     def __init__(self, data_dir: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._clock_s = data_dir / FOLDER, clock_s
+        self._folder, self._kept, self._clock_s = data_dir / FOLDER, data_dir / KEPT, clock_s
         self._trials: dict[str, Trial] = {}
         self._lock = threading.Lock()
 
     def clear(self) -> None:
-        """What an earlier process left behind; before anything is put here."""
+        """Forget what an earlier process left behind, and find what it kept; before anything is put here."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        with self._lock:
+            self._trials = {trial.key: trial for trial in map(_read, sorted(self._kept.glob("*"))) if trial is not None}
 
     def open(self) -> Path:
         """A folder for a new one. Raises DiskFull, StorageUnavailable."""
@@ -98,13 +115,47 @@ class Shelf:
         with self._lock:
             self._remove(trial)
 
+    def keep(self, key: str, owner: str) -> None:
+        """Until its owner forgets it.
+
+        Raises:
+            Forgotten: it is gone already.
+            TooManyKept: all of its owner's places are taken.
+            DiskFull, StorageUnavailable: it cannot be written.
+        """
+        trial = self.get(key, owner)
+        if trial.kept:
+            return
+        with self._lock:
+            if sum(other.kept and other.owner == owner for other in self._trials.values()) >= MOST_KEPT:
+                raise TooManyKept
+            kept = replace(trial, folder=self._kept / key, kept=True)
+            with named_disk_errors():
+                document = {"key": key, "owner": owner, "told": trial.told}
+                (trial.folder / _TOLD).write_text(json.dumps(document), encoding="utf-8")
+                make_folder(self._kept)
+                trial.folder.rename(kept.folder)
+            self._trials[key] = kept
+
     def _forget(self) -> None:
         oldest_s = self._clock_s() - KEPT_S
-        for trial in [trial for trial in self._trials.values() if trial.began_s < oldest_s]:
-            self._remove(trial)
-        while len(self._trials) > MOST:
-            self._remove(next(iter(self._trials.values())))
+        passing = [trial for trial in self._trials.values() if not trial.kept]
+        for place, trial in enumerate(reversed(passing)):
+            if trial.began_s < oldest_s or place >= MOST:
+                self._remove(trial)
 
     def _remove(self, trial: Trial) -> None:
+        """A timer of what was kept meanwhile finds nothing to remove."""
+        if self._trials.get(trial.key, trial).folder != trial.folder:
+            return
         self._trials.pop(trial.key, None)
         shutil.rmtree(trial.folder, ignore_errors=True)
+
+
+def _read(folder: Path) -> Trial | None:
+    """What was kept there; None where the folder is not one of ours."""
+    try:
+        document = json.loads((folder / _TOLD).read_text(encoding="utf-8"))
+        return Trial(folder.name, str(document["owner"]), folder, 0.0, dict(document["told"]), kept=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -37,6 +37,7 @@ def _empty(value: object) -> object:
 PerPixel = Annotated[Millimetres | None, BeforeValidator(_empty), Form()]
 Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, BeforeValidator(_empty), Form()]
 ModelName = Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")] | None, BeforeValidator(_empty), Form()]
+Share = Annotated[Annotated[float, Field(ge=0, le=0.75)], BeforeValidator(lambda value: value or 0.0), Form()]
 Example = Annotated[Annotated[int, Field(ge=0, lt=len(SCENES))] | None, BeforeValidator(_empty), Form()]
 
 NOTHING_GIVEN = message("Choose a file or one of the examples.")
@@ -55,13 +56,16 @@ _TYPES = {".png": "image/png", ".pdf": "application/pdf", ".dcm": "application/d
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How it shall be looked at: by one model at one level or, with `compare`, by two."""
+    """How it shall be looked at: by one model at one level or, with `compare`, by two; as a cine with `sweep`."""
 
     model: ModelName = None
     threshold: Level = None
     compare: Annotated[bool, Form()] = False
     other_model: ModelName = None
     other_threshold: Level = None
+    sweep: Annotated[bool, Form()] = False
+    spoilt: Share = 0.0
+    worded: Annotated[bool, Form()] = False
 
     @property
     def looks(self) -> tuple[Settings, ...]:
@@ -81,6 +85,7 @@ class Look:
     truth: Mapping[str, Any] | None
     reason: str
     remarks: tuple[str, ...]
+    author: str | None
 
 
 @router.get("")
@@ -114,13 +119,16 @@ def try_out(  # noqa: PLR0913, PLR0917  the fields of the form
                 looks=wish.looks,
                 truth=lying.enter_context(lying_in(folder, truth, "truth")) if truth and _given(truth) else None,
                 example=example,
+                sweep=wish.spoilt if wish.sweep else None,
+                worded=wish.worded and console.config.narrative.mode == "llm",
             )
             told = console.desk.ask(asked)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     title = _title(asked)
-    trial = console.shelf.put(folder, caller.name, {**told, "title": title})
+    facts = {"title": title, "sweep": asked.sweep is not None, "worded": asked.worded}
+    trial = console.shelf.put(folder, caller.name, {**told, **facts})
     return go(request, f"/try/{trial.key}")
 
 
@@ -137,6 +145,14 @@ def forget(request: Request, caller: User, console: Shared, key: str) -> Respons
     trial = _found(console, key, caller.name)
     console.shelf.drop(trial.key, caller.name)
     return go(request, "/try")
+
+
+@router.post("/{key}/keep")
+def keep(request: Request, caller: User, console: Shared, key: str) -> Response:
+    """Beyond the half hour, until its owner forgets it."""
+    trial = _found(console, key, caller.name)
+    console.shelf.keep(trial.key, caller.name)
+    return go(request, f"/try/{trial.key}")
 
 
 @router.get("/{key}/files/{name:path}")
@@ -165,6 +181,7 @@ def _form(request: Request, owner: str, console: Console, wrong: str = "", statu
         "scenes": tuple(enumerate(SCENES)),
         "scene_title": scene_title,
         "recent": console.shelf.of(owner),
+        "language_model": console.config.narrative.model if console.config.narrative.mode == "llm" else None,
         "wrong": wrong,
         "minutes": int(KEPT_S / 60),
         "upload_mb": console.config.web.upload_mb,
@@ -205,4 +222,5 @@ def _look(told: Mapping[str, Any]) -> Look:
         truth=told.get("truth"),
         reason=REASON_TEXT[Reason(answer["reason"])] if answer["reason"] else "",
         remarks=tuple(REMARK_TEXT[Remark(word)] for word in answer["warnings"]),
+        author=told.get("author"),
     )

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicom_node.config import Config
+from dicom_node.config import Config, NarrativeSection
 from dicom_node.errors import ModelRefused, Refused
 from dicom_node.examiner import find_entry
 from dicom_node.measuring import measure_paths
 from dicom_node.trial.asked import Asked, Settings, TrialAsked
 from dicom_node.trial.looking import Looker, at_level
+from dicom_node.trial.sweep import FRAMES, NoSweep
 from inference.measure import inside_distance_px
 from tests.phantoms import head_phantom
 from tests.ultrasound import save, us_phantom
@@ -60,7 +61,8 @@ def test_a_picture_becomes_pages_and_objects_that_refer_to_it(looker: Looker, pi
     (look,) = told["looks"]
     assert look["answer"]["status"] == "measured"
     assert look["truth"]["dice"] > 0.95
-    assert abs(look["truth"]["difference_mm"]) < 3.0
+    assert look["truth"]["hc_mm"] == pytest.approx(HEAD.hc_mm, abs=0.5)
+    assert look["truth"]["difference_mm"] == pytest.approx(look["answer"]["hc_mm"] - look["truth"]["hc_mm"], abs=0.06)
     assert {*look["files"]} == {
         *("frame-1.png", "attention.png", "deviation.png", "truth.png"),
         *("report.pdf", "report.sr.dcm", "report.ob-gyn.sr.dcm"),
@@ -85,6 +87,34 @@ def test_an_example_without_a_head_is_shown_with_its_reason(looker: Looker, out:
     (look,) = looker.try_out(TrialAsked(file=out / "none", out=out, example=5))["looks"]
     assert look["answer"]["reason"] == "no_head_found"
     assert look["files"] == ["frame-1.png", "report.sr.dcm"]
+
+
+def test_a_still_becomes_a_cine_whose_frames_agree_on_its_head(looker: Looker, picture: Path, out: Path) -> None:
+    truth = picture.with_name("truth.png")
+    cv2.imwrite(str(truth), np.full(HEAD.luminance.shape, 255, np.uint8))
+    told = looker.try_out(TrialAsked(file=picture, out=out, sweep=0.25, truth=truth, **spacing()))
+    (look,) = told["looks"]
+    assert told["frame_count"] == FRAMES
+    assert look["answer"]["cine"]["hc_mm"] == pytest.approx(HEAD.hc_mm, rel=0.05)
+    assert len(look["answer"]["cine"]["weights"]) == FRAMES
+    assert "its frames are moved" in look["truth"]["reason"]
+    source = dcmread(out / "source.dcm")
+    assert (source.NumberOfFrames, str(source.PatientName)) == (FRAMES, "Phantom^Anna")
+
+
+@pytest.mark.parametrize("file", ["cine", "no scale"])
+def test_no_sweep_is_made_of_a_cine_or_without_a_scale(looker: Looker, picture: Path, out: Path, file: str) -> None:
+    given = {"example": 4} if file == "cine" else {}
+    with pytest.raises(NoSweep):
+        looker.try_out(TrialAsked(file=picture, out=out, sweep=0.0, **given))
+
+
+def test_the_language_model_that_is_configured_is_asked_and_its_failure_told(picture: Path, out: Path) -> None:
+    nobody = NarrativeSection(mode="llm", model="some-model", key_file=out / "no-key")
+    looker = Looker(Config(narrative=nobody))
+    (look,) = looker.try_out(TrialAsked(file=picture, out=out, worded=True, **spacing()))["looks"]
+    assert look["author"] is None
+    assert "report.pdf" in look["files"]
 
 
 def test_a_mask_of_another_size_is_told(looker: Looker, picture: Path, out: Path) -> None:

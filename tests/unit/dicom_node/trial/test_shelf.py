@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.trial.shelf import FOLDER, KEPT_S, MOST, Forgotten, Shelf, Trial
+from dicom_node.trial.shelf import FOLDER, KEPT_S, MOST, MOST_KEPT, Forgotten, Shelf, TooManyKept, Trial
 
 TOLD = {"looks": [{"files": ["frame-1.png"]}]}
 
@@ -79,3 +79,42 @@ def test_what_an_earlier_process_left_behind_is_gone_at_the_start(shelf: Shelf, 
     put(shelf)
     Shelf(tmp_path).clear()
     assert not (tmp_path / FOLDER).exists()
+
+
+def test_what_is_kept_outlives_time_others_and_the_process(shelf: Shelf, clock: Clock, tmp_path: Path) -> None:
+    trial = put(shelf)
+    with pytest.raises(Forgotten):
+        shelf.keep(trial.key, "bob")
+    shelf.keep(trial.key, "ada")
+    shelf.keep(trial.key, "ada")
+    clock.now_s = KEPT_S + 1
+    for _ in range(MOST + 1):
+        put(shelf)
+    assert not trial.folder.exists(), "it lies elsewhere now"
+    again = Shelf(tmp_path)
+    again.clear()
+    kept = again.get(trial.key, "ada")
+    assert (kept.told, kept.kept, again.of("ada"), again.of("bob")) == (TOLD, True, (kept,), ())
+    assert kept.file("0/frame-1.png").read_bytes() == b"picture"
+    again.drop(trial.key, "ada")
+    assert not kept.folder.exists()
+
+
+def test_only_so_many_are_kept_for_one(shelf: Shelf) -> None:
+    for _ in range(MOST_KEPT):
+        shelf.keep(put(shelf).key, "ada")
+    last = put(shelf)
+    with pytest.raises(TooManyKept):
+        shelf.keep(last.key, "ada")
+    assert shelf.get(last.key, "ada") == last
+    shelf.keep(put(shelf, "bob").key, "bob")
+
+
+def test_what_is_not_ours_is_left_alone(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.keep(put(shelf).key, "ada")
+    (tmp_path / "kept-trials" / "strange").mkdir()
+    (tmp_path / "kept-trials" / "strange" / "trial.json").write_text("[]")
+    again = Shelf(tmp_path)
+    again.clear()
+    assert len(again.of("ada")) == 1
+    assert (tmp_path / "kept-trials" / "strange").is_dir()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from dicom_node.config import NarrativeSection
 from dicom_node.errors import Refused
 from dicom_node.trial.asked import Settings, TrialAsked
 from dicom_node.users import UserRole
@@ -73,7 +75,8 @@ class StandIn:
             truth = (
                 None if asked.truth is None else {"dice": 0.9712, "hc_mm": 169.0, "difference_mm": 1.4, "reason": None}
             )
-            looks.append({"answer": self.answer, "level": settings.level or 0.5, "truth": truth, "files": files})
+            told = {"level": settings.level or 0.5, "truth": truth, "author": "some-model" if asked.worded else None}
+            looks.append({"answer": self.answer, **told, "files": files})
         return {"known_hc_mm": None, "rows": 10, "columns": 10, "frame_count": 1, "looks": looks}
 
 
@@ -181,6 +184,46 @@ def test_it_is_forgotten_when_its_owner_says_so(viewer: Browser, desk: StandIn) 
     assert viewer.post(f"{address}/forget", page="/try").status_code == 303
     assert viewer.get(address).status_code == 404
     assert not desk.asked[0].out.exists()
+
+
+def test_it_is_kept_when_its_owner_says_so(viewer: Browser, desk: StandIn) -> None:
+    address = tried(viewer)
+    assert Browser(viewer.console).sign_in(UserRole.ADMIN).post(f"{address}/keep", page="/try").status_code == 404
+    assert viewer.post(f"{address}/keep", page="/try").status_code == 303
+    assert "kept</span>" in viewer.get(address).text
+    assert "/keep" not in viewer.get(address).text
+    assert viewer.get(f"{address}/files/0/frame-1.png").status_code == 200
+    assert not desk.asked[0].out.exists()
+    assert viewer.post(f"{address}/forget", page="/try").status_code == 303
+    assert viewer.get(address).status_code == 404
+
+
+def test_a_sweep_is_made_where_it_is_asked_for(viewer: Browser, desk: StandIn) -> None:
+    assert "was made of a still" not in viewer.get(tried(viewer, spoilt="0.5")).text
+    assert "was made of a still" in viewer.get(tried(viewer, sweep="true", spoilt="0.5")).text
+    assert "was made of a still" in viewer.get(tried(viewer, sweep="true", spoilt="")).text
+    assert [asked.sweep for asked in desk.asked] == [None, 0.5, 0.0]
+    assert send(viewer, {"file": ("a.png", PNG)}, sweep="true", spoilt="0.9").status_code == 422
+
+
+def test_nobody_is_asked_for_words_unless_it_is_configured(viewer: Browser, desk: StandIn) -> None:
+    assert "no language model is configured" in viewer.get("/try").text
+    page = viewer.get(tried(viewer, worded="true")).text
+    assert not desk.asked[0].worded
+    assert "worded" not in page
+
+
+def test_a_language_model_words_the_report_where_it_is_configured_and_asked_for(
+    console: Console, desk: StandIn
+) -> None:
+    narrative = NarrativeSection(mode="llm", model="some-model")
+    worded = replace(console, config=console.config.model_copy(update={"narrative": narrative}))
+    worded.__dict__["desk"] = desk
+    browser = Browser(worded).sign_in(UserRole.VIEWER)
+    assert "Let some-model word the report" in browser.get("/try").text
+    assert "worded by some-model" in browser.get(tried(browser, worded="true")).text
+    assert "worded" not in browser.get(tried(browser)).text
+    assert [asked.worded for asked in desk.asked] == [True, False]
 
 
 def test_a_name_with_markup_is_text(viewer: Browser, desk: StandIn) -> None:
