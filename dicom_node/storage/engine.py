@@ -36,6 +36,16 @@ _SHORTEST_LOOK_S, _LONGEST_LOOK_S = 0.0005, 0.02
 WRITES = {"writes": True}
 """Execution options of a transaction that writes."""
 
+PASSING = {**WRITES, "passes": True}
+"""Of one that may be forgotten when the machine loses power, but not when a process ends.
+
+On SQLite alone, where nobody outlives the machine: it is not waited for until it is on the disk (synchronous=NORMAL of
+a write-ahead log, https://www.sqlite.org/pragma.html). A server may fall and its clients go on, so there it makes none.
+"""
+
+_PASSES = "passes"
+"""Of a connection: whether its next commit may be forgotten."""
+
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _CONNECT_TIMEOUT_S = 10
 _CUT_OFF = ("08", "57")  # connection exceptions, and what an administrator or a crash does to it
@@ -197,6 +207,10 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    passes = connection.get_execution_options().get("passes", False)
+    if connection.info.get(_PASSES, False) is not passes:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if passes else 'FULL'}")
+        connection.info[_PASSES] = passes
     if connection.get_execution_options().get("writes", False):
         _begin_to_write(connection)
     else:

@@ -70,7 +70,7 @@ from dicom_node.storage import (
 from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.added_entries import AddedEntries
 from dicom_node.storage.browsing import Browsing
-from dicom_node.storage.engine import WRITES, hurried, masked, named_errors, open_engine
+from dicom_node.storage.engine import PASSING, WRITES, hurried, masked, named_errors, open_engine
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
 from dicom_node.storage.together import Together
@@ -96,7 +96,7 @@ class Repository:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = engine.execution_options(**WRITES)
+        self._writer, self._passing = engine.execution_options(**WRITES), engine.execution_options(**PASSING)
         self._bell = _bell_of(engine)
         self._actor: str | None = None
         self._shared = Together(self._write_all, self._write_one)
@@ -303,10 +303,13 @@ class Repository:
     # Jobs, for workers
 
     def claim_job(self, worker: str, lease_s: float, now: datetime) -> Job | None:
-        """Lease the job that waits the longest; those whose worker fell silent come first. None: nothing is due."""
+        """Lease the job that waits the longest; those whose worker fell silent come first. None: nothing is due.
+
+        A power cut may take a claim back where the worker loses power, too (engine.PASSING): the job is due again.
+        """
         if self._has_one_writer and not self._is_job_claimable(now):
             return None
-        with self._write() as session:
+        with self._write(self._passing) as session:
             return jobs.claim(session, worker, now + timedelta(seconds=lease_s), now)
 
     def _is_job_claimable(self, now: datetime) -> bool:
@@ -677,8 +680,8 @@ class Repository:
             yield session
 
     @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with named_errors(self._engine.url), Writing(self._writer, expire_on_commit=False) as session:
+    def _write(self, engine: Engine | None = None) -> Iterator[Session]:
+        with named_errors(self._engine.url), Writing(engine or self._writer, expire_on_commit=False) as session:
             session.info[ACTOR] = self._actor
             with session.begin():
                 yield session

@@ -40,6 +40,19 @@ def test_settings_of_every_connection(repository: Repository) -> None:
             assert {name: session.scalar(text(f"PRAGMA {name}")) for name in wanted} == wanted
 
 
+def test_only_a_claim_need_not_be_on_the_disk_when_it_returns(repository: Repository) -> None:
+    repository.register(image("1.1"), START)
+    for transaction, synchronous in (
+        (repository._write(), 2),
+        (repository._write(repository._passing), 1),
+        (repository._read(), 2),
+        (repository._write(repository._passing), 1),
+        (repository._write(), 2),
+    ):
+        with transaction as session:
+            assert session.scalar(text("PRAGMA synchronous")) == synchronous
+
+
 def test_the_files_are_private(tmp_path: Path) -> None:
     repository = Repository.open(f"sqlite:///{tmp_path / 'data' / 'node.sqlite3'}")
     repository.migrate()
