@@ -621,6 +621,13 @@ def retry_job(
     _change(config or context.obj, change)
 
 
+@jobs_cli.command("rerun")
+@verb
+def rerun_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
+    """Look at the image of a done job once more, since a model or settings have changed; else nothing new is said."""
+    _change(config or context.obj, lambda repository: repository.rerun_job(job, utc_now()))
+
+
 @jobs_cli.command("cancel")
 @verb
 def cancel_job(context: typer.Context, job: RowId, config: ConfigFile = None) -> None:
@@ -665,6 +672,13 @@ def retry_delivery(
             repository.retry_delivery(one, utc_now())
 
     _change(config or context.obj, change)
+
+
+@jobs_cli.command("resend")
+@verb
+def resend_delivery(context: typer.Context, delivery: RowId, config: ConfigFile = None) -> None:
+    """Send once more what was delivered: the stored bytes, for a destination that has lost them."""
+    _change(config or context.obj, lambda repository: repository.resend_delivery(delivery, utc_now()))
 
 
 def _require_one(row: int | None, all_dead: bool) -> None:

@@ -247,7 +247,7 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.RUNNING: frozenset({JobState.DONE, JobState.QUEUED, JobState.DEAD}),
     JobState.HELD: frozenset({JobState.QUEUED, JobState.DONE, JobState.CANCELLED}),
     JobState.DEAD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    JobState.DONE: frozenset(),
+    JobState.DONE: frozenset({JobState.QUEUED}),  # a person wants the image looked at by another model
     JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.HELD}),
 }
 

@@ -17,6 +17,8 @@ from dicom_node.storage.rows import AddedEntryRow
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 
+NOT_ADDED = "There is no such entry in the database: those of the configuration file are changed there."
+
 
 class AddedEntries:
     """Each method is one transaction; what may be raised is told in repository.py."""
@@ -41,14 +43,24 @@ class AddedEntries:
                 row.document, row.changed_at = entry.document, now
             self._note(session, entry, "added" if row is None else "changed", now)
 
+    def replace(self, name: str, entry: AddedEntry, now: datetime) -> None:
+        """Put the entry in the place of the one of its kind called `name`, in one step. Raises Refused: there is none.
+
+        Raises IntegrityError where another entry has the new name; whoever calls has looked.
+        """
+        with self._write() as session:
+            row = session.scalar(_one(entry.kind, name))
+            if row is None:
+                raise Refused(NOT_ADDED)
+            row.name, row.document, row.changed_at = entry.name, entry.document, now
+            self._note(session, entry, "changed", now)
+
     def remove(self, kind: EntryKind, name: str, now: datetime) -> None:
         """Raises Refused: there is none."""
         with self._write() as session:
             row = session.scalar(_one(kind, name))
             if row is None:
-                raise Refused(
-                    "There is no such entry in the database: those of the configuration file are changed there."
-                )
+                raise Refused(NOT_ADDED)
             session.delete(row)
             self._note(session, AddedEntry(kind, name, row.document), "removed", now)
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from dicom_node.audit import AuditEvent
 from dicom_node.domain import Delivery, DeliveryState, InstanceRef, Job, JobState, StoredObject, StoredResult
 from dicom_node.errors import Refused
 from dicom_node.storage import deliveries, instances, jobs, results
@@ -43,6 +44,9 @@ LATEST = 1000
 """Answers from which shares and latencies are told: enough for a share, few enough to be read at every scrape."""
 
 _RECENT_SENDERS = 5000
+
+_RECENT_ACTS = 20_000
+"""Acts of the audit trail among which the last association of a peer is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,14 @@ class ResultObject:
     stored: StoredObject
     study_instance_uid: str
     instance_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last association of a peer that was let in."""
+
+    host: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +278,18 @@ class Browsing:
         recent = select(InstanceRow.calling_ae).order_by(InstanceRow.id.desc()).limit(_RECENT_SENDERS).subquery()
         with self._read() as session:
             return tuple(sorted(set(session.scalars(select(recent.c.calling_ae).distinct()))))
+
+    def heard(self) -> dict[str, Heard]:
+        """Who associated with us lately, by AE title: from where, and when last; among the last acts of the trail."""
+        last = select(func.max(AuditRow.id)).scalar_subquery()
+        newest = (
+            select(func.max(AuditRow.id))
+            .where(AuditRow.id > last - _RECENT_ACTS, AuditRow.event == AuditEvent.ASSOCIATION_ACCEPTED)
+            .group_by(AuditRow.actor)
+        )
+        query = select(AuditRow.actor, AuditRow.host, AuditRow.at).where(AuditRow.id.in_(newest))
+        with self._read() as session:
+            return {row.actor: Heard(row.host, row.at) for row in session.execute(query)}
 
     def waiting(self) -> Waiting:
         """What has waited the longest."""

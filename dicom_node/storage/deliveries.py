@@ -223,6 +223,22 @@ def retry(session: Session, delivery_id: int, now: datetime) -> None:
     corrections.apply(session, corrections.subject_of(session, row.object_id), now)
 
 
+def resend(session: Session, delivery_id: int, now: datetime) -> None:
+    """SENT becomes PENDING: a person says that the destination has lost it. See Repository.resend_delivery."""
+    corrections.lock_delivery(session, delivery_id)
+    row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == delivery_id).with_for_update()).first()
+    if row is None:
+        raise Refused(f"no delivery {delivery_id}")
+    if row.state is not DeliveryState.SENT:
+        raise IllegalTransition(f"delivery {delivery_id} is {row.state}; only what was sent can be sent again")
+    if corrections.permitted_delivery(session, row) is not DeliveryState.PENDING:
+        raise Refused(f"What delivery {delivery_id} says is superseded, or waits for a person: it is not sent again.")
+    change(row, DeliveryState.PENDING, now)
+    row.attempts = 0
+    row.commitment_id = None
+    row.available_at = row.waiting_since = now
+
+
 def listing(session: Session, states: Sequence[DeliveryState], limit: int) -> tuple[Delivery, ...]:
     """Newest first; no states means all."""
     query = select(DeliveryRow).order_by(DeliveryRow.id.desc()).limit(limit)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from dicom_node.domain import (
+    DeliveryState,
     IllegalTransition,
     Job,
     JobKind,
@@ -116,7 +117,7 @@ def retry(session: Session, job_id: int, now: datetime) -> None:
     A cancelled correction is HELD again: nobody has confirmed it.
     """
     row = _locked(session, job_id)
-    if row.state in (JobState.HELD, JobState.RUNNING):
+    if row.state in (JobState.HELD, JobState.RUNNING, JobState.DONE):
         raise IllegalTransition(f"job {job_id} is {row.state} and cannot be retried")
     if row.state is JobState.CANCELLED and _is_to_be_confirmed(session, row):
         change(row, JobState.HELD, now)
@@ -125,6 +126,22 @@ def retry(session: Session, job_id: int, now: datetime) -> None:
     row.attempts = row.excused = 0
     row.available_at = now
     _apply_rule(session, row, now)
+
+
+def rerun(session: Session, job_id: int, now: datetime) -> None:
+    """DONE becomes QUEUED. See Repository.rerun_job.
+
+    Only of an image that came in one version: of a later one this job says whether it takes the place of the first.
+    """
+    row = _locked(session, job_id)
+    if row.kind is not JobKind.MEASURE or row.state is not JobState.DONE:
+        raise IllegalTransition(f"job {job_id} ({row.kind}) is {row.state}; only an image that was answered is again")
+    instance = instances.get(session, row.instance_id)
+    if instance.relation is not Relation.FIRST or corrections.permitted(session, instance) is not DeliveryState.PENDING:
+        raise Refused(f"The image of job {job_id} came in several versions: the answers about these stay.")
+    change(row, JobState.QUEUED, now)
+    row.attempts = row.excused = 0
+    row.available_at = now
 
 
 def cancel(session: Session, job_id: int, now: datetime) -> None:

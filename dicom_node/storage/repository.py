@@ -379,6 +379,14 @@ class Repository:
         with self._write() as session:
             jobs.retry(session, job_id, now)
 
+    def rerun_job(self, job_id: int, now: datetime) -> None:
+        """Have the image of a DONE job looked at once more, as a model or settings have changed since. Raises Refused.
+
+        Where neither has, the stored answer stays; else the new objects name those of the answer before.
+        """
+        with self._write() as session:
+            jobs.rerun(session, job_id, now)
+
     def cancel_job(self, job_id: int, now: datetime) -> None:
         """Cancelling a later revision's job releases what it held of earlier revisions. Raises Refused."""
         with self._write() as session:
@@ -405,7 +413,7 @@ class Repository:
             return results.objects_of(session, instance_id)
 
     def predecessor_objects(self, instance: InstanceRef) -> tuple[StoredObject, ...]:
-        """The objects of the latest earlier revision that has any."""
+        """What a new answer about an image takes the place of: the objects of the latest answer that has any."""
         with self._read() as session:
             return results.predecessor_objects(session, instance)
 
@@ -621,6 +629,14 @@ class Repository:
         """A DEAD delivery starts afresh; a PENDING one that waits is due now. Raises Refused."""
         with self._write() as session:
             deliveries.retry(session, delivery_id, now)
+
+    def resend_delivery(self, delivery_id: int, now: datetime) -> None:
+        """A SENT delivery waits again, with the stored bytes; not what a later version has superseded. Raises Refused.
+
+        What is COMMITTED stays so: the archive has said that it keeps it.
+        """
+        with self._write() as session:
+            deliveries.resend(session, delivery_id, now)
 
     # Age
 

@@ -88,7 +88,9 @@ def objects_of_result(session: Session, result_id: int) -> tuple[StoredObject, .
 
 
 def predecessor_objects(session: Session, instance: InstanceRef) -> tuple[StoredObject, ...]:
-    """The objects of the latest earlier revision that has any."""
+    """Those of the newest answer about this revision, where it was looked at before; else of the latest earlier one."""
+    if said := objects_of(session, instance.id):
+        return said
     earlier = (
         select(InstanceRow.id)
         .where(InstanceRow.sop_instance_uid == instance.sop_instance_uid, InstanceRow.revision < instance.revision)

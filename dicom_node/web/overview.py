@@ -54,13 +54,14 @@ class Disk:
 
 @dataclass(frozen=True)
 class Overview:
-    """At one moment. `counts` as Repository.counts gives them."""
+    """At one moment. `counts` as Repository.counts gives them; `peers`: how many may send."""
 
     at: datetime
     counts: dict[str, int]
     latest: Latest
     destinations: tuple[DestinationView, ...]
     disk: Disk
+    peers: int
 
     def jobs(self, *states: str) -> int:
         return sum(self.counts[f"jobs_{JobState(state)}"] for state in states)
@@ -99,6 +100,7 @@ def look(config: Config, repository: Repository, now: datetime) -> Overview:
             DestinationView(one, states.get(one.name), counts.get(one.name, {})) for one in config.destination_list()
         ),
         disk=_disk(config),
+        peers=len(config.peers),
     )
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from dicom_node import __version__
 from dicom_node.answers import frame_weights
+from dicom_node.domain import JobKind, ResultKind
 from dicom_node.errors import NodeError, Refused, Transient
 from dicom_node.users import Caller, UserRole
 from dicom_node.web.texts import message, request_words
@@ -73,6 +74,31 @@ MOODS = {"done": "good", "dead": "bad", "held": "wait", "sent": "good", "committ
     "sending": "wait",
     "cancelled": "calm",
 }
+
+JOB_NAMES = {
+    JobKind.MEASURE: message("measure"),
+    JobKind.RECONCILE: message("compare versions"),
+    JobKind.SUPERSEDE: message("take the place of a version"),
+    JobKind.STUDY: message("report the study"),
+}
+"""What jobs do."""
+
+OBJECT_NAMES = {
+    ResultKind.TID1500: message("SR of the image (TID 1500)"),
+    ResultKind.TID5000: message("OB-GYN SR of the image (TID 5000)"),
+    ResultKind.PDF: message("PDF of the image"),
+    ResultKind.OVERLAY: message("overlay of the image"),
+    ResultKind.GRADCAM: message("attention map"),
+    ResultKind.UNCERTAINTY: message("uncertainty map"),
+    ResultKind.CINE_OVERLAY: message("cine with outlines"),
+    ResultKind.PRESENTATION: message("presentation state"),
+    ResultKind.KEY_OBJECT: message("key object selection"),
+    ResultKind.STUDY_SR: message("OB-GYN SR of the study (TID 5000)"),
+    ResultKind.STUDY_PDF: message("PDF of the study"),
+    ResultKind.STUDY_OVERLAY: message("overlay of the selected image"),
+    ResultKind.ORIGINAL: message("the received object itself"),
+}
+"""What people call the kinds."""
 
 ROLE_NAMES = {
     UserRole.VIEWER: message("viewer"),
@@ -137,6 +163,8 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "may_operate": caller is not None and caller.role.covers(UserRole.OPERATOR),
         "may_administer": caller is not None and caller.role.covers(UserRole.ADMIN),
         "state_names": STATE_NAMES,
+        "job_names": JOB_NAMES,
+        "object_names": OBJECT_NAMES,
         "moods": MOODS,
         "path": request.url.path,
         "frame_weights": frame_weights,

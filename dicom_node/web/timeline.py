@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from dicom_node.domain import AttemptOutcome
+from dicom_node.domain import AttemptOutcome, ResultKind
 from dicom_node.storage.study_account import DeliveryAccount, ImageAccount, StudyAccount
 from dicom_node.web.texts import message
 
@@ -23,13 +23,17 @@ class Mood(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`what` is an English sentence of the catalogue, `about` and `detail` stand beside it as they are."""
+    """`what` is an English sentence of the catalogue, `about` and `detail` stand beside it as they are.
+
+    `kind`: the object that it is about.
+    """
 
     at: datetime
     what: str
     mood: Mood = Mood.CALM
     about: str = ""
     detail: str = ""
+    kind: ResultKind | None = None
 
 
 _ANSWERS = {
@@ -53,7 +57,7 @@ def timeline(study: StudyAccount) -> list[Step]:
         steps.append(Step(said.at, message("Study reported"), mood, f"v{said.version}", said.reason or ""))
     for stored in study.objects:
         for delivery in stored.deliveries:
-            steps += _of_delivery(delivery, str(stored.stored.kind))
+            steps += _of_delivery(delivery, stored.stored.kind)
     return sorted(steps, key=lambda step: step.at)
 
 
@@ -65,15 +69,16 @@ def _of_image(image: ImageAccount) -> Iterator[Step]:
         yield Step(image.result.created_at, what, mood, number, image.result.reason or "")
 
 
-def _of_delivery(account: DeliveryAccount, kind: str) -> Iterator[Step]:
+def _of_delivery(account: DeliveryAccount, kind: ResultKind) -> Iterator[Step]:
     for attempt in account.attempts:
         what, mood = _ATTEMPTS[attempt.outcome]
         word = "" if attempt.status_word is None else f"0x{attempt.status_word:04X}"
         cause = "" if attempt.outcome is AttemptOutcome.SENT else attempt.cause
-        yield Step(attempt.began_at, what, mood, f"{kind} → {attempt.asked}", " ".join(filter(None, (cause, word))))
+        yield Step(attempt.began_at, what, mood, f"→ {attempt.asked}", " ".join(filter(None, (cause, word))), kind)
+    about = f"→ {account.delivery.destination}"
     if account.asked_at is not None:
-        yield Step(account.asked_at, message("Storage commitment asked for"), Mood.CALM, account.delivery.destination)
+        yield Step(account.asked_at, message("Storage commitment asked for"), Mood.CALM, about, kind=kind)
     if account.answered_at is not None:
         committed = account.delivery.state == "committed"
         what = message("Storage committed") if committed else message("Storage commitment answered")
-        yield Step(account.answered_at, what, Mood.GOOD if committed else Mood.CALM, account.delivery.destination)
+        yield Step(account.answered_at, what, Mood.GOOD if committed else Mood.CALM, about, kind=kind)

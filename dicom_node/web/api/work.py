@@ -72,6 +72,11 @@ def retry_job(caller: Operator, console: Shared, job_id: RowId) -> Done:
     return _done(console, lambda: console.acting_as(caller).retry_job(job_id, console.now()))
 
 
+@router.post("/jobs/{job_id}/rerun", summary="Look at the image of a done job once more", responses=refusals(404, 409))
+def rerun_job(caller: Operator, console: Shared, job_id: RowId) -> Done:
+    return _done(console, lambda: console.acting_as(caller).rerun_job(job_id, console.now()))
+
+
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job that is not running", responses=refusals(404, 409))
 def cancel_job(caller: Operator, console: Shared, job_id: RowId) -> Done:
     return _done(console, lambda: console.acting_as(caller).cancel_job(job_id, console.now()))
@@ -105,6 +110,11 @@ def attempts(_caller: User, console: Shared, delivery_id: RowId) -> Attempts:
 )
 def retry_delivery(caller: Operator, console: Shared, delivery_id: RowId) -> Done:
     return _done(console, lambda: console.acting_as(caller).retry_delivery(delivery_id, console.now()))
+
+
+@router.post("/deliveries/{delivery_id}/resend", summary="Send once more what was sent", responses=refusals(404, 409))
+def resend_delivery(caller: Operator, console: Shared, delivery_id: RowId) -> Done:
+    return _done(console, lambda: console.acting_as(caller).resend_delivery(delivery_id, console.now()))
 
 
 @router.post("/deliveries/retry-dead", summary="Send what is dead afresh, at most 1000 at once")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +17,16 @@ from dicom_node.additions import EntryKind, EntryRefused, as_yaml, entry_of, sta
 from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import scu
+from dicom_node.deliver.peers import address_of
 from dicom_node.deliver.scu import Sent, outgoing
-from dicom_node.deliver.ways import DicomWay, way_to
+from dicom_node.deliver.ways import DicomWay, StowWay, link_to, way_to
 from dicom_node.domain import Destination, ResultKind
 from dicom_node.errors import NodeError
+from dicom_node.receive.authorisation import RefusalReason
 from dicom_node.users import Caller
 from dicom_node.web.access import Admin
 from dicom_node.web.console import Console, console_of
+from dicom_node.web.entry_forms import DestinationForm, PeerForm
 from dicom_node.web.pages import Missing, go, render
 from dicom_node.web.texts import message
 
@@ -31,9 +35,19 @@ router = APIRouter(include_in_schema=False)
 REFUSALS = 200
 OBJECTS = tuple(kind for kind in ResultKind if kind is not ResultKind.ORIGINAL)
 
+ALLOWABLE = (RefusalReason.CALLING_AE_UNKNOWN, RefusalReason.ADDRESS_NOT_ALLOWED)
+"""What one click can mend; of the others the advice tells what to do."""
+
 Shared = Annotated[Console, Depends(console_of)]
-Text = Annotated[str, Form(max_length=300)]
-Kinds = Annotated[list[ResultKind], Form(default_factory=list)]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What stands in a form. `was`: the name of the entry that is being changed; empty: a new one."""
+
+    kind: EntryKind
+    values: Mapping[str, Any] = field(default_factory=dict)
+    was: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,42 +65,24 @@ def show(request: Request, console: Shared, _caller: Admin) -> Response:
     return _page(request, console)
 
 
+@router.get("/setup/{kind}/{name:path}/change")
+def show_change(request: Request, console: Shared, _caller: Admin, kind: EntryKind, name: str) -> Response:
+    """The page with an entry in its form."""
+    return _page(request, console, filled=Filled(kind, _document(console, kind, name), name))
+
+
 @router.post("/setup/peers")
-def add_peer(  # noqa: PLR0913, PLR0917  fields of the form
-    request: Request,
-    console: Shared,
-    caller: Admin,
-    ae_title: Text,
-    hosts: Text = "",
-    tls: Annotated[bool, Form()] = False,
-) -> Response:
-    """A scanner. `hosts`: addresses or names, apart from each other by commas or spaces."""
-    values: dict[str, Any] = {"ae_title": ae_title, "hosts": hosts.replace(",", " ").split()}
-    if tls:
-        values["tls"] = "required"
-    return _add(request, console, caller, EntryKind.PEER, values)
+def put_peer(request: Request, console: Shared, caller: Admin, form: Annotated[PeerForm, Form()]) -> Response:
+    """A scanner, new or changed."""
+    return _put(request, console, caller, EntryKind.PEER, form)
 
 
 @router.post("/setup/destinations")
-def add_destination(  # noqa: PLR0913, PLR0917  fields of the form
-    request: Request,
-    console: Shared,
-    caller: Admin,
-    name: Text,
-    ae_title: Text,
-    host: Text,
-    port: Annotated[int, Form()],
-    objects: Kinds,
-    tls: Annotated[bool, Form()] = False,
-    authorities: Text = "",
+def put_destination(
+    request: Request, console: Shared, caller: Admin, form: Annotated[DestinationForm, Form()]
 ) -> Response:
-    """A PACS. Without `objects` it gets the usual ones; `authorities`: a PEM file of this machine."""
-    values: dict[str, Any] = {"name": name, "ae_title": ae_title, "host": host, "port": port}
-    if objects:
-        values["objects"] = [kind.value for kind in objects]
-    if tls:
-        values["tls"] = {"authorities": authorities} if authorities.strip() else {}
-    return _add(request, console, caller, EntryKind.DESTINATION, values)
+    """A PACS, new or changed."""
+    return _put(request, console, caller, EntryKind.DESTINATION, form)
 
 
 @router.post("/setup/{kind}/{name:path}/remove")
@@ -97,16 +93,34 @@ def remove(request: Request, console: Shared, caller: Admin, kind: EntryKind, na
 
 @router.post("/setup/refusals/{refusal_id}/allow")
 def allow(request: Request, console: Shared, caller: Admin, refusal_id: int) -> Response:
-    """Let in who was refused: their AE title, from their address."""
+    """Let in who was refused: their AE title, from their address, beside those from which it may come already."""
     refusal = console.repository.refusal(refusal_id)
-    values = {"ae_title": refusal.calling_ae, "hosts": [refusal.host]}
-    return _add(request, console, caller, EntryKind.PEER, values)
+    name, was = refusal.calling_ae, ""
+    values: dict[str, Any] = {"ae_title": name, "hosts": [refusal.host]}
+    if refusal.reason == RefusalReason.ADDRESS_NOT_ALLOWED:
+        before, was = _document(console, EntryKind.PEER, name), name
+        values = {**before, "hosts": [*before.get("hosts", ()), refusal.host]}
+    return _store(request, console, caller, Filled(EntryKind.PEER, values, was))
+
+
+@router.post("/setup/peers/{name:path}/echo")
+def echo_peer(request: Request, console: Shared, _caller: Admin, name: str) -> Response:
+    """Whether a scanner that listens answers us."""
+    config = console.standing
+    listening = [peer for entry in config.peers if (peer := entry.peer()).listens and peer.ae_title == name]
+    if not listening or (address := address_of(listening[0])) is None:
+        raise Missing(message("There is no such scanner, or nobody said where it listens."))
+    tls = None if listening[0].listens is None else listening[0].listens.tls
+    return _told_echo(request, console, name, DicomWay(link_to(config, address, tls)))
 
 
 @router.post("/setup/destinations/{name}/echo")
 def echo(request: Request, console: Shared, _caller: Admin, name: str) -> Response:
     """Whether the destination answers us, and the true cause if it does not."""
-    way = way_to(console.standing, _destination(console, name))
+    return _told_echo(request, console, name, way_to(console.standing, _destination(console, name)))
+
+
+def _told_echo(request: Request, console: Console, name: str, way: DicomWay | StowWay) -> Response:
     if isinstance(way, DicomWay):
         answer = scu.echo(way.link)
         text, cause = answer.text, answer.cause
@@ -162,15 +176,39 @@ def _destination(console: Console, name: str) -> Destination:
     raise Missing(message("There is no such destination."))
 
 
-def _add(request: Request, console: Console, caller: Caller, kind: EntryKind, values: Mapping[str, Any]) -> Response:
-    """Validated as the configuration is, beside all that stands already; in use within a second or two."""
-    additions = console.acting_as(caller).additions
+def _document(console: Console, kind: EntryKind, name: str) -> dict[str, Any]:
+    """Of an entry that was added. Raises Missing."""
+    for entry in console.repository.additions():
+        if (entry.kind, entry.name) == (kind, name):
+            return dict(json.loads(entry.document))
+    raise Missing(message("There is no such entry in the database: those of the configuration file are changed there."))
+
+
+def _put(
+    request: Request, console: Console, caller: Caller, kind: EntryKind, form: PeerForm | DestinationForm
+) -> Response:
+    before = _document(console, kind, form.was) if form.was else {}
+    return _store(request, console, caller, Filled(kind, form.values(before), form.was))
+
+
+def _store(request: Request, console: Console, caller: Caller, filled: Filled) -> Response:
+    """Validated as the configuration is, beside all that stands already; in use within a second or two.
+
+    A destination keeps its name: what waits for it is listed under that.
+    """
+    additions, kind, was = console.acting_as(caller).additions, filled.kind, filled.was
+    beside = [entry for entry in additions() if (entry.kind, entry.name) != (kind, was)]
     try:
-        with_entry(standing(console.config, additions()), kind, values)
-        entry = entry_of(kind, values)
+        with_entry(standing(console.config, beside), kind, filled.values)
+        entry = entry_of(kind, filled.values)
+        if was and kind is EntryKind.DESTINATION and entry.name != was:
+            raise EntryRefused({"name": message("A destination keeps its name: remove it and add another one.")})
     except EntryRefused as error:
-        return _page(request, console, faults=error.faults, given=values, status=422)
-    additions.put(entry, console.now())
+        return _page(request, console, faults=error.faults, filled=filled, status=422)
+    if was:
+        additions.replace(was, entry, console.now())
+    else:
+        additions.put(entry, console.now())
     return go(request, "/setup")
 
 
@@ -179,7 +217,7 @@ def _page(  # noqa: PLR0913  what the page may show
     console: Console,
     *,
     faults: Mapping[str, str] | None = None,
-    given: Mapping[str, Any] | None = None,
+    filled: Filled | None = None,
     tried: Try | None = None,
     status: int = 200,
 ) -> Response:
@@ -194,11 +232,15 @@ def _page(  # noqa: PLR0913  what the page may show
         managed_destinations=[entry.name for entry in config.destinations],
         unused=_unused(console, whole),
         refusals=console.repository.refusals(REFUSALS),
+        heard=console.repository.browsing.heard(),
+        allowable=ALLOWABLE,
         objects=OBJECTS,
         usual=config.results.objects,
-        states=console.repository.destination_states(),
         faults=faults or {},
-        given=given or {},
+        peer=filled if filled is not None and filled.kind is EntryKind.PEER else Filled(EntryKind.PEER),
+        destination=filled
+        if filled is not None and filled.kind is EntryKind.DESTINATION
+        else Filled(EntryKind.DESTINATION),
         tried=tried,
     )
 

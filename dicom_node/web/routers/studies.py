@@ -111,6 +111,8 @@ def _list(request: Request, console: Console, asked: _Asked) -> Response:
         request,
         "studies.html",
         lines=found[:PAGE],
+        live=None if asked.text else request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        narrowed=asked != _Asked(),
         asked=asked,
         more=more,
         standings=STANDINGS,
@@ -121,10 +123,7 @@ def _list(request: Request, console: Console, asked: _Asked) -> Response:
 
 @router.get("/studies/{study_instance_uid}")
 def study(request: Request, console: Shared, caller: User, study_instance_uid: str) -> Response:
-    try:
-        account = console.repository.browsing.study(study_instance_uid)
-    except Refused as error:
-        raise Missing(str(error)) from error
+    account = _account(console, study_instance_uid)
     _note(console, caller, request, account)
     answers = {image.instance.id: image.answer for image in account.images}
     shown = [image for image in account.images if image.result is not None and _has_frames(image)]
@@ -144,6 +143,21 @@ def study(request: Request, console: Shared, caller: User, study_instance_uid: s
         remark_of=remark_of,
         pdfs=PDFS,
     )
+
+
+@router.get("/studies/{study_instance_uid}/now")
+def study_now(request: Request, console: Shared, _caller: User, study_instance_uid: str) -> Response:
+    """What changes while a study's page is open: its objects and its way. Nothing of it tells who it is about."""
+    account = _account(console, study_instance_uid)
+    return render(request, "study_now.html", account=account, steps=timeline(account), pdfs=PDFS)
+
+
+def _account(console: Console, study_instance_uid: str) -> StudyAccount:
+    """Raises Missing."""
+    try:
+        return console.repository.browsing.study(study_instance_uid)
+    except Refused as error:
+        raise Missing(str(error)) from error
 
 
 def _note(console: Console, caller: Caller, request: Request, account: StudyAccount) -> None:

@@ -55,6 +55,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     CONFIRM = "confirm"
+    RERUN = "rerun"
 
 
 @router.get("/work")
@@ -81,10 +82,14 @@ def show(request: Request, console: Shared, _caller: User, shelf: Shelf = Shelf.
 def change_job(  # noqa: PLR0913, PLR0917  parts of the request
     request: Request, console: Shared, caller: Operator, job_id: int, what: Verb, after: Next = "/work"
 ) -> Response:
-    repository, now = console.acting_as(caller), console.now()
-    {Verb.RETRY: repository.retry_job, Verb.CANCEL: repository.cancel_job, Verb.CONFIRM: repository.confirm_job}[what](
-        job_id, now
-    )
+    repository = console.acting_as(caller)
+    act = {
+        Verb.RETRY: repository.retry_job,
+        Verb.CANCEL: repository.cancel_job,
+        Verb.CONFIRM: repository.confirm_job,
+        Verb.RERUN: repository.rerun_job,
+    }
+    act[what](job_id, console.now())
     return go(request, inside(after))
 
 
@@ -93,6 +98,14 @@ def retry_delivery(
     request: Request, console: Shared, caller: Operator, delivery_id: int, after: Next = "/work"
 ) -> Response:
     console.acting_as(caller).retry_delivery(delivery_id, console.now())
+    return go(request, inside(after))
+
+
+@router.post("/work/deliveries/{delivery_id}/resend")
+def resend_delivery(
+    request: Request, console: Shared, caller: Operator, delivery_id: int, after: Next = "/work"
+) -> Response:
+    console.acting_as(caller).resend_delivery(delivery_id, console.now())
     return go(request, inside(after))
 
 

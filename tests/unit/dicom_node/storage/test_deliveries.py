@@ -19,7 +19,7 @@ from dicom_node.errors import LeaseLost, Refused
 from dicom_node.storage.repository import Repository
 from tests.attempts import failed, taken
 from tests.objects import IMAGE_OBJECTS
-from tests.unit.dicom_node.storage.rooms import ARCHIVE, LEASE_S, PACS, START, after, measured
+from tests.unit.dicom_node.storage.rooms import ARCHIVE, LEASE_S, PACS, START, after, corrected, measured
 
 PACS_REPORTS = Destination("pacs", "PACS", "localhost", 104, (ResultKind.TID1500,))
 
@@ -131,6 +131,32 @@ def test_retry_refuses_what_is_sent_or_being_sent(repository: Repository) -> Non
         repository.retry_delivery(only.id, START)
     with pytest.raises(Refused, match="no delivery 17"):
         repository.retry_delivery(17, START)
+
+
+def test_what_was_sent_is_sent_again_with_the_stored_bytes(repository: Repository) -> None:
+    measured(repository, "1.1", (PACS_REPORTS,))
+    (only,) = batch(repository)
+    with pytest.raises(IllegalTransition, match="sending"):
+        repository.resend_delivery(only.id, START)
+    repository.mark_sent(only, taken(), START)
+    assert batch(repository, 9999) == ()
+    repository.resend_delivery(only.id, after(50))
+    (again,) = batch(repository, 50)
+    assert (again.path, again.sop_instance_uid, again.attempts) == (only.path, only.sop_instance_uid, 1)
+    assert len(repository.attempts(only.id)) == 1
+    with pytest.raises(Refused, match="no delivery 17"):
+        repository.resend_delivery(17, START)
+
+
+def test_what_a_correction_has_superseded_is_not_sent_again(repository: Repository) -> None:
+    measured(repository, "1.1", (PACS_REPORTS,))
+    (only,) = batch(repository)
+    repository.mark_sent(only, taken(), START)
+    corrected(repository, "1.1")
+    with pytest.raises(Refused, match="superseded"):
+        repository.resend_delivery(only.id, START)
+    (kept,) = repository.deliveries([DeliveryState.SENT], 9)
+    assert kept.id == only.id
 
 
 def test_counts_tell_what_is_due(repository: Repository) -> None:

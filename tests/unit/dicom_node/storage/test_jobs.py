@@ -181,6 +181,39 @@ def test_counts_tell_what_is_due(repository: Repository) -> None:
 serial = itertools.count()
 
 
+def test_an_image_that_was_answered_is_looked_at_again(repository: Repository) -> None:
+    """The same answer changes nothing; another one, of another model, has objects of its own that name the first."""
+    instance_id = measured(repository, "1.1")
+    (done,) = repository.jobs([JobState.DONE], 9)
+    before = repository.objects_of(instance_id)
+    repository.rerun_job(done.id, after(10))
+    with pytest.raises(IllegalTransition, match="queued"):
+        repository.rerun_job(done.id, after(11))
+    repository.commit_result(claimed(repository, after(12)), answer("1.1"), (PACS,), after(13))
+    assert repository.objects_of(instance_id) == before
+    repository.rerun_job(done.id, after(20))
+    job = claimed(repository, after(21))
+    assert job.instance_id == instance_id
+    assert repository.predecessor_objects(repository.instance(instance_id)) == before
+    repository.commit_result(job, answer("another model"), (PACS,), after(22))
+    assert {one.sop_instance_uid for one in repository.objects_of(instance_id)}.isdisjoint(
+        one.sop_instance_uid for one in before
+    )
+
+
+def test_only_what_was_answered_and_still_counts_is_looked_at_again(repository: Repository) -> None:
+    repository.register(image("1.1"), START)
+    (queued,) = repository.jobs([JobState.QUEUED], 9)
+    with pytest.raises(IllegalTransition, match="queued"):
+        repository.rerun_job(queued.id, START)
+    repository.commit_result(claimed(repository), answer("1.1"), (PACS,), START)
+    corrected(repository, "1.1", accept=True)
+    with pytest.raises(Refused, match="several versions"):
+        repository.rerun_job(queued.id, START)
+    with pytest.raises(IllegalTransition):
+        repository.retry_job(queued.id, START)
+
+
 class QueueModel(RuleBasedStateMachine):
     """Any order of events: steps stay legal, one worker at most holds a job, old tokens are fenced."""
 

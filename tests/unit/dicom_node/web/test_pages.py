@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicom_node.domain import DeliveryState, JobState
+from dicom_node.domain import DeliveryState, JobKind, JobState
 from dicom_node.storage.study_list import Page, Standing, StudyWish
 from dicom_node.storage.trail import Wanted
 from dicom_node.users import UserRole
@@ -171,6 +171,8 @@ def test_a_viewer_changes_nothing(stage: Stage, console: Console, viewer: Browse
         f"/work/jobs/{job}/retry",
         f"/work/jobs/{job}/cancel",
         f"/work/deliveries/{delivery}/retry",
+        f"/work/deliveries/{delivery}/resend",
+        f"/work/jobs/{job}/rerun",
         "/work/retry",
         "/work/retry-all",
         "/users",
@@ -198,6 +200,33 @@ def test_dead_letters_come_back_together(stage: Stage, console: Console, operato
     assert operator.post(path, page="/work", job=[job, 999], delivery=[delivery]).status_code == 303
     assert console.repository.counts(console.now())["jobs_dead"] == 0
     assert console.repository.counts(console.now())["deliveries_dead"] == 0
+
+
+def test_an_operator_has_an_image_measured_and_an_object_sent_again(
+    stage: Stage, console: Console, operator: Browser
+) -> None:
+    page = f"/studies/{STUDY}"
+    repository = console.repository
+    done = next(job for job in repository.jobs([JobState.DONE], 20) if job.kind is JobKind.MEASURE)
+    (sent,) = repository.deliveries([DeliveryState.SENT], 10)
+    text = operator.get(page).text
+    assert f"/work/jobs/{done.id}/rerun" in text
+    assert f"/work/deliveries/{sent.id}/resend" in text
+    answer = operator.post(f"/work/deliveries/{sent.id}/resend", page=page, after=page)
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+    assert operator.post(f"/work/jobs/{done.id}/rerun", page=page, after=page).status_code == 303
+    assert [delivery.id for delivery in repository.deliveries([DeliveryState.PENDING], 10)] == [sent.id]
+    (queued,) = repository.jobs([JobState.QUEUED], 10)
+    assert queued.instance_id == done.instance_id
+
+
+def test_what_renews_itself_tells_nothing_about_the_patient(stage: Stage, viewer: Browser) -> None:
+    """And opening it is no look at the study: it would be one a second."""
+    text = viewer.get(f"/studies/{STUDY}/now").text
+    assert 'id="study-objects"' in text
+    assert 'id="study-steps"' in text
+    assert escape(PATIENT_ID) not in text
+    assert viewer.get("/studies/1.2.3.4/now").status_code == 404
 
 
 def test_what_the_state_does_not_allow_is_told(stage: Stage, console: Console, operator: Browser) -> None:

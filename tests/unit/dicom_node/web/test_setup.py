@@ -13,6 +13,7 @@ import yaml
 from pynetdicom import AE, evt
 
 from dicom_node.additions import EntryKind, entry_of, standing
+from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.config import Config, DestinationEntry, NodeSection, PeerEntry, load_config
 from dicom_node.deliver import courier
 from dicom_node.receive.authorisation import Policy
@@ -73,6 +74,31 @@ def test_what_the_file_would_not_take_is_not_taken(
     assert console.repository.additions() == ()
 
 
+def test_an_added_entry_is_changed_in_its_place(admin: Browser, console: Console) -> None:
+    """What the form does not ask for stays; a scanner may get another AE title, a destination keeps its name."""
+    additions = console.repository.additions
+    additions.put(entry_of(EntryKind.PEER, {"ae_title": "OLD", "maximum_associations": 3}), START)
+    page = admin.get("/setup/peer/OLD/change").text
+    assert 'value="OLD"' in page
+    fields = {"ae_title": "NEW", "hosts": "192.0.2.9", "listens_host": "192.0.2.9", "listens_port": "11112"}
+    assert admin.post("/setup/peers", page="/setup", was="OLD", **fields).status_code == 303
+    (peer,) = added(console).peers
+    assert (peer.ae_title, peer.hosts, peer.maximum_associations) == ("NEW", ("192.0.2.9",), 3)
+    assert peer.listens is not None
+    assert (peer.listens.host, peer.listens.port) == ("192.0.2.9", 11112)
+    admin.post("/setup/destinations", page="/setup", **PACS, objects=["tid1500"])
+    changed = {**PACS, "ae_title": "RIGHT", "tls": "true"}
+    assert admin.post("/setup/destinations", page="/setup", was="pacs", **changed).status_code == 303
+    (one,) = added(console).destinations
+    assert (one.ae_title, one.objects, one.tls is None) == ("RIGHT", None, False)
+    renamed = admin.post("/setup/destinations", page="/setup", was="pacs", **{**PACS, "name": "other"})
+    assert (renamed.status_code, "keeps its name" in renamed.text) == (422, True)
+    outcomes = [record.entry.outcome for record in console.repository.audit_trail(Wanted(), 9)]
+    assert outcomes[:3] == ["destination.changed", "destination.added", "peer.changed"]
+    assert admin.post("/setup/peers", page="/setup", was="GONE", ae_title="GONE").status_code == 404
+    assert admin.get("/setup/peer/GONE/change").status_code == 404
+
+
 def test_entries_of_the_file_are_managed_there(console: Console) -> None:
     config = console.config.model_copy(
         update={"peers": (PeerEntry(ae_title="FILED"),), "destinations": (DestinationEntry(**PACS),)}
@@ -116,6 +142,24 @@ def test_who_was_refused_is_let_in_by_a_click(admin: Browser, console: Console) 
     assert (peer.ae_title, peer.hosts) == ("NEW", ("192.0.2.7",))
 
 
+def test_another_address_is_let_in_beside_the_first(admin: Browser, console: Console) -> None:
+    repository = console.repository
+    admin.post("/setup/peers", page="/setup", ae_title="ROOM1", hosts="192.0.2.7")
+    repository.record_refusal("ROOM1", "FETALHC", "192.0.2.8", "address_not_allowed", "Add it.", console.now())
+    (refusal,) = repository.refusals(10)
+    assert admin.post(f"/setup/refusals/{refusal.id}/allow", page="/setup").status_code == 303
+    (peer,) = added(console).peers
+    assert peer.hosts == ("192.0.2.7", "192.0.2.8")
+
+
+def test_a_scanner_that_was_heard_says_so(admin: Browser, console: Console) -> None:
+    admin.post("/setup/peers", page="/setup", ae_title="ROOM1")
+    assert "not yet" in admin.get("/setup").text
+    console.repository.record(AuditEntry(AuditEvent.ASSOCIATION_ACCEPTED, "ROOM1", "192.0.2.7"), console.now())
+    assert "not yet" not in admin.get("/setup").text
+    assert console.repository.browsing.heard()["ROOM1"].host == "192.0.2.7"
+
+
 def test_set_up_is_for_administrators(viewer: Browser, operator: Browser) -> None:
     for browser in (viewer, operator):
         assert browser.get("/setup").status_code == 403
@@ -144,10 +188,14 @@ def test_an_echo_tells_the_true_cause_and_a_test_object_arrives(admin: Browser) 
         assert "The test object has arrived." in admin.post("/setup/destinations/pacs/test", page="/setup").text
         admin.post("/setup/destinations", page="/setup", **{**PACS, "name": "other", "ae_title": "WRONG", "port": port})
         assert "called_ae_refused" in admin.post("/setup/destinations/other/echo", page="/setup").text
+        listens = {"listens_host": "127.0.0.1", "listens_port": str(port)}
+        admin.post("/setup/peers", page="/setup", ae_title="MAINPACS", **listens)
+        assert "It answers and knows us." in admin.post("/setup/peers/MAINPACS/echo", page="/setup").text
     finally:
         server.shutdown()
     assert len(arrived) == 1
     assert admin.post("/setup/destinations/nobody/echo", page="/setup").status_code == 404
+    assert admin.post("/setup/peers/nobody/echo", page="/setup").status_code == 404
 
 
 def test_the_receiver_takes_up_what_was_added(console: Console) -> None:
