@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -20,7 +21,7 @@ def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threa
     """The network of a manifest entry, in evaluation mode; `threads` sets torch's CPU threads for the process.
 
     Raises:
-        ModelError: unknown architecture, missing file, wrong sha256, or parameters that do not fit.
+        ModelError: unknown architecture, missing file, wrong sha256, no safetensors, or parameters that do not fit.
     """
     try:
         with torch.device("meta"):  # values come from the file alone, and once
@@ -32,6 +33,8 @@ def load_network(weights: Path, entry: ModelEntry, *, device: str = "cpu", threa
         network.load_state_dict(load_file(weights / entry.file), assign=True)
     except RuntimeError as error:
         raise ModelError(f"model {entry.name}: the weights do not fit the architecture") from error
+    except SafetensorError as error:
+        raise ModelError(f"model {entry.name}: {entry.file} is no safetensors file") from error
     if threads is not None:
         torch.set_num_threads(threads)
     network.eval()

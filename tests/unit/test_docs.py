@@ -122,6 +122,13 @@ def test_relative_links_resolve(page: Path) -> None:
     assert [target for target in relative if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_tests_that_are_named_are_there(page: Path) -> None:
+    named = re.findall(r"\[`?(test_\w+)`?\]\(([^)\s]+\.py)\)", prose(page))
+    missing = [name for name, file in named if f"def {name}(" not in (page.parent / file).read_text(encoding="utf-8")]
+    assert missing == []
+
+
 def keys(model: type[BaseModel]) -> dict[str, Any]:
     """The schema as nested names; a list of entries counts as one key."""
     return {
