@@ -116,6 +116,11 @@ CLAIMS = (
         "unit/dicom_node/storage/test_vanishing.py",
     ),
     (
+        "a database server that is reached and answers nothing more is given up",
+        "test_a_server_that_answers_nothing_more_is_given_up",
+        "unit/dicom_node/storage/test_silence.py",
+    ),
+    (
         "a full disk is answered with 0xA700 and leaves no half file",
         "test_a_full_disk_is_out_of_resources_and_leaves_no_half_file",
         "integration/test_receive_process.py",
@@ -152,8 +157,6 @@ LIMITS = """
 - The several hosts are namespaces of one Linux machine: one kernel, one clock, one disk. The shared folder is a folder
   of that disk, which a host without its cable still reaches; how NFS or a cluster file system behaves when its server
   vanishes is not tried, nor clocks that differ, nor a standby of PostgreSQL that takes over.
-- A database server, or a proxy before it, that takes what it is sent and answers nothing more, while its machine lives,
-  is not noticed ([scaling](scaling.md)).
 - A PACS that says Success and loses the object is found by storage commitment, where it is asked for
   ([delivery](delivery.md)).
 """

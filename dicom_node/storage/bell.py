@@ -16,6 +16,7 @@ import psycopg
 from sqlalchemy import URL
 
 from dicom_node.storage import vanishing
+from dicom_node.storage.silence import BoundedConnection
 from dicom_node.storage.wakeup import Patience, Work
 
 _log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Bell:
                     return
 
 
-def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
+def _connect(url: URL) -> BoundedConnection:
     """Outside any transaction. Raises psycopg.Error."""
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, **vanishing.OURS)
+    return BoundedConnection.connect(plain, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, **vanishing.OURS)

@@ -116,6 +116,8 @@ def _parse(url: str) -> URL:
 
 
 def _open_postgresql(url: URL) -> Engine:
+    from dicom_node.storage.silence import BoundedConnection, be_impatient  # noqa: PLC0415  the driver is an extra
+
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -124,7 +126,9 @@ def _open_postgresql(url: URL) -> Engine:
         pool_size=_POOL,
         max_overflow=_OVERFLOW,
     )
+    event.listen(engine, "do_connect", lambda _dialect, _record, at, how: BoundedConnection.connect(*at, **how))
     event.listen(engine, "connect", _ask_server_to_notice)
+    event.listen(engine, "checkin", lambda connection, _record: be_impatient(connection))
     return engine
 
 
@@ -140,8 +144,11 @@ def hurried(connection: Connection) -> None:
 
 
 def unbound(connection: Connection) -> None:
-    """For this transaction, see vanishing.UNBOUND; nothing to do on SQLite."""
+    """For this transaction, see vanishing.UNBOUND and silence.py; nothing to do on SQLite."""
     if connection.dialect.name == "postgresql":
+        from dicom_node.storage.silence import be_patient  # noqa: PLC0415  the driver is an extra
+
+        be_patient(connection.connection.driver_connection)
         connection.exec_driver_sql(vanishing.UNBOUND)
 
 

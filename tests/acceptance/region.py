@@ -100,20 +100,15 @@ def blows_of(rng: random.Random, within_s: float) -> tuple[Blow, ...]:
     )
 
 
-def faults_of(rng: random.Random, ends: Sequence[End | None]) -> tuple[Fault, ...]:
-    """Of the next connections of a proxy; None of `ends` is a slow one."""
-    drawn = [rng.choice(ends) for _ in range(3)]
+def faults_of(rng: random.Random) -> tuple[Fault, ...]:
+    """Of the next connections of a proxy."""
+    drawn = [rng.choice((*End, None)) for _ in range(3)]
     return tuple(
         Fault(bytes_per_s=rng.uniform(50_000.0, 400_000.0))
         if end is None
         else Fault(end, after_bytes=rng.randrange(1, 100_000))
         for end in drawn
     )
-
-
-ANY_FAULT = (None, *End)
-NO_STALL = (None, End.CUT, End.RESET)
-"""To the database: one that takes what it is sent and says nothing more is not noticed (docs/scaling.md)."""
 
 
 @dataclass
@@ -248,7 +243,7 @@ class Region(Rounds):
     def play(self, files: Sequence[Path], blows: Sequence[Blow], rng: random.Random, pause_s: float) -> Tally:
         """One round with blows, and with faults on the next connections. `pause_s`: of a machine between two images."""
         for proxy in self.site.proxies:
-            proxy.plan(faults_of(rng, NO_STALL if proxy is self.site.to_database else ANY_FAULT))
+            proxy.plan(faults_of(rng))
         before = self.site.suffered()
         tally = self.round(files, [partial(self.strike, blow) for blow in blows], pause_s)
         self.befallen += Counter(f"{blow.fate} {blow.whom.rstrip('123')}" for blow in blows)
