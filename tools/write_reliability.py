@@ -194,6 +194,8 @@ def _hosts() -> Iterator[str]:
     sums = {name: label for name, label in KILL_COLUMNS.items() if name != "outages"}
     head = ("rounds", *BEFALLEN.values(), *sums.values())
     yield _table(head, [[row["rounds"], *befallen, *(row[name] for name in sums)]])
+    if "remark" in row:
+        yield f"\n{row['remark']}\n"
 
 
 def _befallen(counts: dict[str, int], fate: str) -> str:

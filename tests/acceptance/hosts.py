@@ -31,7 +31,7 @@ _NAMESPACES = Path("/run/netns")
 _NEW_NETWORK = 0x40000000
 """CLONE_NEWNET of sched.h."""
 
-_GONE_S = 30.0
+_GONE_S = 300.0
 _RENAME = 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"'
 
 Answer = TypeVar("Answer")

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from dicom_node.domain import DeliveryState, JobState
 from tests.acceptance.hosts import NETWORK, Host, Lan, lan
-from tests.acceptance.node import ROOT, START_S, Node, coarse_weights, wait_for
+from tests.acceptance.node import ROOT, Node, coarse_weights, wait_for
 from tests.acceptance.orthanc_pacs import Kept, OrthancPacs
 from tests.acceptance.scanner import Scanner
 from tests.acceptance.siege import PATIENCE_S, SENDERS, Rounds, Tally
@@ -53,7 +53,7 @@ _AWAY_S = (8.0, 8.0, 8.0, 45.0)
 """At most; the longest is beyond the half minute after which either end of a connection gives up the other."""
 
 _ANSWER_S = 8.0
-_GOODBYE_S = 60.0
+_GOODBYE_S = 600.0
 _AGAIN_S = 0.2
 _CLAIMS = {
     "worker": ("job", "worker", JobState.RUNNING.value),
@@ -151,7 +151,7 @@ class Station:
         wait_for(
             lambda: ready in log.read_text(encoding="utf-8") or not self.is_running(),
             f"{self.host.name} is not ready",
-            START_S,
+            PATIENCE_S,
         )
         return self.is_running()
 

@@ -34,6 +34,7 @@ from tests.postgresql import Server, running_server
 SENDERS = 4
 EVERYTHING = 1_000_000
 SUPERVISOR, DATABASE, PACS = "supervisor", "database", "pacs"
+REMARK = "remark"
 OUTAGE = "outage"
 """The PACS is asked to leave, and comes back."""
 
@@ -241,7 +242,7 @@ class Ledger:
     """A file with the sums of all rounds that were ever played for it, and of each bench ("sqlite", "postgresql").
 
     Rounds are added, never replaced: the long form is played in as many pieces as one likes. Remove the file to count
-    anew.
+    anew. A REMARK that a person put beside the sums of a bench stays.
     """
 
     def __init__(self, path: Path | None, bench: str) -> None:
@@ -259,7 +260,8 @@ class Ledger:
         rows = self._rows()
         row = rows.get(self._bench, {})
         by_victim = Counter(row.pop("killed", {})) + Counter(killed)
-        rows[self._bench] = {**asdict(Tally(**row) + tally), "killed": dict(sorted(by_victim.items()))}
+        said = {name: row.pop(name) for name in (REMARK,) if name in row}
+        rows[self._bench] = {**asdict(Tally(**row) + tally), "killed": dict(sorted(by_victim.items())), **said}
         total = sum((Tally(**{f.name: one[f.name] for f in fields(Tally)}) for one in rows.values()), Tally())
         self._path.write_text(json.dumps({**asdict(total), "benches": rows}, indent=2) + "\n", encoding="utf-8")
 
