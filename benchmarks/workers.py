@@ -33,7 +33,7 @@ from tests.receiving import OUR_AE, SCANNER, free_port, wait_until_listening
 from tests.ultrasound import save
 
 SHAPE = (540, 800)
-IMAGES = 80
+IMAGES = 50
 CORES = 2
 WARM = 2
 PATIENCE_S = 300.0

@@ -1,6 +1,6 @@
-"""Write docs/reliability.md from what the long tests and benchmarks wrote down in benchmarks/*.json.
+"""Write docs/reliability.md, and the region of docs/scaling.md, from what long tests and benchmarks wrote down.
 
-With --check nothing is written; status 1 tells that the page differs.
+They wrote it in benchmarks/*.json. With --check nothing is written; status 1 tells that a page differs.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
+SCALING = ROOT / "docs" / "scaling.md"
+REGION_BEGIN, REGION_END = "<!-- region -->\n", "<!-- end of region -->\n"
 RECORDS = ROOT / "benchmarks"
 
 Row = dict[str, Any]
@@ -162,6 +165,43 @@ LIMITS = """
 """
 
 
+STUDIES, IMAGES_OF_EACH, OBJECTS_OF_EACH, DAY_S, PEAK = 100_000, 30, 3, 36_000.0, 2.0
+"""A region of 200 hospitals: studies a day, their images, what is made of a study beside one SR of each image, seconds
+of the working day, and how much more than on average comes at its peak."""
+
+
+def region() -> str:
+    """What the peak of the region asks for, over what one of each was measured to do."""
+    studies = STUDIES / DAY_S * PEAK
+    images = studies * IMAGES_OF_EACH
+    parts = (
+        ("worker of one thread", "images answered, as it comes, workers of one thread: 1", images),
+        ("receiver", "frames of 480 kB, associations: 4, on PostgreSQL", images),
+        (
+            "courier, for each destination",
+            "objects sent by one courier, one destination",
+            images + studies * OBJECTS_OF_EACH,
+        ),
+        ("database, as far as jobs go", "claim and finish, 4 workers, PostgreSQL", images + studies),
+    )
+    known = {row["name"]: row for row in _results()}
+    found = [(part, known[name], asked) for part, name, asked in parts]
+    head = ("part", "asked at the peak", "one does", "so many", "measured by")
+    return _table(head, (_region_cells(*one) for one in found)) + "\n"
+
+
+def _region_cells(part: str, row: Row, asked: float) -> list[object]:
+    does = f"{row['value']:.3g} {row['unit']}"
+    return [part, f"{asked:.0f} {row['unit']}", does, ceil(asked / row["value"]), f"`{row['command']}`"]
+
+
+def scaling() -> str:
+    """The page on many machines with its table as the records have it now."""
+    before, _, rest = SCALING.read_text(encoding="utf-8").partition(REGION_BEGIN)
+    _, _, after = rest.partition(REGION_END)
+    return f"{before}{REGION_BEGIN}{region()}{REGION_END}{after}"
+
+
 def page() -> str:
     """The whole page."""
     return "".join((HEAD, _kills(), *_hosts(), *_broken(), LOAD, _load(), *_claims(), LIMITS))
@@ -224,9 +264,13 @@ def _broken() -> Iterator[str]:
 
 
 def _load() -> str:
-    rows: list[Row] = json.loads((RECORDS / "results.json").read_text(encoding="utf-8"))
-    told = [row for row in rows if row["command"].endswith((" receive", " claims"))]
+    told = [row for row in _results() if row["command"].endswith((" receive", " claims", " workers"))]
     return _table(("what", "value", "peer", "ratio", "n", "command"), map(_load_cells, told))
+
+
+def _results() -> list[Row]:
+    rows: list[Row] = json.loads((RECORDS / "results.json").read_text(encoding="utf-8"))
+    return rows
 
 
 def _load_cells(row: Row) -> list[object]:
@@ -248,10 +292,11 @@ def _read(name: str) -> Row:
 
 
 def main(arguments: list[str]) -> int:
-    text = page()
+    texts = {PAGE: page(), SCALING: scaling()}
     if "--check" in arguments:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text else 1
-    PAGE.write_text(text, encoding="utf-8")
+        return int(any(not path.is_file() or path.read_text(encoding="utf-8") != text for path, text in texts.items()))
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

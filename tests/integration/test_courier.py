@@ -173,6 +173,17 @@ def test_delivery_of_a_courier_that_died_is_sent_by_the_next(tmp_path: Path) -> 
     assert delivery.attempts == 2
 
 
+def test_two_couriers_share_the_objects_of_a_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each object goes once, whoever takes it."""
+    monkeypatch.setattr("dicom_node.deliver.courier.BATCH", 3)
+    with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
+        uids = [made.add_result() for _ in range(24)]
+        with made.courier(), made.courier():
+            deliveries = made.wait_for([SENT] * len(uids))
+    assert sorted(scp.received) == sorted(uids)
+    assert {delivery.attempts for delivery in deliveries} == {1}
+
+
 def test_leases_are_renewed_while_a_slow_object_is_under_way(tmp_path: Path) -> None:
     with scripted_scp() as scp, node(tmp_path, pacs=scp.port) as made:
         made.add_result()
