@@ -23,7 +23,7 @@ from inference.training.export import Shipment
 from inference.training.folds import divide
 from inference.training.outoffold import FoldRun, calibrated_by, entry_of
 from inference.training.recipe import network_of
-from inference.training.temporal import finished_run
+from inference.training.temporal import FinishedRun, finished_run
 from inference.training.temporal_recipe import WEIGHTS
 
 FACTS = "facts.json"
@@ -68,15 +68,14 @@ def judge(place: CinePlace, run: FoldRun, examiner: Examiner, temporal: Path | N
     torch.set_num_threads(1)  # the maps are small: a second thread waits more than it works
     place.rows.mkdir(parents=True, exist_ok=True)
     other = None if temporal is None else finished_run(run.path, temporal)
-    kind = TEMPORAL if other is None or other.recipe.attention else CONTROL
     facts = {"still_sha256": run.sha256}
-    if temporal is not None:
-        facts[f"{Path(kind).stem}_sha256"] = sha256_of(temporal / WEIGHTS)
+    if temporal is not None and other is not None:
+        facts[f"{_rows_of(other).stem}_sha256"] = sha256_of(temporal / WEIGHTS)
     write_summary(_beside(place.rows, run.fold, facts), place.rows / FACTS)
     _, outside = divide(read_challenge(place.data), run.fold)
     judge_clips(outside, StillByStill(examiner), place.rows / STILL, most)
     if other is not None:
-        judge_clips(outside, Temporal(other, examiner), place.rows / kind, most)
+        judge_clips(outside, Temporal(other, examiner), place.rows / _rows_of(other), most)
 
 
 def renew(place: CinePlace) -> str:
@@ -92,6 +91,11 @@ def renew(place: CinePlace) -> str:
     write_report(place.out, summary, facts)
     folds = ", ".join(sorted(facts["folds"]))
     return f"folds {folds}: {summary['images']} images of {summary['exams']} exams"
+
+
+def _rows_of(run: FinishedRun) -> Path:
+    """The file that the rows of a temporal network go to."""
+    return Path(TEMPORAL if run.recipe.attention else CONTROL)
 
 
 def _read(path: Path) -> list[FrameRow]:

@@ -36,7 +36,6 @@ from inference.training.temporal import FinishedRun, finished_run
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.gridspec import GridSpecBase
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8A8A8A"
 ACROSS = 8
@@ -96,23 +95,22 @@ def look(weights: Path, model: str, run: FinishedRun) -> Seen:
 
 def draw(seen: Seen, path: Path) -> Path:
     """Write the picture."""
-    figure = plt.figure(figsize=(15.0, 9.4), layout="constrained")
     rows = -(-len(seen.frames) // ACROSS)
-    grid = figure.add_gridspec(rows + 2, ACROSS, height_ratios=[1.0] * rows + [1.0, 1.0])
-    for place in range(len(seen.frames)):
-        _frame(figure.add_subplot(grid[divmod(place, ACROSS)]), seen, place)
-    _lower(figure.add_subplot, grid, rows, seen)
+    figure = plt.figure(figsize=(15.0, 4.6 + 1.7 * rows), layout="constrained")
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.7 * rows, 4.6])
+    for place, axes in enumerate(upper.subplots(rows, ACROSS, squeeze=False).flat):
+        if place < len(seen.frames):
+            _frame(axes, seen, place)
+        else:
+            axes.set_axis_off()
+    over_time, attention, deviation = lower.subplots(1, 3, width_ratios=[3.0, 2.4, 3.0])
+    _over_time(over_time, seen)
+    _attention(attention, seen.look)
+    _deviation(deviation, seen)
     figure.suptitle(_answer(seen.together, reference_hc_mm(seen.still)), fontsize=11)
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
     return path
-
-
-def _lower(add: object, grid: GridSpecBase, rows: int, seen: Seen) -> None:
-    assert callable(add)  # noqa: S101  a figure's own method
-    _over_time(add(grid[rows:, 0:3]), seen)
-    _attention(add(grid[rows:, 3:5]), seen.look)
-    _deviation(add(grid[rows:, 5:8]), seen)
 
 
 def _answer(together: Consensus, reference_mm: float) -> str:
@@ -150,7 +148,7 @@ def _over_time(axes: Axes, seen: Seen) -> None:
     axes.axhline(seen.together.hc_mm, color=ORANGE, linewidth=1.0, label="consensus")
     axes.axhline(reference_hc_mm(seen.still), color=BLUE, linewidth=1.0, linestyle="--", label="HC of the still")
     axes.set(xlabel="frame", ylabel="HC (mm); bars: 95 % interval")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
 
 
 def _attention(axes: Axes, clip: ClipLook) -> None:

@@ -3,10 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inference.training.cine_judge import CineJudgeError, CinePlace, _beside, renew
+from inference.training.cine_judge import CineJudgeError, CinePlace, _beside, _rows_of, renew
 from inference.training.cine_report import (
     Answer,
     best_frame,
@@ -21,6 +22,8 @@ from inference.training.cine_report import (
     write_report,
 )
 from inference.training.cine_rows import FrameRow, write_frame_rows
+from inference.training.temporal import FinishedRun
+from inference.training.temporal_recipe import TemporalRecipe
 
 REFERENCE = 200.0
 
@@ -167,6 +170,12 @@ def test_where_nothing_is_measured_nothing_is_made_up(tmp_path: Path) -> None:
     assert summary["shares"]["0"]["B"]["mae_mm"] is None
     write_report(tmp_path, summary, {"folds": {"0": {}}})
     assert "0 of 1" in (tmp_path / "cine.md").read_text()
+
+
+@pytest.mark.parametrize(("attention", "file"), [(True, "temporal.csv"), (False, "control.csv")])
+def test_a_run_without_attention_is_the_control(attention: bool, file: str) -> None:
+    nobody: Any = None
+    assert str(_rows_of(FinishedRun(nobody, nobody, TemporalRecipe(attention=attention)))) == file
 
 
 def test_rows_of_other_weights_are_not_mixed(tmp_path: Path) -> None:

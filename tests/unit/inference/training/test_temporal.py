@@ -94,10 +94,12 @@ def test_statistics_stay_the_stills(finished: Path, still: Path) -> None:
 def test_with_attention_shut_the_module_stays_as_it_was_and_the_rest_learns(
     data: Path, still: Path, tmp_path: Path
 ) -> None:
-    shut = states(train_temporal(data, still, tmp_path, replace(SMALL, attention=False, stage1_epochs=0)))
+    shut = states(train_temporal(data, still, tmp_path / "shut", replace(SMALL, attention=False, stage1_epochs=0)))
     assert not shut["temporal.receive.weight"].any()
     before = network_of(still).state_dict()
     assert not torch.equal(shut["still.head.2.weight"], before["head.2.weight"])
+    again = states(train_temporal(data, still, tmp_path / "again", replace(SMALL, attention=False)))
+    assert all(torch.equal(value, again[name]) for name, value in shut.items()), "nothing is there for stage 1 to teach"
 
 
 def test_a_folder_with_another_run_is_refused(data: Path, still: Path, finished: Path) -> None:
