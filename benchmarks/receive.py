@@ -123,7 +123,7 @@ def send(load: Load, receiver: Receiver) -> float:
 def _loads(folder: Path) -> Iterator[Load]:
     frame = np.random.default_rng(1).integers(0, 255, (600, 800), dtype=np.uint8)
     still = save(us_image(frame), folder / "still.dcm")
-    for associations, each in ((1, 60), (4, 40), (16, 20)):
+    for associations, each in ((1, 60), (4, 30), (16, 16)):
         yield Load(f"frames of 480 kB, associations: {associations}", still, associations, each)
     cine = np.broadcast_to(frame[None, :, :, None], (60, 600, 800, 3))
     yield Load("cines of 86 MB, associations: 1", save(us_multiframe(np.array(cine)), folder / "cine.dcm"), 1, 4)
