@@ -78,6 +78,15 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditBatch:
+    """Sealed records that a collector has not been sent, in the order of the chain; `patients`: IDs by study."""
+
+    token: int
+    records: tuple[AuditRecord, ...]
+    patients: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChainVerdict:
     """What checking the chain found.
 

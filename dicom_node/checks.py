@@ -18,7 +18,15 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, make_url, select
 
 from dicom_node.additions import standing
-from dicom_node.config import LOOPBACK, NARRATIVE_KEY_VARIABLE, Config, NarrativeSection, NodeSection, NodeTlsSection
+from dicom_node.config import (
+    LOOPBACK,
+    NARRATIVE_KEY_VARIABLE,
+    AuditMessagesSection,
+    Config,
+    NarrativeSection,
+    NodeSection,
+    NodeTlsSection,
+)
 from dicom_node.deliver.reminders import waiting_for_nobody
 from dicom_node.domain import CallerTls, Destination, ResultKind, Right
 from dicom_node.errors import ConfigError, NodeError
@@ -92,6 +100,7 @@ def _check_others(config: Config) -> Iterator[Check]:
     if config.storage_commitment.offer:
         yield from _check_commitment(config)
     yield from _check_mpps(config)
+    yield from _check_audit_messages(config.audit_messages)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -298,6 +307,17 @@ def _check_mpps(config: Config) -> Iterator[Check]:
     if config.mpps.offer and config.mpps.quiet_s >= config.results.study_quiet_s:
         text = "mpps.quiet_s is not below results.study_quiet_s, so no study is reported sooner"
         yield Check("mpps", Verdict.WARNING, text)
+
+
+def _check_audit_messages(section: AuditMessagesSection) -> Iterator[Check]:
+    """How the trail leaves this machine; nobody is called."""
+    if section.host is None:
+        return
+    if section.transport == "udp":
+        text = "over udp audit messages go in clear, Patient IDs among them, and are lost unnoticed: use transport: tls"
+        yield Check("audit_messages", Verdict.WARNING, text)
+        return
+    yield _check_way("audit_messages", CallerTls() if section.tls is None else section.tls.caller())
 
 
 def _check_way(name: str, tls: CallerTls) -> Check:

@@ -458,6 +458,24 @@ class RetentionSection(Section):
     )
 
 
+class AuditMessagesSection(Section):
+    host: str | None = Field(
+        None, description="collector of audit messages (PS3.15 A.5), host name or address; null: the trail stays here"
+    )
+    port: Port = Field(6514, description="its port; 6514 is the registered one for TLS, 514 that for UDP")
+    transport: Literal["tls", "udp"] = Field(
+        "tls", description="syslog over TLS (RFC 5425), or UDP (RFC 5426): in clear, and nobody says what arrived"
+    )
+    tls: DestinationTls | None = Field(None, description="as of a destination; null: the authorities of this system")
+    site: str | None = Field(None, min_length=1, description="AuditEnterpriseSiteID in every message")
+
+    @model_validator(mode="after")
+    def _no_tls_in_clear(self) -> AuditMessagesSection:
+        if self.transport == "udp" and self.tls is not None:
+            raise ValueError("tls goes with transport: tls")
+        return self
+
+
 class WebTlsSection(Section):
     certificate: Path | None = Field(None, description="PEM file: the console's certificate, followed by its chain")
     private_key: Path | None = Field(None, description="PEM file: its private key without passphrase, mode 0600")
@@ -529,6 +547,7 @@ class Config(Section):
     storage_commitment: StorageCommitmentSection = StorageCommitmentSection()
     mpps: MppsSection = MppsSection()
     retention: RetentionSection = RetentionSection()
+    audit_messages: AuditMessagesSection = AuditMessagesSection()
     web: WebSection = WebSection()
     logging: LoggingSection = LoggingSection()
 

@@ -33,6 +33,7 @@ DEBIAN_PACKAGE = {
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "Orthanc": "orthanc orthanc-dicomweb",
+    "rsyslogd": "rsyslog-gnutls",
     "strace": "strace",
     "ip": "iproute2",
     "pdftoppm": "poppler-utils",

@@ -24,6 +24,7 @@ from typing import Protocol
 from dicom_node.additions import Added, AddedEntry, look, nothing_added, standing
 from dicom_node.clocks import TRUSTED_AFTER_S, Clocks
 from dicom_node.config import Config
+from dicom_node.deliver.audit_lane import Trail, audit_lanes
 from dicom_node.deliver.breaker import NOBODY_THERE, Breaker
 from dicom_node.deliver.committer import Committer, Requests
 from dicom_node.deliver.committer import Patience as CommitmentPatience
@@ -68,7 +69,7 @@ _FOR_A_PERSON = frozenset(
 """What does not pass by itself, yet says nothing about the object: tried again, and told as an error each time."""
 
 
-class Outbox(Requests, Book, Counted, Protocol):
+class Outbox(Requests, Book, Counted, Trail, Protocol):
     """The end of the repository that a courier uses; all may raise DatabaseUnavailable."""
 
     def patience(self, work: Work) -> Patience: ...
@@ -133,8 +134,12 @@ class _Watch:
 
 def _deliver(config: Config, repository: Outbox, stop: threading.Event, watch: _Watch) -> tuple[AddedEntry, ...]:
     """Until `stop` is set or something else is added; gives what is added then."""
-    lanes, peers, ending = lanes_of(config, repository), peer_lanes(config, repository), threading.Event()
-    named = [*((lane.destination, lane.run) for lane in lanes), *((peer.name, peer.run) for peer in peers)]
+    lanes, ending = lanes_of(config, repository), threading.Event()
+    named = [
+        *((lane.destination, lane.run) for lane in lanes),
+        *((peer.name, peer.run) for peer in peer_lanes(config, repository)),
+        *((audit.name, audit.run) for audit in audit_lanes(config, repository)),
+    ]
     threads = [threading.Thread(target=run, args=(ending,), name=f"lane-{name}", daemon=True) for name, run in named]
     for thread in threads:
         thread.start()

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dicom_node.audit import NODE, AuditEntry, AuditRecord, ChainVerdict
+from dicom_node.audit import NODE, AuditBatch, AuditEntry, AuditRecord, ChainVerdict
 from dicom_node.domain import (
     Attempt,
     CommitmentOutcome,
@@ -54,6 +54,7 @@ from dicom_node.domain import (
 from dicom_node.errors import DatabaseUnavailable
 from dicom_node.storage import (
     clock,
+    collecting,
     commitments,
     corrections,
     deliveries,
@@ -216,6 +217,25 @@ class Repository:
         """Whether every sealed record is as it was written."""
         with self._read() as session:
             return trail.verify(session)
+
+    def begin_collecting(self) -> bool:
+        """The trail is sent to a collector from now on; False where it was before."""
+        with suppress(IntegrityError), self._write() as session:  # another courier was quicker
+            return collecting.begin(session)
+        return False
+
+    def claim_audit(self, limit: int, lease_s: float, now: datetime) -> AuditBatch | None:
+        """What the collector has not been sent, leased to the caller; None: nothing, or another one sends."""
+        with self._read() as session:
+            if not collecting.waiting(session):
+                return None
+        with self._write() as session:
+            return collecting.claim(session, limit, timedelta(seconds=lease_s), now)
+
+    def audit_settled(self, batch: AuditBatch, sent: bool) -> None:
+        """The collector has the batch, or has not. Raises LeaseLost."""
+        with self._write() as session:
+            collecting.settle(session, batch, sent)
 
     # Received objects
 

@@ -151,13 +151,13 @@ def deleted(unit: Unit, files: int) -> AuditEntry:
 def newest(session: Session, wanted: Wanted, limit: int) -> tuple[AuditRecord, ...]:
     """Newest first."""
     found = session.execute(_joined(wanted).order_by(AuditRow.id.desc()).limit(limit)).all()
-    return tuple(_reference(row, seal) for row, seal in found)
+    return tuple(reference(row, seal) for row, seal in found)
 
 
 def page(session: Session, wanted: Wanted, after_id: int) -> tuple[AuditRecord, ...]:
     """Oldest first, those behind `after_id`; empty: that was all."""
     query = _joined(wanted).where(AuditRow.id > after_id).order_by(AuditRow.id).limit(_PAGE)
-    return tuple(_reference(row, seal) for row, seal in session.execute(query).all())
+    return tuple(reference(row, seal) for row, seal in session.execute(query).all())
 
 
 def any_unsealed(session: Session) -> bool:
@@ -252,7 +252,8 @@ def _joined(wanted: Wanted) -> Select[AuditRow, AuditSealRow]:
     return query
 
 
-def _reference(row: AuditRow, sealed: AuditSealRow | None) -> AuditRecord:
+def reference(row: AuditRow, sealed: AuditSealRow | None) -> AuditRecord:
+    """The record as others know it."""
     entry = AuditEntry(
         event=AuditEvent(row.event),
         actor=row.actor,

@@ -228,6 +228,19 @@ def test_hints_of_scanners_that_could_not_work_are_warned_of(
     assert [check.text for check in found if check.name == "mpps"] == remarks
 
 
+def test_how_the_audit_trail_leaves_is_looked_at(tmp_path: Path) -> None:
+    def remarks(**section: object) -> list[tuple[checks.Verdict, str]]:
+        told = {"node": {"data_dir": tmp_path}, "audit_messages": section}
+        found = checks.check(Config.model_validate(told))
+        return [(check.verdict, check.text.partition(":")[0]) for check in found if check.name == "audit_messages"]
+
+    missing = tmp_path / "none.pem"
+    assert remarks() == []
+    assert remarks(host="collector", tls={"authorities": missing}) == [(checks.Verdict.FAILED, str(missing))]
+    in_clear = "over udp audit messages go in clear, Patient IDs among them, and are lost unnoticed"
+    assert remarks(host="collector", transport="udp") == [(checks.Verdict.WARNING, in_clear)]
+
+
 def test_storage_commitment_that_could_never_be_given_is_warned_of(tmp_path: Path) -> None:
     pacs = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104, "commitment": True}
     scanner = {"ae_title": "US1", "may": ["store", "commitment"]}
