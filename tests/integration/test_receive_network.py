@@ -142,7 +142,11 @@ def test_storescu_sends_and_the_bytes_stay_as_they_were_sent(
 
 @pytest.mark.peer("gdcmscu")
 def test_gdcmscu_sends(node: Node, tmp_path: Path) -> None:
-    """Its exit status says nothing: gdcm 3.0.21 dies after the release of any association, with storescp too."""
+    """Its exit status says nothing: gdcm 3.0.21 dies after the release of any association, with storescp too.
+
+    It speaks no TLS: it has no option for it, and its library none of OpenSSL but the ciphers. Over TLS senders are
+    DCMTK, Orthanc and dcmjs-dimse.
+    """
     path = save(small_image(), tmp_path / "image.dcm")
     titles = ["--aetitle", SCANNER, "--call", OUR_AE]
     command = ["gdcmscu", "--store", *titles, "-i", str(path), "127.0.0.1", str(node.port)]
