@@ -29,6 +29,7 @@ from tests.unit.inference.test_examine import MODEL
 from tests.unit.test_imports import PACKAGES, ROOT, read_module
 
 OPENERS = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "shelve", "pickle", "dill", "joblib", "marshal", "xml", "lxml"}
+WRITES_XML = "dicom_node.audit_messages"
 LARGE = 200_000_000
 """Bytes that a bomb of a few hundred kilobytes stands for."""
 
@@ -86,7 +87,20 @@ def test_nothing_imports_what_opens_archives_xml_or_pickles() -> None:
         for imported in module.imports
         if imported.target.partition(".")[0] in OPENERS
     }
-    assert found == set()
+    assert {name for name, _ in found} == {WRITES_XML}
+
+
+def test_the_one_that_writes_xml_reads_none() -> None:
+    tree = ast.parse((ROOT / WRITES_XML.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
+    called = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "ET"
+    }
+    assert called == {"Element", "SubElement", "tostring"}
 
 
 def test_training_reads_its_own_files_without_pickle_and_nothing_else_reads_any() -> None:
