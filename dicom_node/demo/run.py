@@ -93,8 +93,8 @@ def run_demo(images: Path | None, out: Path, serve_on: bool, timeout_s: float) -
     rooms.folder.mkdir(parents=True)
     with console.status("Making an ultrasound study" if images is None else "Reading your images"):
         study = write_study(rooms.images) if images is None else _user_images(images)
-    node_port, pacs_port = free_port(), free_port()
-    _write_config(rooms, node_port, pacs_port)
+    node_port, pacs_port, web_port = free_port(), free_port(), free_port() if serve_on else None
+    _write_config(rooms, node_port, pacs_port, web_port)
     deadline = time.monotonic() + timeout_s
     link = Link(SCANNER_TITLE, PeerAddress(NODE_TITLE, "127.0.0.1", node_port), 5.0, 60.0)
     with stand_in_pacs(rooms.received, pacs_port), _node(rooms) as node:
@@ -105,7 +105,7 @@ def run_demo(images: Path | None, out: Path, serve_on: bool, timeout_s: float) -
         unpack(rooms.received)
         _tell(study, rooms, console)
         if serve_on:
-            _stay(console, node_port, pacs_port)
+            _stay(rooms, console, node_port, pacs_port)
 
 
 def free_port() -> int:
@@ -136,7 +136,8 @@ def _syntax_name(uid: str) -> str:
     return UID(uid).name
 
 
-def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
+def _write_config(rooms: Rooms, node_port: int, pacs_port: int, web_port: int | None) -> None:
+    web = {"enabled": False} if web_port is None else {"enabled": True, "port": web_port}
     document = {
         "node": {
             "ae_title": NODE_TITLE,
@@ -147,7 +148,7 @@ def _write_config(rooms: Rooms, node_port: int, pacs_port: int) -> None:
         },
         "peers": [{"ae_title": SCANNER_TITLE, "hosts": ["127.0.0.1"]}],
         "results": {"study_quiet_s": _QUIET_S},
-        "web": {"enabled": False},
+        "web": web,
         "destinations": [{"name": "pacs", "ae_title": PACS_TITLE, "host": "127.0.0.1", "port": pacs_port}],
     }
     rooms.config.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -272,9 +273,15 @@ def _number(millimetres: float | None) -> str:
     return "-" if millimetres is None else f"{millimetres:.1f}"
 
 
-def _stay(console: Console, node_port: int, pacs_port: int) -> None:
+def _stay(rooms: Rooms, console: Console, node_port: int, pacs_port: int) -> None:
+    from dicom_node.web.first_admin import LINK_FILE  # noqa: PLC0415  brings the web framework
+
     console.print(
         f"\nNode {NODE_TITLE}@127.0.0.1:{node_port}, PACS {PACS_TITLE}@127.0.0.1:{pacs_port}. Ctrl-C ends both."
     )
+    link = rooms.folder / "data" / LINK_FILE
+    told = link.read_text(encoding="ascii").strip() if link.is_file() else f"stands in {link}"  # it starts last
+    console.print("The console, by a link that sets the administrator's password, once:")
+    console.print(told, soft_wrap=True, highlight=False)
     with suppress(KeyboardInterrupt):
         signal.pause()

@@ -33,7 +33,7 @@ def welcome(console: Console) -> None:
     except NodeError as error:
         _log.warning("web.no_first_link", extra={"error": type(error).__name__})
         return
-    _log.warning("web.first_admin", extra={"what": file.name})
+    _log.warning("web.first_admin", extra={"what": str(file)})
     if sys.stderr.isatty():
         print(f"\n  Set the administrator's password: {file.read_text(encoding='ascii')}", file=sys.stderr, flush=True)
 

@@ -43,7 +43,10 @@ ROOT = Path(__file__).parents[2]
 KINDS = (ResultKind.TID1500, ResultKind.PDF, ResultKind.OVERLAY, ResultKind.TID5000)
 """Of the files of an exam behind the source image, in their order; one further says why nothing was measured."""
 
-pytestmark = pytest.mark.peer("node", "chromium")
+pytestmark = [
+    pytest.mark.peer("node", "chromium"),
+    pytest.mark.slow,  # that the viewer shows our objects, and what our DICOMweb answers, is tested with every change
+]
 
 
 @pytest.fixture(scope="module")

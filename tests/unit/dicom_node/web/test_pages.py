@@ -26,7 +26,7 @@ PAGES = (
     "/work?shelf=held",
     "/me",
 )
-FOR_ADMINS = ("/users",)
+FOR_ADMINS = ("/users", "/setup")
 
 
 @pytest.fixture

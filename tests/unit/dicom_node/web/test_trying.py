@@ -16,6 +16,7 @@ from dicom_node.users import UserRole
 from dicom_node.web.console import Console
 from dicom_node.web.routers.models import rendered
 from tests.unit.dicom_node.web.browser import Browser
+from tests.unit.dicom_node.web.stage import PATIENT_ID, Stage, still
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 ANSWER: dict[str, Any] = {
@@ -103,6 +104,23 @@ def test_the_form_is_there_for_everybody_who_is_signed_in(viewer: Browser, brows
     assert page.status_code == 200
     assert "24 weeks, HC 224 mm" in page.text
     assert Browser(viewer.console).get("/try").status_code == 303
+
+
+def test_an_image_that_was_received_is_looked_at_closer(viewer: Browser, desk: StandIn, console: Console) -> None:
+    """By its number and not its name; where the look fails, nothing of it lies about."""
+    uid = Stage(console.repository, console.data_dir).receive(still())
+    (instance,) = console.repository.versions(uid)
+    answer = viewer.post(f"/instances/{instance.id}/closer", page="/try")
+    assert answer.status_code == 303
+    page = viewer.get(answer.headers["location"]).text
+    assert f"#{instance.id}" in page
+    assert PATIENT_ID not in page
+    assert desk.asked[0].file == console.data_dir / instance.path
+    desk.failure = Refused("The look ended.")
+    assert viewer.post(f"/instances/{instance.id}/closer", page="/try").status_code == 409
+    assert len(list((console.data_dir / "trials").iterdir())) == 1
+    assert viewer.post("/instances/4711/closer", page="/try").status_code == 404
+    assert console.repository.result_of(instance.id) is None
 
 
 def test_a_file_is_shown_and_gone(viewer: Browser, desk: StandIn) -> None:
