@@ -25,6 +25,7 @@ from struct import pack
 from typing import IO
 
 from dicom_node.errors import DiskFull, NodeError, ObjectTooLarge
+from dicom_node.receive.aside import HashedAside
 from dicom_node.storage.files import (
     PART_SUFFIX,
     begin_write_back,
@@ -95,6 +96,7 @@ class SpoolFile:
         self._asked_for_bytes = 0
         self._meta = bytearray()
         self._sha256 = hashlib.sha256()
+        self._aside: HashedAside | None = None
         self._path = folder / f"unopened{PART_SUFFIX}"
         self._descriptor: _Descriptor | None = None
         try:
@@ -123,6 +125,7 @@ class SpoolFile:
     @property
     def sha256(self) -> str:
         """Hex digest of the data set written so far."""
+        self._settle_digest()
         return self._sha256.hexdigest()
 
     def begin(self, identity: Identity, sender: Sender) -> None:
@@ -143,6 +146,7 @@ class SpoolFile:
 
     def close(self) -> None:
         """Close the descriptor; the file stays."""
+        self._settle_digest()
         if self._descriptor is not None:
             try:
                 self._descriptor.close()
@@ -153,6 +157,9 @@ class SpoolFile:
     def discard(self) -> None:
         """Close and delete; harmless when the file was moved to its place or is gone."""
         self._descriptor = None
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            aside.abandon()
         if hasattr(self, "_cleanup"):
             self._cleanup()
 
@@ -169,6 +176,7 @@ class SpoolFile:
         if self.size_bytes >= self._asked_for_bytes + _WRITE_BACK_STRIDE:
             begin_write_back(self._descriptor.number, self._asked_for_bytes, self.size_bytes)
             self._asked_for_bytes = self.size_bytes
+            self._hash_aside()
         if self.size_bytes >= self._next_check:
             self._next_check = self.size_bytes + _FREE_SPACE_STRIDE
             self._reserve.check()
@@ -180,7 +188,8 @@ class SpoolFile:
     def _hash(self, data: memoryview) -> None:
         """Skip preamble and file meta information, whose length stands in its first element (PS3.10 7.1)."""
         if self.dataset_offset:
-            self._sha256.update(data)
+            if self._aside is None:
+                self._sha256.update(data)
             return
         self._meta += data
         length_known = _META_START + _GROUP_LENGTH_ELEMENT
@@ -191,6 +200,26 @@ class SpoolFile:
             self.dataset_offset = offset
             self._sha256.update(self._meta[offset:])
             self._meta.clear()
+
+    def _hash_aside(self) -> None:
+        """Of a large object, from here on; where that is not to be had, it goes on as before."""
+        aside = self._aside
+        if aside is not None:
+            aside.until(self.size_bytes)
+        elif self.dataset_offset:
+            with suppress(OSError, RuntimeError):
+                aside = self._aside = HashedAside(self._path, self._sha256, self.size_bytes)
+                weakref.finalize(self, aside.abandon)
+
+    def _settle_digest(self) -> None:
+        """Everything written so far is hashed, or the object has failed."""
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            aside.until(self.size_bytes)
+            try:
+                aside.finish()
+            except OSError as error:
+                self._fail(error)
 
     def _fail(self, error: NodeError | OSError) -> None:
         self.error = disk_error(error) if isinstance(error, OSError) else error

@@ -21,7 +21,7 @@ from pynetdicom.dsutils import create_file_meta
 
 from dicom_node.errors import DiskFull, StorageUnavailable
 from dicom_node.receive import spool
-from dicom_node.receive.spool import Identity, Sender, Spool, own_folder
+from dicom_node.receive.spool import Identity, Sender, Spool, SpoolFile, own_folder
 from sr_templates.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MEGABYTE = 1024 * 1024
@@ -69,9 +69,14 @@ def write_refusal(code: int) -> object:
     return refuse
 
 
+@pytest.mark.parametrize("stride", [spool._WRITE_BACK_STRIDE, 300])
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(dataset=st.binary(min_size=1, max_size=5000), pieces=st.lists(st.integers(1, 900), max_size=30))
-def test_bytes_and_hash_do_not_depend_on_how_they_arrive(tmp_path: Path, dataset: bytes, pieces: list[int]) -> None:
+def test_bytes_and_hash_do_not_depend_on_how_they_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int, dataset: bytes, pieces: list[int]
+) -> None:
+    """Nor on the thread that hashes them."""
+    monkeypatch.setattr(spool, "_WRITE_BACK_STRIDE", stride)
     start = file_start()
     whole = io.BytesIO(start + dataset)
     part = Spool(tmp_path, 0).open_part()
@@ -132,6 +137,64 @@ def test_a_short_write_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     part.discard()
 
 
+def hashing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "digest"]
+
+
+def nothing_is_hashed() -> None:
+    """Any more, also of what other tests have left."""
+    gc.collect()
+    for thread in hashing():
+        thread.join(30)
+    assert not hashing()
+
+
+@pytest.mark.parametrize("end", ["closed", "discarded", "forgotten"])
+def test_a_large_object_leaves_neither_thread_nor_descriptor(tmp_path: Path, end: str) -> None:
+    nothing_is_hashed()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    part: SpoolFile | None = Spool(tmp_path, 0).open_part()
+    assert part is not None
+    for piece in (file_start(), bytes(9 * MEGABYTE), bytes(MEGABYTE)):
+        part.write(piece)
+    assert hashing()
+    if end == "closed":
+        part.close()
+        assert part.sha256 == hashlib.sha256(bytes(10 * MEGABYTE)).hexdigest()
+    elif end == "discarded":
+        part.discard()
+    part = None
+    nothing_is_hashed()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_large_object_without_a_thread_to_spare_is_hashed_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(spool, "HashedAside", none_left)
+    part = Spool(tmp_path, 0).open_part()
+    for piece in (file_start(), bytes(9 * MEGABYTE), bytes(MEGABYTE)):
+        part.write(piece)
+    part.close()
+    assert (part.error, part.sha256) == (None, hashlib.sha256(bytes(10 * MEGABYTE)).hexdigest())
+
+
+def test_a_large_object_that_cannot_be_read_again_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", broken)
+    part = Spool(tmp_path, 0).open_part()
+    for piece in (file_start(), bytes(9 * MEGABYTE), bytes(MEGABYTE)):
+        part.write(piece)
+    part.close()
+    assert isinstance(part.error, StorageUnavailable)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 def test_what_was_written_of_a_large_object_begins_to_go_to_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool
@@ -189,6 +252,7 @@ def test_a_folder_that_cannot_be_written_is_remembered_too(tmp_path: Path) -> No
 
 
 def test_a_forgotten_part_leaves_neither_file_nor_descriptor(tmp_path: Path) -> None:
+    nothing_is_hashed()
     before = len(list(Path("/proc/self/fd").iterdir()))
     part = Spool(tmp_path, 0).open_part()
     part.write(b"half of an object")
