@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from xml.etree import ElementTree as ET  # nosec B405  it writes; nothing is parsed here
+from xml.etree import ElementTree as ET  # it writes; nothing is parsed here  # nosec B405
 
 from dicom_node.audit import NODE, AuditEvent, AuditRecord
 
