@@ -497,6 +497,14 @@ class WebSection(Section):
     behind_proxy: bool = Field(
         False, description="a proxy in front of the console speaks https: cookies are for https only, any host is fine"
     )
+    proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"),
+        description="with behind_proxy: addresses or CIDR blocks of the proxy, whose X-Forwarded-For is believed",
+    )
+    names: tuple[str, ...] = Field(
+        (),
+        description="host names by which browsers call the console; empty: this machine's own, over https any",
+    )
     session_idle_min: int = Field(
         60, ge=1, le=1440, description="minutes without a click after which one signs in again"
     )
@@ -508,6 +516,25 @@ class WebSection(Section):
     failed_logins: int = Field(
         10, ge=3, le=100, description="wrong passwords in a row that lock a user; each further one doubles the time"
     )
+
+    @field_validator("proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is neither an address nor a CIDR block") from None
+        return proxies
+
+    @field_validator("names")
+    @classmethod
+    def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if "/" in name:
+                raise ValueError(f"{name!r} is no host name")
+            checked_host(name)
+        return names
 
     @model_validator(mode="after")
     def _no_passwords_in_clear(self) -> WebSection:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,9 @@ from dicom_node.users import ApiToken, Caller, User, UserRole, digest
 
 SEEN_EVERY = timedelta(minutes=1)
 """How often it is noted that a session or token is in use: not with each click."""
+
+NOBODY = "unknown"
+"""What the audit trail calls somebody who gave a name that no user has."""
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 
@@ -123,7 +126,8 @@ class Accounts:
         """Give the password and end the link, and all sessions; None as above."""
         with self._write() as session:
             row = _link(session, secret, now)
-            if row is None:
+            wanted = delete(LinkRow).where(LinkRow.secret_sha256 == digest(secret)).returning(LinkRow.id)
+            if row is None or session.scalar(wanted) is None:  # of two at the same moment only one finds it to delete
                 return None
             self._give_password(session, row, password_hash, now)
             session.execute(delete(SessionRow).where(SessionRow.user_id == row.id))
@@ -140,10 +144,14 @@ class Accounts:
     def sign_in_failed(self, name: str, host: str, locked_until: datetime | None, now: datetime) -> None:
         """One more in a row."""
         with self._write() as session:
-            row = _row(session, name)
-            row.failures += 1
-            row.locked_until = locked_until
+            changed = {"failures": UserRow.failures + 1, "locked_until": locked_until}
+            session.execute(update(UserRow).where(UserRow.name == name).values(changed))
             trail.record(session, AuditEntry(AuditEvent.USER_REFUSED, name, host, outcome="wrong password"), now)
+
+    def sign_in_refused(self, name: str | None, host: str, why: str, now: datetime) -> None:
+        """Written down, and nothing follows. `name` None: nobody is called so, and what was typed may be a password."""
+        with self._write() as session:
+            trail.record(session, AuditEntry(AuditEvent.USER_REFUSED, name or NOBODY, host, outcome=why), now)
 
     def open_session(self, name: str, secret: str, host: str, now: datetime) -> None:
         """Somebody is signed in from now on. Raises Refused: there is no such user."""
@@ -153,8 +161,8 @@ class Accounts:
             session.add(SessionRow(user_id=row.id, secret_sha256=digest(secret), opened_at=now, seen_at=now))
             trail.record(session, AuditEntry(AuditEvent.USER_SIGNED_IN, name, host), now)
 
-    def session_caller(self, secret: str, lifetime: Lifetime, now: datetime) -> Caller | None:
-        """Whose session it is; None where there is none any more. Notes that it is in use."""
+    def session_caller(self, secret: str, lifetime: Lifetime, now: datetime, *, noting: bool = True) -> Caller | None:
+        """Whose session it is; None where there is none any more. `noting`: it is in use, and lasts on."""
         with self._read() as session:
             found = session.execute(
                 select(SessionRow, UserRow).join(UserRow).where(SessionRow.secret_sha256 == digest(secret))
@@ -164,7 +172,7 @@ class Accounts:
         row, user = found
         if not user.active or now - row.seen_at > lifetime.idle or now - row.opened_at > lifetime.longest:
             return None
-        if now - row.seen_at > SEEN_EVERY:
+        if noting and now - row.seen_at > SEEN_EVERY:
             with self._write() as session:
                 kept = session.get(SessionRow, row.id)
                 if kept is not None:

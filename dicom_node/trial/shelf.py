@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dicom_node.errors import Refused
+from dicom_node.errors import DiskFull, Refused
 from dicom_node.storage.files import make_folder, named_disk_errors
 
 FOLDER = "trials"
@@ -66,8 +66,10 @@ SOURCE = "source.dcm"
 class Shelf:
     """Threads may share it."""
 
-    def __init__(self, data_dir: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, data_dir: Path, clock_s: Callable[[], float] = time.monotonic, *, spare_bytes: int = 0) -> None:
+        """`spare_bytes`: with less free space nothing is tried out, since received objects need it."""
         self._folder, self._kept, self._clock_s = data_dir / FOLDER, data_dir / KEPT, clock_s
+        self._spare_bytes = spare_bytes
         self._trials: dict[str, Trial] = {}
         self._lock = threading.Lock()
 
@@ -80,6 +82,9 @@ class Shelf:
     def open(self) -> Path:
         """A folder for a new one. Raises DiskFull, StorageUnavailable."""
         folder = self._folder / secrets.token_hex(8)
+        with named_disk_errors():
+            if shutil.disk_usage(self._folder.parent).free < self._spare_bytes:
+                raise DiskFull
         make_folder(folder)
         return folder
 

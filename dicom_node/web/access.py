@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
-from dicom_node.users import Caller, UserRole, new_secret
-from dicom_node.web.console import console_of
+from dicom_node.users import TOKEN_PREFIX, Caller, UserRole, new_secret
+from dicom_node.web.console import Console, console_of
 from dicom_node.web.pages import NotAllowed
 
 CSRF_FIELD = "csrf"
@@ -28,6 +29,21 @@ def session_cookie(request: Request) -> str:
 def visit_cookie(request: Request) -> str:
     """Name of the cookie that ties the forms of somebody who is not signed in to their browser."""
     return "__Host-fetalhc-visit" if console_of(request).config.web.secure else "fetalhc-visit"
+
+
+def recognised(request: Request, console: Console, *, noting: bool) -> Caller | None:
+    """Who asks: by token where one is given, else by session. `noting`: the session is in use.
+
+    Raises:
+        NodeError: the database does not answer.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    accounts = console.repository.accounts
+    if scheme.lower() == "bearer":
+        known = token.startswith(TOKEN_PREFIX)
+        return accounts.token_caller(token.strip(), console.now()) if known else None
+    secret = session_secret(request)
+    return None if not secret else accounts.session_caller(secret, console.lifetime, console.now(), noting=noting)
 
 
 def session_secret(request: Request) -> str | None:
@@ -51,11 +67,16 @@ def visit_secret(request: Request) -> str:
 async def check_csrf(request: Request) -> None:
     """Of all routes: raises NotAllowed where an unsafe request does not carry the token of its browser."""
     caller = _caller(request)
-    if request.method in SAFE or (caller is not None and caller.token is not None):
+    if request.method in SAFE:
         return
     given: str | UploadFile | None = request.headers.get(CSRF_HEADER)
-    if given is None and request.headers.get("content-type", "").startswith(_FORMS):
-        given = (await request.form()).get(CSRF_FIELD)
+    if request.headers.get("content-type", "").lower().startswith(_FORMS):
+        form = await request.form()
+        if any("\x00" in text for pair in form.multi_items() for text in pair if isinstance(text, str)):
+            raise HTTPException(422, "A field has a character that no database takes.")
+        given = form.get(CSRF_FIELD) if given is None else given
+    if caller is not None and caller.token is not None:
+        return
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), csrf_token(request).encode()):
         raise NotAllowed("This form is too old. Load the page again and repeat it.")
 
@@ -87,5 +108,13 @@ def require(role: UserRole) -> Any:
     return Depends(check)
 
 
+def person(caller: User) -> Caller:
+    """Somebody at a browser: a program that may make passwords and tokens could make itself some, and stay."""
+    if caller.token is not None:
+        raise NotAllowed("A token cannot do that.")
+    return caller
+
+
 Operator = Annotated[Caller, require(UserRole.OPERATOR)]
 Admin = Annotated[Caller, require(UserRole.ADMIN)]
+Person = Annotated[Caller, Depends(person)]

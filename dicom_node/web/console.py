@@ -22,7 +22,7 @@ from dicom_node.users import Caller
 from dicom_node.web.frames import FrameShelf
 from dicom_node.web.overview import Overview, look
 from dicom_node.web.remembered import Remembered
-from dicom_node.web.throttle import Throttle
+from dicom_node.web.throttle import Doors, Throttle
 
 REMEMBER_S = 1.0
 """However many pages are open, the node is looked at so often and no more."""
@@ -36,7 +36,8 @@ class Console:
     repository: Repository
     config_path: Path | None = None
     now: Callable[[], datetime] = utc_now
-    throttle: Throttle = field(default_factory=Throttle)
+    doors: Doors = field(default_factory=Doors)
+    looked_at: Throttle = field(default_factory=lambda: Throttle(1, 600.0))
     stop: threading.Event = field(default_factory=threading.Event)
     frames: FrameShelf = field(default_factory=FrameShelf)
 
@@ -76,7 +77,8 @@ class Console:
     @cached_property
     def shelf(self) -> Shelf:
         """Where what was tried out lies for a while."""
-        return Shelf(self.data_dir)
+        spare_mb = self.config.node.minimum_free_mb + 2 * self.config.web.upload_mb
+        return Shelf(self.data_dir, spare_bytes=spare_mb * 1024 * 1024)
 
     def acting_as(self, caller: Caller) -> Repository:
         """The repository for what this person changes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from dicom_node.errors import NodeError, Refused, Transient
 from dicom_node.users import Caller, UserRole
 from dicom_node.web.texts import message, request_words
 from sr_templates.language import Language
-
-_log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOR_PROGRAMS = ("/api/", "/dicom-web/", "/fhir/", "/metrics", "/healthz", "/readyz")
@@ -131,10 +129,18 @@ _HEADINGS = {
     503: message("Not now"),
 }
 
+STAMP = hashlib.sha256(__version__.encode()).hexdigest()[:8]
+"""What tells browsers a new stylesheet from an old one, where nobody is to learn the version."""
+
 _environment = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _templates = Jinja2Templates(env=_environment)
+
+
+def path_of(request: Request) -> str:
+    """What the routes see. `request.url` is put together with the Host header, which its sender chooses."""
+    return str(request.scope["path"])
 
 
 def is_for_programs(path: str) -> bool:
@@ -154,7 +160,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "caller": caller,
         "csrf": token,
         "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(access.CSRF_FIELD, token),
-        "version": __version__,
+        "version": __version__ if caller is not None else STAMP,
         "node_name": request.app.state.console.config.node.ae_title,
         "languages": tuple(Language),
         "language_names": LANGUAGE_NAMES,
@@ -166,8 +172,8 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "job_names": JOB_NAMES,
         "object_names": OBJECT_NAMES,
         "moods": MOODS,
-        "path": request.url.path,
         "frame_weights": frame_weights,
+        "path": path_of(request),
     }
     response = _templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
     if caller is None:
@@ -186,14 +192,14 @@ def go(request: Request, address: str) -> Response:
 
 def sign_in_address(request: Request) -> str:
     """Where to sign in, and where to go from there: to the page that was asked for, never to a form that was sent."""
-    if request.method != "GET" or request.headers.get("hx-request") or request.url.path == "/":
+    if request.method != "GET" or request.headers.get("hx-request") or path_of(request) in ("/", "/events"):
         return "/sign-in"
-    return f"/sign-in?next={quote(request.url.path, safe='/')}"
+    return f"/sign-in?next={quote(path_of(request), safe='/')}"
 
 
 def fail(request: Request, status: int, text: str, error: str) -> Response:
     """The answer to what cannot be done; `text` in English, `error` one word."""
-    if is_for_programs(request.url.path):
+    if is_for_programs(path_of(request)):
         return problem(status, text, error)
     words = request_words(request)
     heading = _HEADINGS.get(status, _HEADINGS[500])
@@ -231,11 +237,6 @@ def answer_errors(app: FastAPI) -> None:
     def not_valid(request: Request, error: RequestValidationError) -> Response:
         """Which fields, and to programs also what is expected of them; never what was sent."""
         wrong = [(".".join(map(str, found["loc"][1:])), str(found["msg"])) for found in error.errors()]
-        if is_for_programs(request.url.path):
+        if is_for_programs(path_of(request)):
             return problem(422, "; ".join(f"{place or 'body'}: {text}" for place, text in wrong), "Invalid")
         return fail(request, 422, ", ".join(place for place, _ in wrong), "Invalid")
-
-    @app.exception_handler(Exception)
-    def unforeseen(request: Request, error: Exception) -> Response:
-        _log.error("web.failed", exc_info=error)
-        return fail(request, 500, message("The log says where. Nothing was changed."), "Unexpected")

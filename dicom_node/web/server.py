@@ -20,6 +20,9 @@ from dicom_node.web.console import Console
 
 _log = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 500
+"""Whoever opens more gets 503: connections that say nothing take no memory without end."""
+
 _POLL_S = 0.5
 _GRACE_S = 5
 
@@ -79,6 +82,8 @@ def _settings(console: Console) -> uvicorn.Config:
         ws="none",
         server_header=False,
         proxy_headers=web.behind_proxy,
+        forwarded_allow_ips=[*web.proxies],
+        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_S,
         ssl_context_factory=None if context is None else lambda _config, _usual: context,
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from dicom_node.domain import IllegalTransition
 from dicom_node.errors import Refused
@@ -67,6 +67,7 @@ def _page(
 
 Shared = Annotated[Console, Depends(console_of)]
 Paged = Annotated[Page, Depends(_page)]
+RowNumber = Annotated[int, Field(ge=1, le=_LARGEST_ID)]
 RowId = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
 Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="PS3.5 9.1")]
 Time = Annotated[datetime, AfterValidator(_reasonable)]

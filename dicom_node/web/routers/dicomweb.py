@@ -14,11 +14,12 @@ from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.errors import StorageUnavailable
 from dicom_node.storage.browsing import Page, StudyWish
 from dicom_node.users import Caller
-from dicom_node.web import dicomweb
+from dicom_node.web import dicomweb, seen
 from dicom_node.web.access import User
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.dicomweb import Held, held
 from dicom_node.web.pages import Missing
+from dicom_node.web.routers.sign_in import host_of
 
 BASE = "/dicom-web"
 router = APIRouter(prefix=BASE, include_in_schema=False)
@@ -36,7 +37,7 @@ _UID_KEYS = ("StudyInstanceUID", "0020000D")
 @router.get("/studies")
 def search_studies(
     request: Request,
-    _caller: User,
+    caller: User,
     console: Shared,
     limit: Annotated[int, Query(ge=1, le=MOST_STUDIES)] = 50,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
@@ -46,12 +47,16 @@ def search_studies(
     wanted = StudyWish(study_instance_uid=uid)
     found = console.repository.browsing.studies(wanted, Page(limit + offset))[offset:]
     rows = [held(console.repository, console.data_dir, study.study_instance_uid) for study in found]
+    for study in found:  # each of them is told with its patient's name
+        seen.note_study(console, caller, host_of(request), study.study_instance_uid)
     return _json([dicomweb.study_attributes(objects, _base(request)) for objects in rows if objects])
 
 
 @router.get("/studies/{study}/series")
-def search_series(request: Request, _caller: User, console: Shared, study: Uid) -> Response:
-    return _json(dicomweb.series_attributes(_objects(console, study), _base(request)))
+def search_series(request: Request, caller: User, console: Shared, study: Uid) -> Response:
+    found = _objects(console, study)
+    seen.note_study(console, caller, host_of(request), study)
+    return _json(dicomweb.series_attributes(found, _base(request)))
 
 
 @router.get("/studies/{study}/instances")
@@ -96,9 +101,12 @@ def retrieve_instance(  # noqa: PLR0913, PLR0917  what the address names
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}")
-def retrieve_frames(_caller: User, console: Shared, study: Uid, series: Uid, instance: Uid, frames: Frames) -> Response:
+def retrieve_frames(  # noqa: PLR0913, PLR0917  what the address names
+    request: Request, caller: User, console: Shared, study: Uid, series: Uid, instance: Uid, frames: Frames
+) -> Response:
     """Frames as they are stored: whoever shows them decodes them."""
     one = _one(console, study, series, instance)
+    seen.note_study(console, caller, host_of(request), one.study_instance_uid)
     syntax, found = dicomweb.coded_frames(one, [int(number) for number in frames.split(",")])
     return _parts("application/octet-stream", found, f"; transfer-syntax={syntax}")
 

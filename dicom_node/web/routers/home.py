@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dicom_node.errors import NodeError
-from dicom_node.web.access import User
+from dicom_node.web.access import User, recognised
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.pages import render
 
@@ -23,6 +23,9 @@ EVEN_IF_NOTHING_S = 15.0
 
 LONGEST_S = 300.0
 """Then the browser connects again, and whether it may is asked again."""
+
+WHO_EVERY_S = 5.0
+"""How long a stream may outlive its session."""
 
 Shared = Annotated[Console, Depends(console_of)]
 
@@ -39,15 +42,20 @@ def overview(request: Request, console: Shared, _caller: User) -> Response:
 
 
 @router.get("/events")
-async def events(console: Shared, _caller: User) -> Response:
+async def events(request: Request, console: Shared, _caller: User) -> Response:
     """`changed`, at most once a second, whenever something happened; what, the page then asks for."""
-    return StreamingResponse(_changes(console), media_type="text/event-stream")
+    stream = _changes(console, lambda: recognised(request, console, noting=False) is not None)
+    return StreamingResponse(stream, media_type="text/event-stream")
 
 
-async def _changes(console: Console) -> AsyncIterator[str]:
+async def _changes(console: Console, still_known: Callable[[], bool]) -> AsyncIterator[str]:
+    """Where the session has ended the page is told once more: what it then asks for sends it to the sign-in."""
     seen: tuple[int, int] | None = None
     silent_s, alive_s = 0.0, 0.0
     while alive_s < LONGEST_S and not console.stop.is_set():
+        if alive_s and alive_s % WHO_EVERY_S == 0 and not await run_in_threadpool(_or_yes, still_known):
+            yield "event: changed\ndata: \n\n"
+            return
         try:
             pulse: tuple[int, int] | None = await run_in_threadpool(console.pulse)
         except NodeError:
@@ -58,3 +66,11 @@ async def _changes(console: Console) -> AsyncIterator[str]:
         seen = pulse
         await asyncio.sleep(LOOK_EVERY_S)
         silent_s, alive_s = silent_s + LOOK_EVERY_S, alive_s + LOOK_EVERY_S
+
+
+def _or_yes(still_known: Callable[[], bool]) -> bool:
+    """While the database is away for a moment nobody is sent away."""
+    try:
+        return still_known()
+    except NodeError:
+        return True

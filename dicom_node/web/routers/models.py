@@ -29,7 +29,8 @@ EVALUATION = Path(__file__).resolve().parents[3] / "docs" / "evaluation"
 
 PAGES = {"README.md": "/models/evaluation", "non-heads.md": "/models/evaluation/non-heads"}
 _TYPES = {".png": "image/png", ".csv": "text/csv"}
-_HERE = re.compile(r"[A-Za-z0-9_/-]+\.(png|csv)")
+_HERE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.(png|csv)")
+"""Below the folder: no dot leads up, no slash at the beginning leads anywhere else."""
 
 
 @router.get("")

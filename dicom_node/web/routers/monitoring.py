@@ -49,9 +49,10 @@ class Readiness:
             return self._seen[1]
 
 
-@router.get("/healthz", summary="Whether the process is alive")
-def health() -> dict[str, str]:
-    return {"status": "alive", "version": __version__}
+@router.get("/healthz", summary="Whether the process is alive; which version, to those who may look at the console")
+def health(request: Request) -> dict[str, str]:
+    known = request.state.caller is not None
+    return {"status": "alive"} | ({"version": __version__} if known else {})
 
 
 @router.get("/readyz", summary="Whether the node can take an object", responses={503: {"description": "It cannot"}})
@@ -79,7 +80,9 @@ def metrics(request: Request, console: Shared) -> Response:
 
 
 def is_from_here(request: Request) -> bool:
-    """Whether a program of this machine asks for itself."""
+    """Whether a program of this machine asks for itself; never where a proxy of this machine may ask for others."""
+    if console_of(request).config.web.behind_proxy:
+        return False
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
     try:

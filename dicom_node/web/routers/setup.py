@@ -25,6 +25,7 @@ from dicom_node.errors import NodeError
 from dicom_node.receive.authorisation import RefusalReason
 from dicom_node.users import Caller
 from dicom_node.web.access import Admin
+from dicom_node.web.api.parameters import RowId
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.entry_forms import DestinationForm, PeerForm
 from dicom_node.web.pages import Missing, go, render
@@ -92,7 +93,7 @@ def remove(request: Request, console: Shared, caller: Admin, kind: EntryKind, na
 
 
 @router.post("/setup/refusals/{refusal_id}/allow")
-def allow(request: Request, console: Shared, caller: Admin, refusal_id: int) -> Response:
+def allow(request: Request, console: Shared, caller: Admin, refusal_id: RowId) -> Response:
     """Let in who was refused: their AE title, from their address, beside those from which it may come already."""
     refusal = console.repository.refusal(refusal_id)
     name, was = refusal.calling_ae, ""

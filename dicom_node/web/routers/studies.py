@@ -13,14 +13,14 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.decode import read_header
 from dicom_node.domain import InstanceRef, ResultKind
 from dicom_node.errors import InstanceRefused, Refused
 from dicom_node.storage.study_account import ImageAccount, StudyAccount
 from dicom_node.storage.study_list import Page, Standing, StudyWish
-from dicom_node.users import Caller
+from dicom_node.web import seen
 from dicom_node.web.access import User
+from dicom_node.web.api.parameters import RowId, RowNumber
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.growth_picture import growth_picture
 from dicom_node.web.overview import remark_of, sentence_of
@@ -45,6 +45,8 @@ PDFS = frozenset({ResultKind.PDF, ResultKind.STUDY_PDF})
 
 Shared = Annotated[Console, Depends(console_of)]
 Word = Annotated[str, Query(max_length=64)]
+Day = Annotated[date, Query(gt=date(1900, 12, 31), lt=date(2200, 1, 1))]
+"""Near the ends of the calendar another time zone has no such day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def studies(  # noqa: PLR0913, PLR0917  what the list can be narrowed by
     _caller: User,
     ae: Word = "",
     is_: Annotated[Standing | None, Query(alias="is")] = None,
-    since: date | None = None,
-    until: date | None = None,
-    behind: int | None = None,
+    since: Day | None = None,
+    until: Day | None = None,
+    behind: Annotated[RowNumber | None, Query()] = None,
 ) -> Response:
     """The list. What is looked for by Patient ID comes by POST: it must not stand in an address."""
     return _list(request, console, _Asked(ae=ae, standing=is_, since=since, until=until, behind=behind))
@@ -124,7 +126,7 @@ def _list(request: Request, console: Console, asked: _Asked) -> Response:
 @router.get("/studies/{study_instance_uid}")
 def study(request: Request, console: Shared, caller: User, study_instance_uid: str) -> Response:
     account = _account(console, study_instance_uid)
-    _note(console, caller, request, account)
+    seen.note_study(console, caller, host_of(request), account.study_instance_uid, every_time=True)
     answers = {image.instance.id: image.answer for image in account.images}
     shown = [image for image in account.images if image.result is not None and _has_frames(image)]
     top = _top(account, answers)
@@ -160,14 +162,6 @@ def _account(console: Console, study_instance_uid: str) -> StudyAccount:
         raise Missing(str(error)) from error
 
 
-def _note(console: Console, caller: Caller, request: Request, account: StudyAccount) -> None:
-    """Who looked at whom (PS3.15 A.5.3.6, DICOM Instances Accessed)."""
-    entry = AuditEntry(
-        AuditEvent.STUDY_VIEWED, caller.actor, host_of(request), study_instance_uid=account.study_instance_uid
-    )
-    console.repository.record(entry, console.now())
-
-
 def _has_frames(image: ImageAccount) -> bool:
     answer = image.answer
     return answer is not None and bool(answer.get("measurements") or answer.get("ellipse"))
@@ -195,7 +189,7 @@ def _person(console: Console, instance: InstanceRef) -> Person | None:
 
 
 @router.get("/instances/{instance_id}/frames")
-def frames(console: Shared, _caller: User, instance_id: int) -> Response:
+def frames(console: Shared, _caller: User, instance_id: RowId) -> Response:
     """How many frames an object has."""
     path = console.data_dir / _instance(console, instance_id).path
     try:
@@ -205,8 +199,10 @@ def frames(console: Shared, _caller: User, instance_id: int) -> Response:
 
 
 @router.get("/instances/{instance_id}/frames/{number}.png")
-def frame(console: Shared, _caller: User, instance_id: int, number: int) -> Response:
-    path = console.data_dir / _instance(console, instance_id).path
+def frame(request: Request, console: Shared, caller: User, instance_id: RowId, number: int) -> Response:
+    instance = _instance(console, instance_id)
+    seen.note_study(console, caller, host_of(request), instance.study_instance_uid)
+    path = console.data_dir / instance.path
     try:
         return Response(console.frames.png(path, number), media_type="image/png")
     except OSError as error:
@@ -223,24 +219,26 @@ def _instance(console: Console, instance_id: int) -> InstanceRef:
 
 
 @router.get("/instances/{instance_id}/file")
-def original(console: Shared, _caller: User, instance_id: int) -> Response:
+def original(request: Request, console: Shared, caller: User, instance_id: RowId) -> Response:
     """A received object as it came."""
     instance = _instance(console, instance_id)
+    seen.note_object(console, caller, host_of(request), instance.sop_instance_uid)
     return _file(console, instance.path, f"{instance.sop_instance_uid}.dcm")
 
 
 @router.get("/objects/{object_id}/file")
-def stored_object(console: Shared, _caller: User, object_id: int) -> Response:
+def stored_object(request: Request, console: Shared, caller: User, object_id: RowId) -> Response:
     """An object of ours, as it is sent."""
     try:
         stored = console.repository.browsing.stored_object(object_id)
     except Refused as error:
         raise Missing(str(error)) from error
+    seen.note_object(console, caller, host_of(request), stored.sop_instance_uid)
     return _file(console, stored.path, f"{stored.kind}-{stored.sop_instance_uid}.dcm")
 
 
 @router.get("/objects/{object_id}/pdf")
-def pdf(console: Shared, _caller: User, object_id: int) -> Response:
+def pdf(request: Request, console: Shared, caller: User, object_id: RowId) -> Response:
     """The document inside an Encapsulated PDF (PS3.3 C.24.2), without the padding that DICOM may add."""
     try:
         stored = console.repository.browsing.stored_object(object_id)
@@ -249,6 +247,7 @@ def pdf(console: Shared, _caller: User, object_id: int) -> Response:
         dataset = dcmread(console.data_dir / stored.path)
     except (Refused, OSError) as error:
         raise Missing(str(error) if isinstance(error, Refused) else None) from error
+    seen.note_object(console, caller, host_of(request), stored.sop_instance_uid)
     document = bytes(dataset.EncapsulatedDocument)[: dataset.get("EncapsulatedDocumentLength")]
     headers = {"Content-Disposition": f'attachment; filename="{stored.kind}-{stored.id}.pdf"'}
     return Response(document, media_type="application/pdf", headers=headers)

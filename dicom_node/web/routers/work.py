@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from dicom_node.domain import DeliveryState, JobState
 from dicom_node.errors import Refused
 from dicom_node.web.access import Operator, User
+from dicom_node.web.api.parameters import RowId, RowNumber
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.pages import go, render
 from dicom_node.web.routers.sign_in import inside
@@ -24,7 +25,7 @@ AT_ONCE = 1000
 """Dead letters that one click brings back; the rest stay listed."""
 
 Shared = Annotated[Console, Depends(console_of)]
-Ids = Annotated[list[int], Form(default_factory=list)]
+Ids = Annotated[list[RowNumber], Form(default_factory=list)]
 Next = Annotated[str, Form(max_length=300)]
 
 
@@ -80,7 +81,7 @@ def show(request: Request, console: Shared, _caller: User, shelf: Shelf = Shelf.
 
 @router.post("/work/jobs/{job_id}/{what}")
 def change_job(  # noqa: PLR0913, PLR0917  parts of the request
-    request: Request, console: Shared, caller: Operator, job_id: int, what: Verb, after: Next = "/work"
+    request: Request, console: Shared, caller: Operator, job_id: RowId, what: Verb, after: Next = "/work"
 ) -> Response:
     repository = console.acting_as(caller)
     act = {
@@ -95,7 +96,7 @@ def change_job(  # noqa: PLR0913, PLR0917  parts of the request
 
 @router.post("/work/deliveries/{delivery_id}/retry")
 def retry_delivery(
-    request: Request, console: Shared, caller: Operator, delivery_id: int, after: Next = "/work"
+    request: Request, console: Shared, caller: Operator, delivery_id: RowId, after: Next = "/work"
 ) -> Response:
     console.acting_as(caller).retry_delivery(delivery_id, console.now())
     return go(request, inside(after))
@@ -103,7 +104,7 @@ def retry_delivery(
 
 @router.post("/work/deliveries/{delivery_id}/resend")
 def resend_delivery(
-    request: Request, console: Shared, caller: Operator, delivery_id: int, after: Next = "/work"
+    request: Request, console: Shared, caller: Operator, delivery_id: RowId, after: Next = "/work"
 ) -> Response:
     console.acting_as(caller).resend_delivery(delivery_id, console.now())
     return go(request, inside(after))
