@@ -21,6 +21,7 @@ from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
 from dicom_node.errors import DatabaseRefused, NodeError
+from dicom_node.notifier import telling
 from dicom_node.queue import utc_now
 from dicom_node.schedule import SealTick, StudyTick, housekeeping
 from dicom_node.sharing import Share, shares
@@ -177,7 +178,8 @@ def _work(config: Config, _config_path: Path | None, repository: Repository, sto
 
 
 def _deliver(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
-    courier.run(config, repository, stop, repository.additions)
+    with telling(config, repository, stop):
+        courier.run(config, repository, stop, repository.additions)
 
 
 def _show(config: Config, config_path: Path | None, repository: Repository, stop: threading.Event) -> None:

@@ -21,11 +21,14 @@ from dicom_node.additions import standing
 from dicom_node.config import (
     LOOPBACK,
     NARRATIVE_KEY_VARIABLE,
+    SMTP_PASSWORD_VARIABLE,
+    WEBHOOK_SECRET_VARIABLE,
     AuditMessagesSection,
     Config,
     NarrativeSection,
     NodeSection,
     NodeTlsSection,
+    WebTlsSection,
 )
 from dicom_node.deliver.reminders import waiting_for_nobody
 from dicom_node.domain import CallerTls, Destination, ResultKind, Right
@@ -74,6 +77,8 @@ def check(config: Config) -> Iterator[Check]:
         if database.verdict is not Verdict.FAILED:
             yield from _check_waiting(config)
     yield from _check_models(config)
+    yield from _check_web(config.web.tls)
+    yield from _check_notifications(config)
     if config.narrative.mode == "llm":
         yield _check_narrative(config.narrative)
     yield from _check_rules(config)
@@ -230,6 +235,48 @@ def _check_narrative(narrative: NarrativeSection) -> Check:
         where = NARRATIVE_KEY_VARIABLE if narrative.key_file is None else str(narrative.key_file)
         return Check("narrative", Verdict.WARNING, f"{where} holds no API key, so fixed sentences are taken")
     return Check("narrative", Verdict.OK, f"numbers of every report go to {narrative.endpoint}")
+
+
+def _check_notifications(config: Config) -> Iterator[Check]:
+    """Whether there is what each way needs; nobody is asked."""
+    email, hook = config.notifications.email, config.notifications.webhook
+    for name, authorities in (("e-mail", email.authorities), ("webhook", hook.authorities)):
+        try:
+            calling_context(TlsFiles(authorities=authorities))
+        except ConfigError as error:
+            yield Check(name, Verdict.FAILED, str(error))
+    if email.host is not None:
+        lacking = email.user is not None and email.password() is None
+        where = SMTP_PASSWORD_VARIABLE if email.password_file is None else str(email.password_file)
+        if lacking:
+            yield Check("e-mail", Verdict.FAILED, f"{where} holds no password for {email.user}")
+        else:
+            yield Check("e-mail", Verdict.OK, f"incidents are told to {len(email.recipients)} by {email.host}")
+    if hook.url is not None:
+        where = WEBHOOK_SECRET_VARIABLE if hook.secret_file is None else str(hook.secret_file)
+        if hook.secret() is None and hook.secret_file is not None:
+            yield Check("webhook", Verdict.FAILED, f"{where} holds no secret")
+        elif hook.secret() is None:
+            yield Check("webhook", Verdict.WARNING, f"{where} holds no secret, so documents are not signed")
+        else:
+            yield Check("webhook", Verdict.OK, f"incidents are told to {urlsplit(hook.url).hostname}, signed")
+
+
+def _check_web(tls: WebTlsSection) -> Iterator[Check]:
+    """Certificate and key of the console."""
+    if tls.certificate is None or tls.private_key is None:
+        return
+    try:
+        listening_context(TlsFiles(tls.certificate, tls.private_key))
+        remark = expiry_remark(tls.certificate, utc_now())
+    except ConfigError as error:
+        yield Check("web.tls", Verdict.FAILED, str(error))
+        return
+    yield Check(
+        "web.tls", Verdict.OK if remark is None else Verdict.WARNING, remark or f"{tls.certificate} can be used"
+    )
+    if tls.private_key.stat().st_mode & 0o077:
+        yield Check("web.tls key", Verdict.WARNING, f"{tls.private_key} can be read by others: chmod 600")
 
 
 def _check_models(config: Config) -> Iterator[Check]:

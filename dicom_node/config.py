@@ -551,6 +551,96 @@ class WebSection(Section):
         return self.tls.certificate is not None or self.behind_proxy
 
 
+SMTP_PASSWORD_VARIABLE = "DICOM_NODE_SMTP_PASSWORD"  # noqa: S105  the name of a variable
+WEBHOOK_SECRET_VARIABLE = "DICOM_NODE_WEBHOOK_SECRET"  # noqa: S105
+_MAIL_ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}")
+"""RFC 5321 without quoted names: nothing that could begin another header line."""
+
+
+def _secret(variable: str, file: Path | None, environment: Mapping[str, str]) -> SecretStr | None:
+    """What stands in the file, else in the variable; None where that is nothing on one printable line."""
+    text = environment.get(variable, "")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeError):
+            return None
+    text = text.strip()
+    return SecretStr(text) if text and text.isprintable() else None
+
+
+class EmailSection(Section):
+    host: str | None = Field(None, description="SMTP server; null: no e-mail is sent")
+    port: Port = Field(587, description="its port; 587 goes with starttls, 465 with tls")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="how the way there is encrypted; none only where the server is this machine"
+    )
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the server; null: the authorities of this system"
+    )
+    sender: str | None = Field(None, description="address that messages come from")
+    recipients: tuple[str, ...] = Field((), description="addresses that get them")
+    user: str | None = Field(None, min_length=1, description="name at the server, where it wants one")
+    password_file: Path | None = Field(
+        None, description="file with its password and nothing else; null: environment variable DICOM_NODE_SMTP_PASSWORD"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> EmailSection:
+        for address in (self.sender, *self.recipients):
+            if address is not None and not _MAIL_ADDRESS.fullmatch(address):
+                raise ValueError("sender and recipients are plain addresses, as in node@example.org")
+        if self.host is None:
+            return self
+        if "/" in checked_host(self.host):
+            raise ValueError("host is the name or address of one server")
+        if self.sender is None or not self.recipients:
+            raise ValueError("e-mail needs `sender` and `recipients`")
+        if self.security == "none" and (self.host not in LOOPBACK or self.user is not None):
+            raise ValueError("security: none is for a server on this machine that wants no password")
+        return self
+
+    def password(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """As it stands there now; None where there is none."""
+        return None if self.user is None else _secret(SMTP_PASSWORD_VARIABLE, self.password_file, environment)
+
+
+class WebhookSection(Section):
+    url: str | None = Field(
+        None, description="address that gets a JSON document by POST, https or on this machine; null: none"
+    )
+    secret_file: Path | None = Field(
+        None,
+        description="file with what documents are signed with; null: environment variable DICOM_NODE_WEBHOOK_SECRET",
+    )
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the address; null: the authorities of this system"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        usual = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not usual or not parts.hostname or parts.username is not None or not url.isascii() or not url.isprintable():
+            raise ValueError("not an https address (or http on this machine) without user and password")
+        return url
+
+    def secret(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """As it stands there now; None where there is none."""
+        return _secret(WEBHOOK_SECRET_VARIABLE, self.secret_file, environment)
+
+
+class NotificationsSection(Section):
+    destination_away_min: float = Field(
+        15.0, gt=0, description="minutes without an answer after which a destination is told of"
+    )
+    email: EmailSection = Field(EmailSection(), description="by e-mail: a destination, the disk, what was given up")
+    webhook: WebhookSection = Field(WebhookSection(), description="the same, to a program")
+
+
 class LoggingSection(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is written")
     format: Literal["json", "text"] = Field("json", description="json lines for machines, text for people")
@@ -576,6 +666,7 @@ class Config(Section):
     retention: RetentionSection = RetentionSection()
     audit_messages: AuditMessagesSection = AuditMessagesSection()
     web: WebSection = WebSection()
+    notifications: NotificationsSection = NotificationsSection()
     logging: LoggingSection = LoggingSection()
 
     @model_validator(mode="after")

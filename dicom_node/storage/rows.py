@@ -30,6 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from dicom_node.domain import AttemptOutcome, DeliveryState, JobKind, JobState, Relation, ResultKind, Route, StepState
+from dicom_node.incidents import IncidentKind, NoticeWay, Turn
 from dicom_node.storage import routes
 from dicom_node.users import UserRole
 
@@ -521,3 +522,35 @@ class AddedEntryRow(Row):
     name: Mapped[str]
     document: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class IncidentRow(Row):
+    """Something an administrator is told of. `standing`: true while it lasts, then null, so that one of each stands."""
+
+    __tablename__ = "incident"
+    __table_args__ = (UniqueConstraint("kind", "name", "standing"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[IncidentKind] = mapped_column(_words(IncidentKind))
+    name: Mapped[str]
+    detail: Mapped[str] = mapped_column(Text)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    standing: Mapped[bool | None]
+
+
+class NoticeRow(Row):
+    """A message about an incident: that it began or ended, on one way."""
+
+    __tablename__ = "notice"
+    __table_args__ = (UniqueConstraint("incident_id", "way", "turn"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incident.id"))
+    way: Mapped[NoticeWay] = mapped_column(_words(NoticeWay))
+    turn: Mapped[Turn] = mapped_column(_words(Turn))
+    waits: Mapped[bool]
+    attempts: Mapped[int]
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
