@@ -27,7 +27,7 @@ class Incidents:
     def standing(self) -> tuple[Incident, ...]:
         """Those that are not over, oldest first."""
         with self._read() as session:
-            rows = session.scalars(select(IncidentRow).where(IncidentRow.standing).order_by(IncidentRow.id))
+            rows = session.scalars(select(IncidentRow).where(IncidentRow.standing.is_(True)).order_by(IncidentRow.id))
             return tuple(map(_incident, rows))
 
     def begin(self, trouble: Trouble, ways: Collection[NoticeWay], now: datetime) -> None:
@@ -43,7 +43,7 @@ class Incidents:
     def end(self, incident_id: int, ways: Collection[NoticeWay], now: datetime) -> None:
         """It is over; nothing happens where somebody else said so before."""
         with self._write() as session:
-            wanted = (IncidentRow.id == incident_id, IncidentRow.standing)
+            wanted = (IncidentRow.id == incident_id, IncidentRow.standing.is_(True))
             if _changes(session, update(IncidentRow).where(*wanted).values(standing=None, ended_at=now)):
                 _tell(session, incident_id, Turn.ENDED, ways, now)
 
