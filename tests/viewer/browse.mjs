@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 240_000;
 const FLAGS = [
   '--no-sandbox', // root may not run it otherwise, and the pages are ours
   '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', // WebGL without a graphics card
@@ -90,7 +90,7 @@ const verbs = {
     await within(region).getByLabel(label, { exact: true }).fill(text);
   },
   async click({ region, role, name }) {
-    await within(region).getByRole(role, { name, exact: true }).click();
+    await within(region).getByRole(role, { name, exact: true }).first().click();
   },
   /** The words of the first element of a CSS selector that has `text` in it, once it is there. */
   async see({ selector, text }) {
@@ -100,6 +100,62 @@ const verbs = {
   },
   async reload() {
     await page.reload();
+  },
+  async choose({ region, label, option }) {
+    await within(region).getByRole('combobox', { name: label }).selectOption({ label: option }); // its label has the options in it
+  },
+  /** A box or a radio button. */
+  async tick({ region, label }) {
+    await within(region).getByLabel(label, { exact: true }).first().check();
+  },
+  async unfold({ region, summary }) {
+    await within(region).locator('summary', { hasText: summary }).click();
+  },
+  async attach({ selector, path }) {
+    await page.locator(selector).setInputFiles(path);
+  },
+  count: ({ selector }) => page.locator(selector).count(),
+  address: () => page.url(),
+  attribute: ({ selector, name }) => page.locator(selector).first().getAttribute(name),
+  async resize({ width, height }) {
+    await page.setViewportSize({ width, height });
+  },
+  /** By how many pixels the page is wider than the window, and what sticks out. */
+  overflow() {
+    return page.evaluate(() => {
+      const wide = document.documentElement.scrollWidth - innerWidth;
+      const out = [...document.body.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > innerWidth + 1);
+      return wide > 0 ? out.slice(0, 5).map(one => one.outerHTML.slice(0, 120)) : [];
+    });
+  },
+  /** What can be used and is not reached with the Tab key, or does not show that it was. */
+  async unreached() {
+    const count = await page.evaluate(() => {
+      const usable = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
+      const groups = new Set();
+      globalThis.left = new Set([...document.querySelectorAll(usable)].filter(one => {
+        if (!one.checkVisibility({ visibilityProperty: true }) || one.disabled) return false;
+        if (one.type !== 'radio') return true;
+        return one.checked || (!groups.has(one.name) && groups.add(one.name));
+      }));
+      globalThis.bare = [];
+      return globalThis.left.size;
+    });
+    for (let press = 0; press < 4 * count + 8; press += 1) {
+      await page.keyboard.press('Tab');
+      const done = await page.evaluate(() => {
+        const at = document.activeElement;
+        if (globalThis.left.delete(at)) {
+          const style = getComputedStyle(at);
+          if (style.outlineStyle === 'none' && style.boxShadow === 'none') globalThis.bare.push(at.outerHTML.slice(0, 120));
+        }
+        // a part that renewed itself has other elements now
+        return [...globalThis.left].every(one => !one.isConnected);
+      });
+      if (done) break;
+    }
+    return page.evaluate(() => [...[...globalThis.left].filter(one => one.isConnected).map(one => `not reached: ${one.outerHTML.slice(0, 120)}`),
+      ...globalThis.bare.map(one => `not seen: ${one}`)]);
   },
   async colours({ scheme }) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' }); // no colour half way to another

@@ -107,6 +107,48 @@ class Browser:
     def reload(self) -> None:
         self._ask("reload")
 
+    def choose(self, label: str, option: str, region: str = "") -> None:
+        self._ask("choose", region=region, label=label, option=option)
+
+    def tick(self, label: str, region: str = "") -> None:
+        self._ask("tick", region=region, label=label)
+
+    def unfold(self, summary: str, region: str = "") -> None:
+        """Open what a summary stands for."""
+        self._ask("unfold", region=region, summary=summary)
+
+    def attach(self, selector: str, path: Path) -> None:
+        """Choose a file of this machine in a file field."""
+        self._ask("attach", selector=selector, path=str(path))
+
+    def count(self, selector: str) -> int:
+        found: int = self._ask("count", selector=selector)
+        return found
+
+    def address(self) -> str:
+        found: str = self._ask("address")
+        return found
+
+    def attribute(self, selector: str, name: str) -> str:
+        found: str = self._ask("attribute", selector=selector, name=name)
+        return found
+
+    def resize(self, width: int, height: int) -> None:
+        self._ask("resize", width=width, height=height)
+
+    def colours(self, scheme: str) -> None:
+        self._ask("colours", scheme=scheme)
+
+    def overflow(self) -> list[str]:
+        """What of the page sticks out of the window on the right."""
+        found: list[str] = self._ask("overflow")
+        return found
+
+    def unreached(self) -> list[str]:
+        """What can be used on this page and not be reached with the Tab key, or does not show it."""
+        found: list[str] = self._ask("unreached")
+        return found
+
     def keep(self, name: str, scheme: str = "light") -> None:
         """The whole page under `name`, for people, with the colours of `scheme` ("light", "dark")."""
         self._ask("colours", scheme=scheme)
