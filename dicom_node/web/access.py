@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from dicom_node.users import TOKEN_PREFIX, Caller, UserRole, new_secret
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.pages import NotAllowed
+from dicom_node.web.texts import message
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
@@ -111,7 +112,7 @@ def require(role: UserRole) -> Any:
 def person(caller: User) -> Caller:
     """Somebody at a browser: a program that may make passwords and tokens could make itself some, and stay."""
     if caller.token is not None:
-        raise NotAllowed("A token cannot do that.")
+        raise NotAllowed(message("A token cannot do that."))
     return caller
 
 
