@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from benchmarks._filled import SENDERS, fill, patient_of, study_uid
 from benchmarks.receive import DURABLE
 from benchmarks.record import Record
+from dicom_node.additions import EntryKind, entry_of
 from dicom_node.config import Config, DatabaseSection, NodeSection
 from dicom_node.domain import ResultKind
 from dicom_node.storage.repository import Repository
@@ -168,6 +169,7 @@ def subject(console: Console, study: int) -> dict[str, dict[str, str]]:
     return {
         "": values,
         f"{dicomweb}/bulkdata/{{tag}}": {**held, "tag": "00420011"},
+        "/setup/{kind}/{name}/change": {"kind": EntryKind.DESTINATION.value, "name": _added(console)},
         "/models/evaluation/files/{name}": {"name": "learning-curve.png"},
         "/try/{key}/files/{name}": {"name": SOURCE},
     }
@@ -176,6 +178,13 @@ def subject(console: Console, study: int) -> dict[str, dict[str, str]]:
 def _series(study: str, sop_class: str) -> str:
     """As _filled.py writes it."""
     return f"{study}.0.{len(sop_class)}"
+
+
+def _added(console: Console) -> str:
+    """A destination that was added in the console."""
+    values = {"name": "added", "ae_title": "ADDED", "host": "127.0.0.1", "port": 104}
+    console.repository.additions.put(entry_of(EntryKind.DESTINATION, values), console.now())
+    return "added"
 
 
 def _trial(console: Console) -> str:

@@ -33,6 +33,7 @@ from dicom_node.storage.rows import (
     StudyVersionRow,
 )
 from dicom_node.storage.study_account import StudyAccount, account_of, stored
+from dicom_node.storage.study_contents import held_of
 from dicom_node.storage.study_list import Page, StudyLine, StudyWish, page_of
 
 __all__ = ["Browsing", "Page", "StudyLine", "StudyWish"]
@@ -130,6 +131,14 @@ class Browsing:
         query = select(InstanceRow).where(InstanceRow.study_instance_uid == study_instance_uid).order_by(InstanceRow.id)
         with self._read() as session:
             return tuple(map(instances.reference, session.scalars(query)))
+
+    def held(self, study_instance_uids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """SOP Instance UID and path of what stands of these studies, in the order of arrival.
+
+        Received objects in the version that stands, what their newest answers became, and the newest report's objects.
+        """
+        with self._read() as session:
+            return held_of(session, study_instance_uids)
 
     def results_of_study(self, study_instance_uid: str) -> tuple[StoredResult, ...]:
         """The newest answer about each object that has one, in the order of arrival."""

@@ -55,7 +55,7 @@ class Standing(StrEnum):
 class StudyWish:
     """Which studies; None or empty: all. `text`: a Patient ID, or the beginning of a UID. `until` is not included.
 
-    A study is meant where one of its objects is, and not the same one for everything that is asked.
+    A study is meant where one of its objects is; for sender, state and time it need not be the same one.
     """
 
     text: str = ""
@@ -133,10 +133,10 @@ def _conditions(wish: StudyWish) -> list[ColumnElement[bool]]:
         found.append(uid == wish.study_instance_uid)
     if wish.calling_ae:
         found.append(uid.in_(one.where(InstanceRow.calling_ae == wish.calling_ae)))
-    if wish.since is not None:
-        found.append(uid.in_(one.where(InstanceRow.received_at >= wish.since)))
-    if wish.until is not None:
-        found.append(uid.in_(one.where(InstanceRow.received_at < wish.until)))
+    came = [] if wish.since is None else [InstanceRow.received_at >= wish.since]
+    came += [] if wish.until is None else [InstanceRow.received_at < wish.until]
+    if came:
+        found.append(uid.in_(one.where(*came)))
     if wish.standing is not None:
         found.append(uid.in_(_standing(wish.standing)))
     return found

@@ -18,10 +18,10 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from dicom_node.decode import read_header, stored_pixels
-from dicom_node.domain import Relation
 from dicom_node.errors import InstanceRefused, StorageUnavailable
-from dicom_node.part10 import read_part10, untrusted
+from dicom_node.part10 import read_part10, read_start, untrusted
 from dicom_node.pixels import StoredPixels
+from dicom_node.storage.files import named_read_errors
 from dicom_node.storage.repository import Repository
 from inference.domain import Reason
 
@@ -31,7 +31,8 @@ Attributes = dict[str, Any]
 INLINE_BYTES = 1024
 """Longer binary values are fetched by an address of their own."""
 
-_STANDING = frozenset({Relation.FIRST, Relation.CORRECTION, Relation.REPLACEMENT})
+_LAST_OF_STUDY = Tag("StudyID")
+"""No attribute of STUDY_LEVEL, nor the series' UID and modality, has a higher tag."""
 
 STUDY_LEVEL = (
     *("SpecificCharacterSet", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
@@ -66,44 +67,80 @@ class Held:
         except OSError as error:
             raise StorageUnavailable("The file system does not let us read the object.") from error
 
+    @property
+    def brief(self) -> Brief:
+        """Raises InstanceRefused, StorageUnavailable."""
+        try:
+            return _brief(self.path)
+        except OSError as error:
+            raise StorageUnavailable("The file system does not let us read the object.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What lists of studies need of an object, remembered for many: a page of studies has hundreds."""
+
+    series_instance_uid: str
+    modality: str
+
 
 @lru_cache(maxsize=256)
 def _header(path: Path) -> Dataset:
     return read_header(path)
 
 
+@lru_cache(maxsize=5000)
+def _brief(path: Path) -> Brief:
+    """From the beginning of the file alone: what stands behind the study's own attributes is not looked at."""
+    header = read_start(path, _LAST_OF_STUDY)
+    series, modality = (str(header.get(keyword, "")) for keyword in ("SeriesInstanceUID", "Modality"))
+    return Brief(series, modality)
+
+
+@lru_cache(maxsize=1000)
+def _study_level(path: Path) -> Attributes:
+    return _chosen(read_start(path, _LAST_OF_STUDY), STUDY_LEVEL)
+
+
 def held(repository: Repository, data_dir: Path, study_instance_uid: str) -> tuple[Held, ...]:
     """All that a viewer should see of a study, in the order of arrival; what cannot be parsed is left out."""
-    standing: dict[str, tuple[int, str]] = {}
-    for instance in repository.browsing.instances_of_study(study_instance_uid):
-        if instance.relation in _STANDING:
-            standing[instance.sop_instance_uid] = (instance.id, instance.path)
-    paths = [(uid, path) for uid, (_, path) in standing.items()]
-    for instance_id, _ in standing.values():
-        paths += [(made.sop_instance_uid, made.path) for made in repository.objects_of(instance_id)]
-    for said in repository.study_results(study_instance_uid)[-1:]:
-        paths += [(made.sop_instance_uid, made.path) for made in said.objects]
-    found = (Held(data_dir / path, study_instance_uid, uid) for uid, path in dict.fromkeys(paths))
-    return tuple(one for one in found if _is_readable(one))
+    objects = repository.browsing.held([study_instance_uid])[study_instance_uid]
+    found = (Held(data_dir / path, study_instance_uid, uid) for uid, path in objects.items())
+    return tuple(one for one in found if _is_readable(one) and _is_whole(one))
+
+
+def listed(repository: Repository, data_dir: Path, study_instance_uids: Sequence[str]) -> list[tuple[Held, ...]]:
+    """The same of several studies, for lists of them: only the beginning of each object is looked at."""
+    objects = repository.browsing.held(study_instance_uids)
+    studies = [[Held(data_dir / path, uid, one) for one, path in objects[uid].items()] for uid in study_instance_uids]
+    return [tuple(filter(_is_readable, study)) for study in studies]
 
 
 def _is_readable(one: Held) -> bool:
     try:
-        return str(one.header.get("SeriesInstanceUID", "")) != ""
+        return one.brief.series_instance_uid != ""
+    except (InstanceRefused, StorageUnavailable):
+        return False
+
+
+def _is_whole(one: Held) -> bool:
+    try:
+        return "SOPInstanceUID" in one.header
     except (InstanceRefused, StorageUnavailable):
         return False
 
 
 def of_series(objects: Iterable[Held], series_instance_uid: str) -> tuple[Held, ...]:
-    return tuple(one for one in objects if str(one.header.get("SeriesInstanceUID", "")) == series_instance_uid)
+    return tuple(one for one in objects if one.brief.series_instance_uid == series_instance_uid)
 
 
 def study_attributes(objects: Sequence[Held], base: str) -> Attributes:
     """PS3.18 10.6.3.3.1. `objects`: those of one study, at least one."""
-    told = _chosen(objects[0].header, STUDY_LEVEL)
-    modalities = sorted({str(one.header.get("Modality", "")) for one in objects} - {""})
+    with named_read_errors():
+        told = dict(_study_level(objects[0].path))
+    modalities = sorted({one.brief.modality for one in objects} - {""})
     told |= _json(ModalitiesInStudy=modalities)
-    series = {str(one.header.SeriesInstanceUID) for one in objects}
+    series = {one.brief.series_instance_uid for one in objects}
     told |= _json(NumberOfStudyRelatedSeries=len(series), NumberOfStudyRelatedInstances=len(objects))
     return told | _json(RetrieveURL=f"{base}/studies/{objects[0].study_instance_uid}")
 
@@ -112,7 +149,7 @@ def series_attributes(objects: Sequence[Held], base: str) -> list[Attributes]:
     """One for each series, in the order of their first objects; PS3.18 10.6.3.3.2."""
     series: dict[str, list[Held]] = {}
     for one in objects:
-        series.setdefault(str(one.header.SeriesInstanceUID), []).append(one)
+        series.setdefault(one.brief.series_instance_uid, []).append(one)
     return [
         _chosen(members[0].header, SERIES_LEVEL)
         | _json(

@@ -39,14 +39,14 @@ def search_studies(
     request: Request,
     caller: User,
     console: Shared,
-    limit: Annotated[int, Query(ge=1, le=MOST_STUDIES)] = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST_STUDIES)] = 20,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> Response:
     """Newest first, by Study Instance UID or all. Names and identifiers are in no row, and never in an address here."""
     uid = next((request.query_params[key] for key in _UID_KEYS if key in request.query_params), None)
     wanted = StudyWish(study_instance_uid=uid)
     found = console.repository.browsing.studies(wanted, Page(limit + offset))[offset:]
-    rows = [held(console.repository, console.data_dir, study.study_instance_uid) for study in found]
+    rows = dicomweb.listed(console.repository, console.data_dir, [study.study_instance_uid for study in found])
     for study in found:  # each of them is told with its patient's name
         seen.note_study(console, caller, host_of(request), study.study_instance_uid)
     return _json([dicomweb.study_attributes(objects, _base(request)) for objects in rows if objects])
