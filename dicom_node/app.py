@@ -20,6 +20,7 @@ from dicom_node.arenas import bound_arenas
 from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
+from dicom_node.deliver.teller import telling
 from dicom_node.errors import DatabaseRefused, NodeError
 from dicom_node.notifier import telling
 from dicom_node.queue import utc_now

@@ -442,6 +442,24 @@ class MppsSection(Section):
     )
 
 
+class FhirSection(Section):
+    url: str | None = Field(
+        None, description="base address of a FHIR R4 server that is told what studies were measured; null: nobody is"
+    )
+    authorization_file: Path | None = Field(
+        None, description="file with the value of the Authorization header and nothing else; needs https"
+    )
+    authorities: Path | None = Field(
+        None, description="PEM file: who may have signed the server's certificate; null: those of the system"
+    )
+
+    @model_validator(mode="after")
+    def _check_address(self) -> FhirSection:
+        if self.url is not None:
+            _check_service(self.url, self.authorization_file is not None)
+        return self
+
+
 class RetentionSection(Section):
     delivered_days: float | None = Field(
         None,
@@ -661,6 +679,7 @@ class Config(Section):
     narrative: NarrativeSection = NarrativeSection()
     queue: QueueSection = QueueSection()
     delivery: DeliverySection = DeliverySection()
+    fhir: FhirSection = FhirSection()
     storage_commitment: StorageCommitmentSection = StorageCommitmentSection()
     mpps: MppsSection = MppsSection()
     retention: RetentionSection = RetentionSection()

@@ -31,6 +31,7 @@ from sr_templates.uids import MANUFACTURER
 Resource = dict[str, Any]
 
 _SYSTEMS = {"LN": "http://loinc.org", "SCT": "http://snomed.info/sct", "UCUM": "http://unitsofmeasure.org"}
+_URI = "urn:ietf:rfc:3986"
 _UID_SYSTEM = "urn:dicom:uid"
 _ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
@@ -76,6 +77,25 @@ def fhir_bundle(result: StoredResult, instance: InstanceRef, header: Dataset) ->
     return told
 
 
+def as_transaction(bundle: Resource) -> Resource:
+    """The same for a server to take as one (FHIR 3.1.0.11.2): each resource only where it has none of that identifier.
+
+    The identifiers are the addresses within the Bundle, and so the same for the same answer: sent twice it stands there
+    once.
+    """
+    entries = []
+    for entry in bundle["entry"]:
+        address, resource = entry["fullUrl"], dict(entry["resource"])
+        identifier = {"system": _URI, "value": address}
+        kind = resource["resourceType"]
+        resource["identifier"] = [identifier]
+        request = {"method": "POST", "url": kind, "ifNoneExist": f"identifier={_URI}|{address}"}
+        entries.append({"fullUrl": address, "resource": resource, "request": request})
+    made = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    told: Resource = json.loads(Bundle.model_validate(made).model_dump_json())
+    return told
+
+
 def exported(repository: Repository, data_dir: Path, result_id: int) -> tuple[InstanceRef, Resource]:
     """A stored answer and the image that it is about.
 
@@ -86,9 +106,20 @@ def exported(repository: Repository, data_dir: Path, result_id: int) -> tuple[In
     """
     result = repository.browsing.result(result_id)
     instance = repository.instance(result.instance_id)
+    return instance, bundle_of(result, instance, data_dir)
+
+
+def bundle_of(result: StoredResult, instance: InstanceRef, data_dir: Path) -> Resource:
+    """What was said of a stored image.
+
+    Raises:
+        Refused: it cannot be said in FHIR.
+        InstanceRefused: the image cannot be read.
+        StorageUnavailable: the file system does not let us read it.
+    """
     with named_read_errors():
         header = read_header(data_dir / instance.path)
-    return instance, fhir_bundle(result, instance, header)
+    return fhir_bundle(result, instance, header)
 
 
 def _shared(result: StoredResult, header: Dataset, answer: Mapping[str, Any]) -> Resource:

@@ -44,6 +44,7 @@ DEBIAN_PACKAGE = {
     "chromium": "chromium",
     "node": "nodejs",
     "npm": "npm",
+    "promtool": "prometheus",
 }
 
 POSTGRESQL = Path("/usr/lib/postgresql")

@@ -72,6 +72,7 @@ from dicom_node.storage.accounts import Accounts
 from dicom_node.storage.added_entries import AddedEntries
 from dicom_node.storage.browsing import Browsing
 from dicom_node.storage.engine import PASSING, WRITES, hurried, masked, named_errors, open_engine
+from dicom_node.storage.fhir_posts import FhirPosts
 from dicom_node.storage.incidents import Incidents
 from dicom_node.storage.retention import Cutoffs
 from dicom_node.storage.rows import InstallationRow, RefusalRow
@@ -179,6 +180,11 @@ class Repository:
     def incidents(self) -> Incidents:
         """What an administrator is told of."""
         return Incidents(self._read, self._write)
+
+    @property
+    def fhir_posts(self) -> FhirPosts:
+        """Reports on their way to a FHIR server."""
+        return FhirPosts(self._read, self._write, self._actor or NODE)
 
     @property
     def browsing(self) -> Browsing:

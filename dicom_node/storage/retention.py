@@ -24,9 +24,11 @@ from dicom_node.storage import corrections
 from dicom_node.storage.rows import (
     AuditRow,
     DeliveryRow,
+    FhirPostRow,
     InstanceRow,
     JobRow,
     ObjectRow,
+    PostState,
     ResultRow,
     Row,
     StudyVersionRow,
@@ -136,6 +138,8 @@ def _is_due(session: Session, unit: Unit, instances: Sequence[int], cutoffs: Cut
     deliveries = select(DeliveryRow).where(DeliveryRow.object_id.in_(objects))
     if _any(session, deliveries.where(DeliveryRow.state.not_in(_DELIVERY_ENDS))):
         return False
+    if _any(session, select(FhirPostRow.id).where(FhirPostRow.study_version_id.in_(versions), _is_open())):
+        return False
     owed = or_(DeliveryRow.destination.in_(cutoffs.committing), DeliveryRow.via.in_(cutoffs.committing))
     if _any(session, deliveries.where(DeliveryRow.state == DeliveryState.SENT, owed)):
         return False
@@ -163,6 +167,11 @@ def _is_of(study: str, instances: Sequence[int]) -> ColumnElement[bool]:
     versions = select(StudyVersionRow.id).where(StudyVersionRow.study_instance_uid == study)
     of_study = or_(ResultRow.instance_id.in_(instances), ResultRow.study_version_id.in_(versions))
     return or_(ObjectRow.result_id.in_(select(ResultRow.id).where(of_study)), ObjectRow.instance_id.in_(instances))
+
+
+def _is_open() -> ColumnElement[bool]:
+    """Whether a report is still to be told to a FHIR server, or was given up and waits for a person."""
+    return FhirPostRow.state.in_((PostState.PENDING, PostState.DEAD))
 
 
 def _any(session: Session, query: Select[Any]) -> bool:

@@ -554,3 +554,37 @@ class NoticeRow(Row):
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
     available_at: Mapped[datetime] = mapped_column(UtcDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class PostState(StrEnum):
+    """Of a report for a FHIR server. `nothing`: there is no number to tell, or it no longer stands."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+    NOTHING = "nothing"
+
+
+class FhirPostRow(Row):
+    """A report of a study on its way to a FHIR server; see fhir_posts.py."""
+
+    __tablename__ = "fhir_post"
+    __table_args__ = (UniqueConstraint("study_version_id"), Index(None, "state", "available_at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_version_id: Mapped[int] = mapped_column(ForeignKey("study_version.id"))
+    state: Mapped[PostState] = mapped_column(_words(PostState))
+    attempts: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    waiting_since: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    comment: Mapped[str | None] = mapped_column(Text)
+
+
+class FhirSinceRow(Row):
+    """The one row that says from when on reports are told to a FHIR server: older ones are not sent afterwards."""
+
+    __tablename__ = "fhir_since"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -9,7 +9,8 @@ from starlette.staticfiles import StaticFiles
 
 from dicom_node import __version__
 from dicom_node.web.access import check_csrf
-from dicom_node.web.api import measure, node, studies, work
+from dicom_node.web.api import fhir, measure, node, studies, work
+from dicom_node.web.api import setup as setup_api
 from dicom_node.web.console import Console
 from dicom_node.web.gate import Gate
 from dicom_node.web.limits import BodyLimit
@@ -23,7 +24,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     *(sign_in.router, home.router, monitoring.router),
     *(study_pages.router, work_pages.router, trying.router, models.router, users.router),
     *(setup.router, closer.router),
-    *(studies.router, work.router, node.router, measure.router, dicomweb.router),
+    *(studies.router, work.router, fhir.router, node.router, setup_api.router, measure.router),
+    dicomweb.router,
 )
 _MEGABYTE = 1024 * 1024
 

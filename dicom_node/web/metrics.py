@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from dicom_node import __version__
 from dicom_node.domain import DeliveryState, JobState
 from dicom_node.errors import NodeError
+from dicom_node.storage.rows import PostState
 from dicom_node.web.console import Console
 
 _MEGABYTE = 1024 * 1024
@@ -35,7 +36,7 @@ class NodeCollector(Collector):
         told: list[Metric] = []
         up = 0
         with suppress(NodeError):
-            told = [*self._work(), *self._deliveries(), *self._answers(), *self._waiting()]
+            told = [*self._work(), *self._deliveries(), *self._told(), *self._answers(), *self._waiting()]
             up = 1
         yield GaugeMetricFamily("dicom_node_database_up", "1 where the database answers.", value=up)
         yield from told
@@ -80,6 +81,13 @@ class NodeCollector(Collector):
             answers.add_metric([name], float(found.reachable))
             asked.add_metric([name], found.checked_at.timestamp())
         yield from (answers, asked)
+
+    def _told(self) -> Iterator[Metric]:
+        counts = self._console.repository.fhir_posts.counts()
+        family = GaugeMetricFamily("dicom_node_fhir_posts", "Reports for a FHIR server by state.", labels=["state"])
+        for state in PostState:
+            family.add_metric([state.value], counts.get(state, 0))
+        yield family
 
     def _answers(self) -> Iterator[Metric]:
         latest = self._console.repository.browsing.latest()

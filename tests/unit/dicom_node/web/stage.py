@@ -53,13 +53,13 @@ class Stage:
         self.at += timedelta(seconds=1)
         return self.at
 
-    def receive(self, dataset: FileDataset, study: str = STUDY, measurable: bool = True) -> str:
+    def receive(self, dataset: FileDataset, study: str = STUDY, measurable: bool = True, version: int = 1) -> str:
         """Store an object of that study; its SOP Instance UID."""
         dataset.StudyInstanceUID = study
         dataset.PatientName, dataset.PatientID = NAME, PATIENT_ID
         dataset.StudyDescription = SCRIPT
         uid = str(dataset.SOPInstanceUID)
-        path = self.data_dir / "objects" / f"{uid}.dcm"
+        path = self.data_dir / "objects" / f"{uid}-{version}.dcm"
         path.parent.mkdir(exist_ok=True)
         save(dataset, path)
         new = NewInstance(
@@ -70,7 +70,7 @@ class Stage:
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
             path=str(path.relative_to(self.data_dir)),
             size_bytes=path.stat().st_size,
-            sha256=uid,
+            sha256=f"{uid} {version}",
             calling_ae="VOLUSON1",
             called_ae="FETALHC",
             peer_host="192.0.2.10",
@@ -79,6 +79,12 @@ class Stage:
         )
         self.repository.register(new, self.tick())
         return uid
+
+    def receive_again(self, uid: str) -> None:
+        """The same SOP Instance UID with other content."""
+        changed = still()
+        changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = uid
+        self.receive(changed, version=2)
 
     def answer(self, uid: str, findings: Sequence[Finding], destinations: Sequence[Destination] = (PACS,)) -> int:
         """Give the queued image its answer; the id of its result."""
@@ -128,7 +134,9 @@ class Stage:
         chosen = {name: facts[name] for name in ("hc_mm", "hc_low_mm", "hc_high_mm", "ga_days", "frame")}
         told: dict[str, Any] = {"status": "measured", "reason": None, "reason_text": None}
         told |= {"version": 1, "selected": {"sop_instance_uid": selected_uid, **chosen}, "candidates": []}
-        new = NewResult(f"s{results}", "measured", None, json.dumps(told), (self.written(ResultKind.STUDY_SR, "1.9"),))
+        new = NewResult(
+            f"s{results}", "measured", None, json.dumps(told), (self.written(ResultKind.STUDY_SR, f"1.9.{results}"),)
+        )
         self.repository.commit_study(job, NewStudyResult(new), (), self.tick())
 
 
