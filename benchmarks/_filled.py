@@ -253,7 +253,8 @@ class _Filling:
         self.rows[AuditSealRow].append({"number": made, "audit_id": made, "sha256": _sha256(str(made))})
 
     def _file(self, folder: str, sop_class: str, uid: str, study: int) -> str:
-        path = f"{folder}/{_sha256(uid)[:32]}.dcm"
+        name = _sha256(uid)[:32]
+        path = f"{folder}/{name[:2]}/{name}.dcm"
         if self.studies - study < WITH_FILES:
             self.files[path] = (sop_class, uid, study_uid(study))
         return path

@@ -1,8 +1,8 @@
-"""How long the console takes for every page over a full database, and what being watched costs the receiver.
+"""How long the console takes for each of its pages and lists over a full database.
 
-100,000 objects in 20,000 studies, on SQLite and on PostgreSQL, see _filled.py. Every GET route of the application is
-asked five times, each time about another study and with nothing remembered from before; what counts is the time until
-the answer is there, in this process, without a network.
+100,000 objects in 20,000 studies on SQLite, see _filled.py; console_postgresql.py is the same on PostgreSQL. Every GET
+route of the application is asked five times, each time about another study and with nothing remembered from before;
+what counts is the time until the answer is there, in this process, without a network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from fastapi.routing import APIRoute
 
 from benchmarks._filled import SENDERS, fill, patient_of, study_uid
-from benchmarks.receive import DURABLE
 from benchmarks.record import Record
 from dicom_node.additions import EntryKind, entry_of
 from dicom_node.config import Config, DatabaseSection, NodeSection
@@ -27,8 +26,6 @@ from dicom_node.trial.shelf import SOURCE
 from dicom_node.users import UserRole, new_secret
 from dicom_node.web.application import ROUTERS
 from dicom_node.web.console import Console
-from tests.peers import use_outside_path
-from tests.postgresql import running_server
 from tests.unit.dicom_node.web.browser import NAMES, Browser
 
 STUDIES = 20_000
@@ -69,16 +66,17 @@ Times = Mapping[str, Sequence[float]]
 
 
 def run() -> Iterator[Record]:
-    use_outside_path()
-    with tempfile.TemporaryDirectory() as name, running_server(DURABLE) as server:
-        for engine, url in (("SQLite", None), ("PostgreSQL", server.create_database())):
-            data_dir = Path(name) / engine
-            data_dir.mkdir()
-            config = Config(node=NodeSection(data_dir=data_dir), database=DatabaseSection(url=url))
-            with closing(Repository.open(config.database_url)) as repository:
-                repository.migrate()
-                fill(config.database_url, config.node.data_dir, STUDIES)
-                yield from _rows(engine, page_times(Console(config, repository)))
+    with tempfile.TemporaryDirectory() as name:
+        yield from rows_of("SQLite", Path(name), None)
+
+
+def rows_of(engine: str, data_dir: Path, url: str | None) -> Iterator[Record]:
+    """Of a node whose data folder and database are empty so far."""
+    config = Config(node=NodeSection(data_dir=data_dir), database=DatabaseSection(url=url))
+    with closing(Repository.open(config.database_url)) as repository:
+        repository.migrate()
+        fill(config.database_url, data_dir, STUDIES)
+        yield from _rows(engine, page_times(Console(config, repository)))
 
 
 def _rows(engine: str, times: Times) -> Iterator[Record]:

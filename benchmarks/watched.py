@@ -38,8 +38,8 @@ from tests.receiving import OUR_AE, SCANNER, free_port, wait_until_listening
 from tests.ultrasound import save, us_image
 
 DASHBOARDS = 10
-ROUNDS = 9
-ASSOCIATIONS, EACH = 4, 75
+ROUNDS = 5
+ASSOCIATIONS, EACH = 4, 60
 """Objects over each association in one round."""
 
 _WATCHER = "watcher"
