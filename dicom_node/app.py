@@ -20,7 +20,7 @@ from dicom_node.arenas import bound_arenas
 from dicom_node.audit import NODE, AuditEntry, AuditEvent
 from dicom_node.config import Config
 from dicom_node.deliver import courier
-from dicom_node.deliver.teller import telling
+from dicom_node.deliver.teller import told_to_fhir
 from dicom_node.errors import DatabaseRefused, NodeError
 from dicom_node.notifier import telling
 from dicom_node.queue import utc_now
@@ -179,7 +179,7 @@ def _work(config: Config, _config_path: Path | None, repository: Repository, sto
 
 
 def _deliver(config: Config, _config_path: Path | None, repository: Repository, stop: threading.Event) -> None:
-    with telling(config, repository, stop):
+    with told_to_fhir(config, repository, stop), telling(config, repository, stop):
         courier.run(config, repository, stop, repository.additions)
 
 

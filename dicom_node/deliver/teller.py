@@ -37,7 +37,7 @@ Post = Callable[[dict[str, Any]], str]
 
 
 @contextmanager
-def telling(config: Config, repository: Repository, stop: threading.Event) -> Iterator[None]:
+def told_to_fhir(config: Config, repository: Repository, stop: threading.Event) -> Iterator[None]:
     """Beside the block, where a server is configured; `stop` ends it, too."""
     thread = None
     if config.fhir.url is not None:

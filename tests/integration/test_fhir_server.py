@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from dicom_node.audit import AuditEvent
 from dicom_node.config import Config, FhirSection, NodeSection
-from dicom_node.deliver.teller import Teller, teller_of, telling
+from dicom_node.deliver.teller import Teller, teller_of, told_to_fhir
 from dicom_node.domain import Relation
 from dicom_node.errors import Refused
 from dicom_node.storage.fhir_posts import FhirPost
@@ -188,9 +188,9 @@ def test_a_study_stays_until_the_server_was_told(stage: Stage, teller: Teller) -
 def test_the_couriers_process_tells_where_it_is_configured(stage: Stage, server: FhirServer) -> None:
     reported(stage)
     stop = threading.Event()
-    with telling(Config(node=NodeSection(data_dir=stage.data_dir)), stage.repository, stop):
+    with told_to_fhir(Config(node=NodeSection(data_dir=stage.data_dir)), stage.repository, stop):
         assert [thread.name for thread in threading.enumerate() if thread.name == "fhir"] == []
-    with telling(config(stage, server), stage.repository, stop):
+    with told_to_fhir(config(stage, server), stage.repository, stop):
         deadline = time.monotonic() + 60.0
         while not server.kept and time.monotonic() < deadline:
             time.sleep(0.05)
