@@ -80,8 +80,10 @@ class Gate:
         """What is answered instead of the route; None: go on."""
         if not is_ours(request, self._console.config.web):
             return PlainTextResponse("This is not the console's address; see web.names.\n", 421)
-        if "\x00" in path_of(request) or b"%00" in request.scope["query_string"]:
+        if "\x00" in path_of(request):
             return fail(request, 404, "There is no such page, or what it was about is gone.", "Missing")
+        if b"%00" in request.scope["query_string"]:
+            return fail(request, 422, "A parameter has a character that no database takes.", "Invalid")
         try:
             request.state.caller = await run_in_threadpool(self._caller, request)
         except NodeError as error:
