@@ -40,7 +40,9 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
     repository.migrate()
     measured(repository, "1")
     repository.tell_destination(DestinationState("pacs", True, START, START, None, None))
-    client = TestClient(build_app(Console(config, repository)), client=("127.0.0.1", 50000))
+    client = TestClient(
+        build_app(Console(config, repository)), base_url="http://127.0.0.1:8080", client=("127.0.0.1", 50000)
+    )
     found: Numbers = {}
     for family in text_string_to_metric_families(client.get("/metrics").text):
         for sample in family.samples:

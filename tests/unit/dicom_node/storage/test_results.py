@@ -333,12 +333,20 @@ def test_the_predecessor_is_the_latest_earlier_version_with_objects(repository: 
     third = corrected(repository, "1.1", "c", accept=True)
     versions = repository.versions("1.1")
 
-    assert repository.predecessor_objects(versions[0]) == ()
     assert repository.predecessor_objects(versions[2]) == repository.objects_of(first)
 
     repository.commit_result(claimed(repository), answer("third"), (PACS,), START)
     corrected(repository, "1.1", "d", accept=True)
     assert repository.predecessor_objects(repository.versions("1.1")[3]) == repository.objects_of(third)
+
+
+def test_what_is_looked_at_again_has_its_own_answer_before_it(repository: Repository) -> None:
+    repository.register(image("1.1"), START)
+    job = claimed(repository)
+    (version,) = repository.versions("1.1")
+    assert repository.predecessor_objects(version) == ()
+    repository.commit_result(job, answer("first"), (PACS,), START)
+    assert repository.predecessor_objects(version) == repository.objects_of(version.id)
 
 
 def test_reconcile_is_fenced(repository: Repository) -> None:

@@ -52,7 +52,7 @@ QUICKLY = settings(
 
 def test_nothing_that_is_described_breaks_it(console: Console) -> None:
     """/readyz answers 503 here, since nothing listens on the node's port."""
-    asking = program(console, UserRole.ADMIN).headers
+    asking = {**program(console, UserRole.ADMIN).headers, "Host": "127.0.0.1:8080"}
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", build_app(console), headers=asking)
     asked = []
     for operation in (found.ok() for found in schema.get_all_operations()):
