@@ -135,7 +135,10 @@ class Notifier:
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(notice.attempt - 1, 10))
             ledger.put_off(notice, None if given_up else now + wait)
             cause = type(error.__cause__ or error).__name__
-            _log.warning("notify.given_up" if given_up else "notify.not_sent", extra={**facts, "cause": cause})
+            if given_up:
+                _log.warning("notify.given_up", extra={**facts, "cause": cause})
+            else:
+                _log.warning("notify.not_sent", extra={**facts, "cause": cause})
         else:
             ledger.told(notice, now)
             _log.info("notify.sent", extra=facts)
