@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dicom_node.domain import DeliveryState
 from dicom_node.web.first_admin import LINK_FILE
 from tests.acceptance.node import wait_for
+from tests.acceptance.scanner import SMALL
+from tests.phantoms import head_phantom
 from tests.receiving import SCANNER
 from tests.viewer.browser import wait_for as wait_until
 from tests.viewer.room import (
     CINE_FRAMES,
     DESK,
     DESTINATIONS,
+    HEAD,
     PATIENCE_S,
     PEERS,
     REFUSED,
@@ -143,6 +147,15 @@ def test_a_cine_is_watched(room: Room) -> None:
     assert browser.unreached() == []
 
 
+def test_why_the_outline_lies_there(room: Room) -> None:
+    browser = room.browser
+    browser.click("Attention and uncertainty")
+    browser.see(".hc", "mm")
+    browser.tick("Attention")
+    assert browser.attribute(".picture img", "src").endswith("attention.png")
+    room.look("closer")
+
+
 def test_an_operator_brings_dead_letters_back(room: Room) -> None:
     """One by one and together, once the archive is repaired; a viewer only sees them."""
     browser, repository = room.browser, room.node.repository
@@ -179,6 +192,23 @@ def test_an_operator_brings_dead_letters_back(room: Room) -> None:
     browser.click("P-1", role="link")
     browser.click("Send again")
     wait_until(lambda: len(repository.deliveries([DeliveryState.SENT], 100)), lambda n: n == 2 * len(dead), "not again")
+
+
+def test_a_png_is_measured_with_the_size_of_its_pixels(room: Room) -> None:
+    """The same picture as in the cine: the same number."""
+    browser, phantom = room.browser, head_phantom(HEAD, shape=SMALL)
+    file = room.folder / "head.png"
+    Image.fromarray(phantom.luminance).save(file)
+    room.sign_in("admin")
+    browser.click("Try it", role="link")
+    browser.attach("input[name=file]", file)
+    browser.fill("mm per pixel, rows", f"{phantom.spacing_mm.row:.6f}")
+    browser.click("Look at it")
+    told = browser.see(".hc", "mm").split()[0]
+    [report] = room.node.repository.study_results(room.study)
+    assert float(told) == pytest.approx(json.loads(report.document)["selected"]["hc_mm"], abs=0.2)
+    browser.see(".picture svg ellipse")
+    room.look("tried")
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("English", "light"), ("Deutsch", "dark")])
