@@ -254,10 +254,10 @@ def caller_of(association: Association) -> Caller:
 
 
 def _certificate_names(connection: ssl.SSLSocket) -> tuple[str, ...]:
-    """Subject CN and DNS names of the caller's certificate; none where it was not asked for one."""
+    """Subject CN and DNS names of the caller's certificate; none where it was not asked for one, or has left."""
     try:
         certificate = connection.getpeercert() or {}
-    except ValueError:  # closed meanwhile
+    except (ValueError, OSError, AttributeError):  # closed meanwhile; shut down, it has lost what it asks (CPython)
         return ()
     subject = cast(Sequence[Sequence[tuple[str, str]]], certificate.get("subject", ()))
     common = [value for part in subject for name, value in part if name == "commonName"]
