@@ -21,6 +21,7 @@ from dicom_node.additions import standing
 from dicom_node.config import (
     LOOPBACK,
     NARRATIVE_KEY_VARIABLE,
+    OIDC_SECRET_VARIABLE,
     SMTP_PASSWORD_VARIABLE,
     WEBHOOK_SECRET_VARIABLE,
     AuditMessagesSection,
@@ -28,6 +29,7 @@ from dicom_node.config import (
     NarrativeSection,
     NodeSection,
     NodeTlsSection,
+    WebOidcSection,
     WebTlsSection,
 )
 from dicom_node.deliver.reminders import waiting_for_nobody
@@ -78,6 +80,7 @@ def check(config: Config) -> Iterator[Check]:
             yield from _check_waiting(config)
     yield from _check_models(config)
     yield from _check_web(config.web.tls)
+    yield from _check_oidc(config.web.oidc)
     yield from _check_notifications(config)
     if config.narrative.mode == "llm":
         yield _check_narrative(config.narrative)
@@ -277,6 +280,23 @@ def _check_web(tls: WebTlsSection) -> Iterator[Check]:
     )
     if tls.private_key.stat().st_mode & 0o077:
         yield Check("web.tls key", Verdict.WARNING, f"{tls.private_key} can be read by others: chmod 600")
+
+
+def _check_oidc(oidc: WebOidcSection) -> Iterator[Check]:
+    """Whether there is what the sign-in needs; nobody is asked."""
+    if oidc.issuer is None:
+        return
+    where = OIDC_SECRET_VARIABLE if oidc.client_secret_file is None else str(oidc.client_secret_file)
+    try:
+        calling_context(TlsFiles(authorities=oidc.authorities))
+    except ConfigError as error:
+        yield Check("web.oidc", Verdict.FAILED, str(error))
+    if oidc.secret() is not None:
+        yield Check("web.oidc", Verdict.OK, f"people are signed in by {urlsplit(oidc.issuer).hostname}")
+    elif oidc.client_secret_file is not None:
+        yield Check("web.oidc", Verdict.FAILED, f"{where} holds no secret")
+    else:
+        yield Check("web.oidc", Verdict.WARNING, f"{where} holds no secret, so the node is a public client")
 
 
 def _check_models(config: Config) -> Iterator[Check]:

@@ -829,7 +829,7 @@ def user(context: typer.Context, config: ConfigFile = None, as_json: AsJson = Fa
         return
     with existing_repository(_config(config)) as repository:
         rows = [asdict(one) for one in repository.accounts.users()]
-    show(rows, ("name", "role", "active", "has_password", "locked_until"), as_json, empty="no user")
+    show(rows, ("name", "role", "active", "has_password", "external", "locked_until"), as_json, empty="no user")
 
 
 @user_cli.command("add")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ from dicom_node.routing import SENDER, Router
 from dicom_node.rules import RuleEntry
 from dicom_node.section import Section
 from dicom_node.tls import TlsFiles
+from dicom_node.users import UserRole
 from inference.domain import AgeSource
 from sr_templates.language import Language
 from sr_templates.report import SrClass
@@ -505,6 +506,89 @@ class WebTlsSection(Section):
         return self
 
 
+OIDC_SECRET_VARIABLE = "DICOM_NODE_OIDC_SECRET"  # noqa: S105  the name of a variable
+
+
+def _is_private_way(url: str) -> bool:
+    """Whether it is an https address, or http on this machine, of a host alone or with a path."""
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        more = (
+            parts.username is not None or parts.query or parts.fragment or (parts.port is not None and not parts.port)
+        )
+    except ValueError:
+        return False
+    return named and bool(parts.hostname) and not more and url.isascii() and url.isprintable() and " " not in url
+
+
+class RoleValues(Section):
+    """Which values of a claim or header stand for which role."""
+
+    viewer: tuple[str, ...] = Field((), description="values of those who may look")
+    operator: tuple[str, ...] = Field((), description="values of those who may also run again, send again and cancel")
+    admin: tuple[str, ...] = Field((), description="values of those who may also change peers, destinations and users")
+
+    def role_of(self, values: Collection[str]) -> UserRole | None:
+        """The highest that one of the values stands for; None: none of them stands for any."""
+        named = {UserRole.ADMIN: self.admin, UserRole.OPERATOR: self.operator, UserRole.VIEWER: self.viewer}
+        return next((role for role, known in named.items() if set(known) & set(values)), None)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.viewer or self.operator or self.admin)
+
+
+class WebOidcSection(Section):
+    issuer: str | None = Field(
+        None,
+        description="address of an OpenID provider, https or on this machine; null: people sign in by password alone",
+    )
+    client_id: str | None = Field(None, min_length=1, description="what the provider calls this console")
+    client_secret_file: Path | None = Field(
+        None,
+        description="file with its secret there and nothing else; null: environment variable DICOM_NODE_OIDC_SECRET",
+    )
+    authorities: Path | None = Field(
+        None, description="PEM file of who vouches for the provider; null: the authorities of this system"
+    )
+    address: str | None = Field(
+        None, description="the console's address as browsers call it, https or on this machine; null: host and port"
+    )
+    scopes: tuple[str, ...] = Field(("openid", "profile"), description="what the provider is asked for")
+    name_claim: str = Field("preferred_username", min_length=1, description="claim of the ID token that names the user")
+    role_claim: str = Field(
+        "groups", min_length=1, description="claim with the user's groups or roles; dots lead into objects"
+    )
+    roles: RoleValues = Field(RoleValues(), description="which values of that claim stand for which role; others: none")
+
+    @field_validator("issuer", "address")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None and not _is_private_way(url):
+            raise ValueError("not an https address (or http on this machine) without user, password and query")
+        return url
+
+    @field_validator("scopes")
+    @classmethod
+    def _check_scopes(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes or not all(re.fullmatch(r"[!#-\[\]-~]+", scope) for scope in scopes):
+            raise ValueError("scopes are words without blanks, and `openid` is one of them")
+        return scopes
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebOidcSection:
+        if self.issuer is not None and (self.client_id is None or not self.roles.any):
+            raise ValueError("an issuer needs `client_id`, and `roles` that let somebody in")
+        if self.address is not None and urlsplit(self.address).path not in ("", "/"):
+            raise ValueError("address has no path: the console stands at the root of its host")
+        return self
+
+    def secret(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """As it stands there now; None where there is none."""
+        return _secret(OIDC_SECRET_VARIABLE, self.client_secret_file, environment)
+
+
 class WebSection(Section):
     enabled: bool = Field(True, description="whether `serve` runs the console; `dicom-node web` runs it in any case")
     host: str = Field(
@@ -534,6 +618,7 @@ class WebSection(Section):
     failed_logins: int = Field(
         10, ge=3, le=100, description="wrong passwords in a row that lock a user; each further one doubles the time"
     )
+    oidc: WebOidcSection = Field(WebOidcSection(), description="sign-in by an OpenID provider, beside passwords")
 
     @field_validator("proxies")
     @classmethod
@@ -561,6 +646,14 @@ class WebSection(Section):
                 "passwords would cross the network in clear: give `tls.certificate` and `tls.private_key`, or set"
                 " `behind_proxy` where a proxy on the way speaks https"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reachable_for_the_way_back(self) -> WebSection:
+        if self.oidc.issuer is not None and self.behind_proxy and self.oidc.address is None:
+            raise ValueError("with `behind_proxy` `oidc.address` has to say how browsers call the console")
+        if self.oidc.address is not None and self.secure != self.oidc.address.startswith("https:"):
+            raise ValueError("oidc.address and the console do not both speak https")
         return self
 
     @property

@@ -7,6 +7,7 @@ which nothing can be guessed. Passwords are words of people, see passwords.py.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,7 +36,10 @@ class UserRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with a name. `active` False: may not sign in any more, and is kept for the audit trail's sake."""
+    """Somebody with a name. `active` False: may not sign in any more, and is kept for the audit trail's sake.
+
+    `external`: another service signs them in; they have no password here, and get their role anew each time.
+    """
 
     id: int
     name: str
@@ -43,6 +47,20 @@ class User:
     active: bool
     has_password: bool
     locked_until: datetime | None = None
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalUser:
+    """Somebody of whom another service vouches. `key`: who it is there, for ever; `name`: what they are called here."""
+
+    key: str
+    name: str
+
+
+def name_from(text: str) -> str:
+    """What somebody is called here who is called `text` elsewhere: other characters become underscores (see NAME)."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:64]
 
 
 @dataclass(frozen=True, slots=True)

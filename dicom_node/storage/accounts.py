@@ -15,13 +15,18 @@ from dicom_node.audit import AuditEntry, AuditEvent
 from dicom_node.errors import Refused
 from dicom_node.storage import trail
 from dicom_node.storage.rows import ApiTokenRow, LinkRow, SessionRow, UserRow
-from dicom_node.users import ApiToken, Caller, User, UserRole, digest
+from dicom_node.users import ApiToken, Caller, ExternalUser, User, UserRole, digest
 
 SEEN_EVERY = timedelta(minutes=1)
 """How often it is noted that a session or token is in use: not with each click."""
 
 NOBODY = "unknown"
 """What the audit trail calls somebody who gave a name that no user has."""
+
+
+class NameTaken(Refused):
+    """Somebody else has this name here."""
+
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 
@@ -96,7 +101,7 @@ class Accounts:
     def set_password(self, name: str, password_hash: str, now: datetime, keep: str | None = None) -> None:
         """All sessions but `keep` (a secret), all links and the lock of the user end with it. Raises Refused."""
         with self._write() as session:
-            row = _row(session, name)
+            row = _own_row(session, name)
             self._give_password(session, row, password_hash, now)
             others = delete(SessionRow).where(SessionRow.user_id == row.id)
             session.execute(others if keep is None else others.where(SessionRow.secret_sha256 != digest(keep)))
@@ -106,12 +111,48 @@ class Accounts:
         session.execute(delete(LinkRow).where(LinkRow.user_id == row.id))
         self._note(session, "user.password", {"user": row.name}, now)
 
+    # Users of other services
+
+    def external_user(self, who: ExternalUser, role: UserRole, now: datetime) -> User:
+        """With the role that the service gives now. Sessions end where it is another one than before.
+
+        Raises:
+            NameTaken: somebody else is called so here.
+        """
+        try:
+            with self._write() as session:
+                row = _known(session, who)
+                if row is None:
+                    row = UserRow(name=who.name, role=role, active=True, failures=0, created_at=now, external=who.key)
+                    session.add(row)
+                    self._note(session, "user.added", {"user": who.name, "role": role.value, "external": "yes"}, now)
+                    session.flush()
+                elif row.role is not role:
+                    row.role = role
+                    session.execute(delete(SessionRow).where(SessionRow.user_id == row.id))
+                    self._note(session, "user.changed", {"user": row.name, "role": role.value, "external": "yes"}, now)
+                return _user(row)
+        except IntegrityError:
+            raise NameTaken from None
+
+    def external_lost(self, who: ExternalUser, now: datetime) -> str | None:
+        """The service gives them no role any more: sessions and tokens end. Their name here; None: never seen."""
+        with self._write() as session:
+            row = _known(session, who)
+            if row is None:
+                return None
+            session.execute(delete(SessionRow).where(SessionRow.user_id == row.id))
+            ended = delete(ApiTokenRow).where(ApiTokenRow.user_id == row.id).returning(ApiTokenRow.label)
+            for label in session.scalars(ended).all():
+                self._note(session, "token.removed", {"user": row.name, "label": label}, now)
+            return row.name
+
     # One-time links, with which people give themselves a password
 
     def add_link(self, name: str, secret: str, expires_at: datetime, now: datetime) -> None:
-        """Replaces earlier links of the user. Raises Refused: there is no such user."""
+        """Replaces earlier links of the user. Raises Refused: there is no such user, or they have no password here."""
         with self._write() as session:
-            row = _row(session, name)
+            row = _own_row(session, name)
             session.execute(delete(LinkRow).where(LinkRow.user_id == row.id))
             session.add(LinkRow(user_id=row.id, secret_sha256=digest(secret), expires_at=expires_at))
             self._note(session, "user.link", {"user": name}, now)
@@ -256,6 +297,18 @@ def _row(session: Session, name: str) -> UserRow:
     return row
 
 
+def _own_row(session: Session, name: str) -> UserRow:
+    """Of somebody who signs in by a password of this node."""
+    row = _row(session, name)
+    if row.external is not None:
+        raise Refused(f"{name} is signed in by another service, and has no password here.")
+    return row
+
+
+def _known(session: Session, who: ExternalUser) -> UserRow | None:
+    return session.scalar(select(UserRow).where(UserRow.external == who.key))
+
+
 def _other_admins(session: Session, but: UserRow) -> int:
     wanted = (UserRow.role == UserRole.ADMIN, UserRow.active, UserRow.password_hash.is_not(None), UserRow.id != but.id)
     return session.scalar(select(func.count()).select_from(UserRow).where(*wanted)) or 0
@@ -268,7 +321,8 @@ def _link(session: Session, secret: str, now: datetime) -> UserRow | None:
 
 
 def _user(row: UserRow) -> User:
-    return User(row.id, row.name, row.role, row.active, row.password_hash is not None, row.locked_until)
+    has_password, external = row.password_hash is not None, row.external is not None
+    return User(row.id, row.name, row.role, row.active, has_password, row.locked_until, external)
 
 
 def _token(row: ApiTokenRow, owner: str) -> ApiToken:

@@ -459,7 +459,10 @@ class AuditCollectorRow(Row):
 
 
 class UserRow(Row):
-    """Who may use the console. `password_hash` None: none was set yet; `failures`: wrong passwords in a row."""
+    """Who may use the console. `password_hash` None: none was set yet; `failures`: wrong passwords in a row.
+
+    `external`: as whom another service knows them, who then have no password here; None: a user of ours.
+    """
 
     __tablename__ = "console_user"
 
@@ -471,6 +474,7 @@ class UserRow(Row):
     failures: Mapped[int]
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    external: Mapped[str | None] = mapped_column(String, unique=True, index=True)
 
 
 class SessionRow(Row):

@@ -15,13 +15,13 @@ from dicom_node.web.console import Console
 from dicom_node.web.gate import Gate
 from dicom_node.web.limits import BodyLimit
 from dicom_node.web.pages import answer_errors
-from dicom_node.web.routers import closer, dicomweb, home, models, monitoring, setup, sign_in, trying, users
+from dicom_node.web.routers import closer, dicomweb, home, models, monitoring, oidc, setup, sign_in, trying, users
 from dicom_node.web.routers import studies as study_pages
 from dicom_node.web.routers import work as work_pages
 
 STATIC = Path(__file__).parent / "static"
 ROUTERS: tuple[APIRouter, ...] = (
-    *(sign_in.router, home.router, monitoring.router),
+    *(sign_in.router, oidc.router, home.router, monitoring.router),
     *(study_pages.router, work_pages.router, trying.router, models.router, users.router),
     *(setup.router, closer.router),
     *(studies.router, work.router, fhir.router, node.router, setup_api.router, measure.router),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from dicom_node.trial.desk import Desk
 from dicom_node.trial.shelf import Shelf
 from dicom_node.users import Caller
 from dicom_node.web.frames import FrameShelf
+from dicom_node.web.oidc import Provider
 from dicom_node.web.overview import Overview, look
 from dicom_node.web.remembered import Remembered
 from dicom_node.web.throttle import Doors, Throttle
@@ -70,6 +72,14 @@ class Console:
         return Lifetime(timedelta(minutes=web.session_idle_min), timedelta(hours=web.session_h))
 
     @cached_property
+    def provider(self) -> Provider | None:
+        """Who signs people in beside their passwords; None: nobody."""
+        oidc = self.config.web.oidc
+        if oidc.issuer is None:
+            return None
+        return Provider(oidc, (oidc.address or address_of(self.config)).rstrip("/"))
+
+    @cached_property
     def desk(self) -> Desk:
         """Where files that nobody received are looked at."""
         return Desk(self.config, self.config.web.look_s)
@@ -83,6 +93,14 @@ class Console:
     def acting_as(self, caller: Caller) -> Repository:
         """The repository for what this person changes."""
         return self.repository.acting_as(caller.actor)
+
+
+def address_of(config: Config) -> str:
+    """How browsers call the console, without a slash at the end."""
+    web = config.web
+    host = socket.gethostname() if web.host in ("0.0.0.0", "::") else web.host  # noqa: S104  compared, not listened on
+    named = f"[{host}]" if ":" in host else host
+    return f"{'https' if web.secure else 'http'}://{named}:{web.port}"
 
 
 def console_of(request: Request) -> Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -13,7 +12,7 @@ from dicom_node.config import Config
 from dicom_node.errors import NodeError, Refused
 from dicom_node.storage.files import FILE_MODE, named_disk_errors
 from dicom_node.users import UserRole, new_secret
-from dicom_node.web.console import Console
+from dicom_node.web.console import Console, address_of
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +58,4 @@ def write_link(console: Console) -> Path:
 
 def link_address(config: Config, secret: str) -> str:
     """Where a one-time link leads to."""
-    web = config.web
-    host = socket.gethostname() if web.host in ("0.0.0.0", "::") else web.host  # noqa: S104  compared, not listened on
-    named = f"[{host}]" if ":" in host else host
-    return f"{'https' if web.secure else 'http'}://{named}:{web.port}/welcome/{secret}"
+    return f"{address_of(config)}/welcome/{secret}"

@@ -23,7 +23,17 @@ from dicom_node.web.texts import message
 
 _log = logging.getLogger(__name__)
 
-PUBLIC = ("/static/", "/sign-in", "/welcome/", "/language/", "/healthz", "/readyz", "/metrics")
+PUBLIC = (
+    "/static/",
+    "/sign-in",
+    "/sign-in/oidc",
+    "/sign-in/oidc/back",
+    "/welcome/",
+    "/language/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 """What is answered without knowing who asks; the last one looks for itself where the question comes from."""
 
 UNFORESEEN = message("The log says where. Nothing was changed.")

@@ -76,6 +76,8 @@ class Doors:
     """Refusals that are written down although nothing depends on them: no flood fills the disk."""
     places: Places = field(default_factory=Places)
     places_of_known: Places = field(default_factory=lambda: Places(1))
+    places_of_others: Places = field(default_factory=Places)
+    """Of those whom another service signs in: a slow one keeps a few threads busy, and no pages waiting."""
 
     def lets_stranger_try(self, host: str, name: str) -> bool:
         """Whether the name exists or not: no difference may tell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -38,7 +39,7 @@ Text = Annotated[str, Form(max_length=1000)]
 def show_sign_in(request: Request, console: Shared, next: str = "/") -> Response:  # noqa: A002  name of the field
     if request.state.caller is not None:
         return RedirectResponse(inside(next), status_code=303)
-    return _form(request, console, inside(next))
+    return sign_in_form(request, console, inside(next))
 
 
 @router.post("/sign-in")
@@ -54,7 +55,7 @@ def sign_in(
     browser, found = known_browser.of_request(request), accounts.credentials(name[:_LONGEST_NAME])
     known = browser.knows(found)
     if not (doors.known.allows(f"{browser.number} {name}") if known else doors.lets_stranger_try(host, name)):
-        return _form(request, console, inside(next), TOO_MANY, 429)
+        return sign_in_form(request, console, inside(next), TOO_MANY, 429)
     locked = found is not None and not known and _is_locked(found.user, now)
     with (doors.places_of_known if known else doors.places).one():
         right = matches(None if found is None or locked else found.password_hash, password)
@@ -65,7 +66,7 @@ def sign_in(
         accounts.sign_in_failed(found.user.name, host, None if lock is None else now + lock, now)
     elif doors.noted.allows(""):  # also so that all refusals take the same time
         accounts.sign_in_refused(None if found is None else found.user.name, host, "refused", now)
-    return _form(request, console, inside(next), NOT_KNOWN, 403)
+    return sign_in_form(request, console, inside(next), NOT_KNOWN, 403)
 
 
 def _is_locked(user: User, now: datetime) -> bool:
@@ -79,7 +80,7 @@ def _enter(request: Request, console: Console, user: Credentials, address: str) 
     old = access.session_secret(request)
     if old:
         accounts.close_session(old)
-    answer = _signed_in(request, secret, address)
+    answer = signed_in(request, secret, address)
     known_browser.remember(request, answer, known_browser.of_request(request).having(user))
     return answer
 
@@ -141,9 +142,11 @@ def host_of(request: Request) -> str:
     return request.client.host if request.client is not None else "unknown"
 
 
-def _form(request: Request, console: Console, after: str, wrong: str = "", status: int = 200) -> Response:
+def sign_in_form(request: Request, console: Console, after: str, wrong: str = "", status: int = 200) -> Response:
     new = not console.repository.accounts.any_admin()
-    return render(request, "sign_in.html", status, after=after, wrong=wrong, new=new, link_file=LINK_FILE)
+    known = console.provider
+    there = None if known is None else f"{known.console_address}/sign-in/oidc?{urlencode({'next': after})}"
+    return render(request, "sign_in.html", status, after=after, wrong=wrong, new=new, there=there, link_file=LINK_FILE)
 
 
 def _welcome_form(request: Request, console: Console, secret: str, wrong: str = "", status: int = 200) -> Response:
@@ -153,7 +156,7 @@ def _welcome_form(request: Request, console: Console, secret: str, wrong: str = 
     return render(request, "welcome.html", status, user=user, wrong=wrong, shortest=SHORTEST, longest=LONGEST)
 
 
-def _signed_in(request: Request, secret: str, address: str) -> Response:
+def signed_in(request: Request, secret: str, address: str) -> Response:
     console = console_of(request)
     answer = RedirectResponse(address, status_code=303)
     answer.set_cookie(

@@ -168,6 +168,7 @@ def _me(  # noqa: PLR0913  what the page may show
     secret: str = "",
     status: int = 200,
 ) -> Response:
+    found = console.repository.accounts.credentials(caller.name)
     own = [token for token in console.repository.accounts.tokens() if token.user == caller.name]
     roles = [role for role in UserRole if caller.role.covers(role)]
     return render(
@@ -175,6 +176,7 @@ def _me(  # noqa: PLR0913  what the page may show
         "me.html",
         status,
         tokens=own,
+        external=found is not None and found.user.external,
         roles=roles,
         wrong=wrong,
         done=done,

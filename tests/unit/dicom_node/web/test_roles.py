@@ -24,6 +24,8 @@ EVERYBODY = frozenset(
     {
         ("GET", "/sign-in"),
         ("POST", "/sign-in"),
+        ("GET", "/sign-in/oidc"),
+        ("GET", "/sign-in/oidc/back"),
         ("POST", "/sign-out"),
         ("GET", "/welcome/{secret}"),
         ("POST", "/welcome/{secret}"),
