@@ -589,6 +589,37 @@ class WebOidcSection(Section):
         return _secret(OIDC_SECRET_VARIABLE, self.client_secret_file, environment)
 
 
+class WebProxyUserSection(Section):
+    header: str | None = Field(
+        None, description="header in which the proxy of web.proxies names the user; null: no header is believed"
+    )
+    groups_header: str | None = Field(
+        None, description="header with the user's groups, commas between them; null: `role` is everybody's"
+    )
+    roles: RoleValues = Field(RoleValues(), description="which groups stand for which role; others: none")
+    role: UserRole | None = Field(None, description="without groups_header: the role of all whom the proxy lets in")
+
+    @field_validator("header", "groups_header")
+    @classmethod
+    def _check_header(cls, name: str | None) -> str | None:
+        """RFC 9110, 5.1, without underscores, which some proxies take for hyphens; none that means something else."""
+        if name is not None and (not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name) or name.lower() in _TAKEN_HEADERS):
+            raise ValueError("not the name of a header of your own, of letters, digits and hyphens")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebProxyUserSection:
+        if self.header is not None and self.header == self.groups_header:
+            raise ValueError("header and groups_header are two headers")
+        by_groups = self.groups_header is not None
+        if self.header is not None and (self.roles.any is not by_groups or (self.role is None) is not by_groups):
+            raise ValueError("a header needs `groups_header` and `roles`, or `role` alone")
+        return self
+
+
+_TAKEN_HEADERS = frozenset({"authorization", "cookie", "host", "origin", "referer", "user-agent", "x-csrf-token"})
+
+
 class WebSection(Section):
     enabled: bool = Field(True, description="whether `serve` runs the console; `dicom-node web` runs it in any case")
     host: str = Field(
@@ -618,6 +649,9 @@ class WebSection(Section):
     failed_logins: int = Field(
         10, ge=3, le=100, description="wrong passwords in a row that lock a user; each further one doubles the time"
     )
+    proxy_user: WebProxyUserSection = Field(
+        WebProxyUserSection(), description="the proxy signs people in and says in a header who they are"
+    )
     oidc: WebOidcSection = Field(WebOidcSection(), description="sign-in by an OpenID provider, beside passwords")
 
     @field_validator("proxies")
@@ -646,6 +680,12 @@ class WebSection(Section):
                 "passwords would cross the network in clear: give `tls.certificate` and `tls.private_key`, or set"
                 " `behind_proxy` where a proxy on the way speaks https"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _believed_behind_a_proxy_alone(self) -> WebSection:
+        if self.proxy_user.header is not None and not (self.behind_proxy and self.proxies):
+            raise ValueError("proxy_user needs `behind_proxy`, and `proxies` whose headers are believed")
         return self
 
     @model_validator(mode="after")

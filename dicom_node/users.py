@@ -78,11 +78,15 @@ class ApiToken:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a user at a browser or, with `token`, a program of theirs."""
+    """Who asks: a user at a browser or, with `token`, a program of theirs.
+
+    `by_proxy`: a proxy vouches for them with each request; there is no session, nor a cookie of one.
+    """
 
     name: str
     role: UserRole
     token: str | None = None
+    by_proxy: bool = False
 
     @property
     def actor(self) -> str:

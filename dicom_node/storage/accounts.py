@@ -119,6 +119,10 @@ class Accounts:
         Raises:
             NameTaken: somebody else is called so here.
         """
+        with self._read() as session:
+            row = _known(session, who)
+            if row is not None and row.role is role:
+                return _user(row)
         try:
             with self._write() as session:
                 row = _known(session, who)
@@ -137,6 +141,9 @@ class Accounts:
 
     def external_lost(self, who: ExternalUser, now: datetime) -> str | None:
         """The service gives them no role any more: sessions and tokens end. Their name here; None: never seen."""
+        with self._read() as session:
+            if _known(session, who) is None:
+                return None
         with self._write() as session:
             row = _known(session, who)
             if row is None:
@@ -200,6 +207,11 @@ class Accounts:
             row = _row(session, name)
             row.failures, row.locked_until = 0, None
             session.add(SessionRow(user_id=row.id, secret_sha256=digest(secret), opened_at=now, seen_at=now))
+            trail.record(session, AuditEntry(AuditEvent.USER_SIGNED_IN, name, host), now)
+
+    def signed_in(self, name: str, host: str, now: datetime) -> None:
+        """Written down of somebody for whom no session is opened."""
+        with self._write() as session:
             trail.record(session, AuditEntry(AuditEvent.USER_SIGNED_IN, name, host), now)
 
     def session_caller(self, secret: str, lifetime: Lifetime, now: datetime, *, noting: bool = True) -> Caller | None:

@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from dicom_node.users import TOKEN_PREFIX, Caller, UserRole, new_secret
+from dicom_node.web import proxy_user
 from dicom_node.web.console import Console, console_of
 from dicom_node.web.pages import NotAllowed
 from dicom_node.web.texts import message
@@ -33,9 +34,10 @@ def visit_cookie(request: Request) -> str:
 
 
 def recognised(request: Request, console: Console, *, noting: bool) -> Caller | None:
-    """Who asks: by token where one is given, else by session. `noting`: the session is in use.
+    """Who asks: by token where one is given, else as the proxy says, else by session. `noting`: the session is in use.
 
     Raises:
+        NotAllowed: a proxy that is believed names somebody who may not come in.
         NodeError: the database does not answer.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -43,6 +45,9 @@ def recognised(request: Request, console: Console, *, noting: bool) -> Caller | 
     if scheme.lower() == "bearer":
         known = token.startswith(TOKEN_PREFIX)
         return accounts.token_caller(token.strip(), console.now()) if known else None
+    vouched = proxy_user.vouched(request, console)
+    if vouched is not None:
+        return vouched
     secret = session_secret(request)
     return None if not secret else accounts.session_caller(secret, console.lifetime, console.now(), noting=noting)
 
@@ -52,8 +57,12 @@ def session_secret(request: Request) -> str | None:
 
 
 def csrf_token(request: Request) -> str:
-    """Of this browser: computed from its cookie, so nothing is stored, and another session has another one."""
-    secret = session_secret(request) if _caller(request) is not None else visit_secret(request)
+    """Of this browser: computed from its cookie, so nothing is stored, and another session has another one.
+
+    Whom a proxy vouches for has no session's cookie; theirs comes from that of the visit, or anybody could compute it.
+    """
+    caller = _caller(request)
+    secret = session_secret(request) if caller is not None and not caller.by_proxy else visit_secret(request)
     mac = hmac.digest((secret or "").encode(), b"csrf", hashlib.sha256)
     return base64.urlsafe_b64encode(mac).decode().rstrip("=")
 

@@ -40,6 +40,7 @@ class Console:
     now: Callable[[], datetime] = utc_now
     doors: Doors = field(default_factory=Doors)
     looked_at: Throttle = field(default_factory=lambda: Throttle(1, 600.0))
+    vouched_for: Throttle = field(default_factory=lambda: Throttle(1, 3600.0))
     stop: threading.Event = field(default_factory=threading.Event)
     frames: FrameShelf = field(default_factory=FrameShelf)
 

@@ -18,7 +18,7 @@ from dicom_node.errors import NodeError
 from dicom_node.users import Caller
 from dicom_node.web.access import SAFE, recognised
 from dicom_node.web.console import Console
-from dicom_node.web.pages import fail, go, is_for_programs, path_of, sign_in_address
+from dicom_node.web.pages import NotAllowed, fail, go, is_for_programs, path_of, sign_in_address
 from dicom_node.web.texts import message
 
 _log = logging.getLogger(__name__)
@@ -96,6 +96,8 @@ class Gate:
             return fail(request, 422, "A parameter has a character that no database takes.", "Invalid")
         try:
             request.state.caller = await run_in_threadpool(self._caller, request)
+        except NotAllowed as error:
+            return fail(request, 403, str(error), "NotAllowed")
         except NodeError as error:
             return fail(request, 503, str(error), type(error).__name__)
         if is_foreign(request):

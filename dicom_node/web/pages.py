@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -176,10 +176,12 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "path": path_of(request),
     }
     response = _templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
-    if caller is None:
+    if caller is None or caller.by_proxy:
         secure = request.app.state.console.config.web.secure
         name, secret = access.visit_cookie(request), access.visit_secret(request)
-        response.set_cookie(name, secret, httponly=True, secure=secure, samesite="strict", path="/")
+        # a click on a link elsewhere must not end the open forms of somebody whom a proxy vouches for
+        site: Literal["lax", "strict"] = "strict" if caller is None else "lax"
+        response.set_cookie(name, secret, httponly=True, secure=secure, samesite=site, path="/")
     return response
 
 

@@ -7,14 +7,17 @@ import socket
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError, StorageUnavailable
 from dicom_node.storage.repository import Repository
 from dicom_node.tls import TlsFiles, listening_context
-from dicom_node.web import first_admin
+from dicom_node.web import first_admin, proxy_user
 from dicom_node.web.application import build_app
 from dicom_node.web.console import Console
 
@@ -68,6 +71,15 @@ def _listen(config: Config) -> socket.socket:
     return listening
 
 
+def _app(console: Console) -> ASGIApp:
+    """The application; behind a proxy whose X-Forwarded-For is believed, after it was noted who that proxy is."""
+    web, app = console.config.web, build_app(console)
+    if not web.behind_proxy:
+        return app
+    # uvicorn's and starlette's words for the same interface
+    return proxy_user.NotePeer(cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), [*web.proxies])))
+
+
 def _settings(console: Console) -> uvicorn.Config:
     """Raises ConfigError."""
     web = console.config.web
@@ -75,14 +87,13 @@ def _settings(console: Console) -> uvicorn.Config:
     if web.tls.certificate is not None:
         context = listening_context(TlsFiles(web.tls.certificate, web.tls.private_key))
     return uvicorn.Config(
-        build_app(console),
+        _app(console),
         log_config=None,
         access_log=False,  # addresses of studies are nobody's business but the audit trail's
         lifespan="off",
         ws="none",
         server_header=False,
-        proxy_headers=web.behind_proxy,
-        forwarded_allow_ips=[*web.proxies],
+        proxy_headers=False,  # see _app
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_S,
         ssl_context_factory=None if context is None else lambda _config, _usual: context,

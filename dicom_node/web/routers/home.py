@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from dicom_node.errors import NodeError
 from dicom_node.web.access import User, recognised
 from dicom_node.web.console import Console, console_of
-from dicom_node.web.pages import render
+from dicom_node.web.pages import NotAllowed, render
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,5 +72,7 @@ def _or_yes(still_known: Callable[[], bool]) -> bool:
     """While the database is away for a moment nobody is sent away."""
     try:
         return still_known()
+    except NotAllowed:
+        return False
     except NodeError:
         return True

@@ -22,7 +22,7 @@ from dicom_node.web.application import build_app
 from dicom_node.web.console import Console
 from dicom_node.web.gate import name_of
 from dicom_node.web.routers.home import WHO_EVERY_S
-from dicom_node.web.server import _settings
+from dicom_node.web.server import _app, _settings
 from dicom_node.web.throttle import Places, Throttle, TooManyAtOnce, network_of
 from tests.unit.dicom_node.web.browser import PASSWORD, Browser, Clock
 from tests.unit.dicom_node.web.filled import STUDY, measured, program
@@ -280,8 +280,15 @@ def test_numbers_are_not_for_everybody_behind_a_proxy_of_this_machine(console: C
 
 
 def test_only_the_proxy_is_believed(console: Console) -> None:
-    settings = _settings(configured(console, behind_proxy=True, proxies=("192.0.2.0/28",)))
-    assert (settings.proxy_headers, settings.forwarded_allow_ips) == (True, ["192.0.2.0/28"])
+    at = configured(console, behind_proxy=True, proxies=("192.0.2.0/28",))
+    told = []
+    for peer in ("192.0.2.3", "192.0.2.77"):
+        browser = Browser(at, "https://node.example")
+        browser.client = TestClient(_app(at), base_url="https://node.example", client=(peer, 1))
+        browser.client.headers["x-forwarded-for"] = "198.51.100.9"
+        browser.post("/sign-in", name="nobody", password=WRONG)
+        told.append(console.repository.audit_trail(Wanted(), 1)[0].entry.host)
+    assert told == ["198.51.100.9", "192.0.2.77"]
     assert _settings(console).proxy_headers is False
     assert _settings(console).limit_concurrency is not None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from dicom_node.web import access
 from dicom_node.web.application import build_app
 from dicom_node.web.console import Console
 from dicom_node.web.gate import is_public
+from tests.unit.dicom_node.web.behind import by_proxy
 from tests.unit.dicom_node.web.browser import Browser
 from tests.unit.dicom_node.web.filled import Program, measured, program
 
@@ -108,6 +112,12 @@ def signed_in(console: Console, role: UserRole) -> Program:
     return Program(browser, {"X-CSRF-Token": browser.token("/me")})
 
 
+def proxied(console: Console, role: UserRole) -> Program:
+    """A browser of whom a proxy says who it is, without any session."""
+    browser = by_proxy(console, f"proxied-{role}", f"hc-{role}")
+    return Program(browser, {"X-CSRF-Token": browser.token("/me")})
+
+
 def status_of(who: Program, asked: Asked) -> int:
     client = who.browser.client
     return client.request(asked.method, asked.address, headers=who.headers, follow_redirects=False).status_code
@@ -131,6 +141,7 @@ def test_every_route_asks_who(console: Console) -> None:
 def test_every_route_answers_those_who_may_and_no_others(filled: Console) -> None:
     callers = [(role, True, signed_in(filled, role)) for role in UserRole]
     callers += [(role, False, program(filled, role)) for role in UserRole]
+    callers += [(role, True, proxied(filled, role)) for role in UserRole]
     wrong = []
     for asked, dependant in routes_of(build_app(filled)):
         for role, is_person, who in callers if asks_who(dependant) else ():
@@ -158,11 +169,14 @@ def test_nothing_changes_without_the_token_of_the_page(filled: Console) -> None:
     victim, other = Browser(filled).sign_in(ADMIN), Browser(filled).sign_in(VIEWER).token("/me")
     asked_for = [asked for asked, _ in routes_of(build_app(filled)) if asked.method != "GET"]
     assert len(asked_for) > 25
+    vouched_for = proxied(filled, ADMIN).browser
+    nothing = base64.urlsafe_b64encode(hmac.digest(b"", b"csrf", hashlib.sha256)).decode().rstrip("=")
     for asked in asked_for:
-        for headers in ({}, {"X-CSRF-Token": other}, {"X-CSRF-Token": ""}):
-            answer = victim.client.request(asked.method, asked.address, headers=headers, follow_redirects=False)
-            assert answer.status_code == 403, asked
-    assert victim.get("/").status_code == 200
+        for headers in ({}, {"X-CSRF-Token": other}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": nothing}):
+            for client in (victim.client, vouched_for.client):
+                answer = client.request(asked.method, asked.address, headers=headers, follow_redirects=False)
+                assert answer.status_code == 403, asked
+    assert victim.get("/").status_code == vouched_for.get("/").status_code == 200
 
 
 def test_what_belongs_to_one_is_not_anothers(filled: Console) -> None:
