@@ -31,7 +31,11 @@ from tests.unit.dicom_node.web.browser import NAMES, Browser
 STUDIES = 20_000
 REPEATS = 5
 
-NOT_ASKED = {"/events": "a stream that stays open: it is what the ten overviews listen to"}
+NOT_ASKED = {
+    "/events": "a stream that stays open: it is what the ten overviews listen to",
+    "/sign-in/oidc": "asks another machine",
+    "/sign-in/oidc/back": "asks another machine",
+}
 
 NARROWED = (
     "/studies?is=measured",
