@@ -15,6 +15,7 @@ from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AddressInformation
 
+from dicom_node.addresses import canonical_host
 from dicom_node.domain import Peer, Right
 from dicom_node.receive import authorisation
 from dicom_node.receive.authorisation import Allowed, Caller, Lookup, Policy, Refusal, RefusalReason, Rejection
@@ -267,7 +268,7 @@ def _certificate_names(connection: ssl.SSLSocket) -> tuple[str, ...]:
 
 def _host(association: Association) -> str:
     address = cast(AddressInformation, association.requestor.address_info)
-    return authorisation.canonical_host(address.address)
+    return canonical_host(address.address)
 
 
 def _channel(association: Association) -> BoundedSocket:

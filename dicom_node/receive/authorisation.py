@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dicom_node.addresses import canonical_host
 from dicom_node.domain import Peer, Right
 
 Rejection = tuple[int, int, int]
@@ -139,13 +140,6 @@ def authorise(caller: Caller, policy: Policy, lookup: Lookup = _no_names) -> All
     if not caller.calling_ae:
         return Refusal(RefusalReason.CALLING_AE_BLANK, "The machine sent no AE title of its own; set one on it.")
     return Refusal(RefusalReason.CALLING_AE_UNKNOWN, _unknown_advice(caller, policy.peers))
-
-
-def canonical_host(host: str) -> str:
-    """The address without zone; an IPv4 address mapped into IPv6 (::ffff:10.0.0.1) as IPv4."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
 
 
 def associations_advice(most: int, ae_title: str | None) -> str:

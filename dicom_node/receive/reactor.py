@@ -34,7 +34,7 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import AddressInformation
 
-from dicom_node.receive.authorisation import canonical_host
+from dicom_node.addresses import canonical_host
 from dicom_node.receive.command import StoreCommand, read_store_command, store_response
 from dicom_node.receive.spool import Identity, Sender, SpoolFile
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 import time
@@ -12,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from dicom_node.addresses import network_of
 from dicom_node.errors import NodeError
-from dicom_node.receive.authorisation import Caller, Refusal, canonical_host
+from dicom_node.receive.authorisation import Caller, Refusal
 from dicom_node.receive.pace import Pace
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class RefusalBook:
             _log.warning("receive.refusal_not_recorded", extra={"error": type(error).__name__})
 
     def _has_room(self, host: str) -> bool:
-        now, machine = self.clock(), _machine(host)
+        now, machine = self.clock(), network_of(host)
         with self._lock:
             pace = self._paces.pop(machine, None) or Pace(ROWS_PER_MINUTE)
             self._paces[machine] = pace
@@ -69,14 +69,6 @@ class RefusalBook:
             pace.turn(now)
             self._of_all.turn(now)
             return True
-
-
-def _machine(host: str) -> str:
-    """An address of IPv4, or the /64 that one of IPv6 lies in."""
-    address = ipaddress.ip_address(canonical_host(host))
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def log_fields(caller: Caller) -> dict[str, str]:

@@ -17,13 +17,14 @@ from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.additions import Added, nothing_added
+from dicom_node.addresses import canonical_host
 from dicom_node.commitment import Ledger, SpeaksFor, report_taker
 from dicom_node.config import Config
 from dicom_node.errors import ConfigError
 from dicom_node.receive import admission, store
 from dicom_node.receive.admission import Gate
 from dicom_node.receive.auditing import Witness
-from dicom_node.receive.authorisation import Policy, canonical_host
+from dicom_node.receive.authorisation import Policy
 from dicom_node.receive.contexts import verification_context
 from dicom_node.receive.handshake import NoHandshake, shake_hands
 from dicom_node.receive.questions import Desk, Questions

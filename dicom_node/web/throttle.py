@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict, deque
@@ -10,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dicom_node import addresses
 from dicom_node.errors import Transient
 
 _KEYS = 10_000
-_BITS_OF_ONE_HOUSEHOLD = 64
 AT_ONCE = 2
 MOST_WAITING = 8
 
@@ -85,13 +84,8 @@ class Doors:
 
 
 def network_of(host: str) -> str:
-    """The address, or of IPv6 its /64: so much everybody has who has one address (RFC 6177)."""
+    """What counts as one caller; what is no address, as it is."""
     try:
-        address = ipaddress.ip_address(host)
+        return addresses.network_of(host)
     except ValueError:
         return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address), _BITS_OF_ONE_HOUSEHOLD), strict=False))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom_node.addresses import canonical_host
 from dicom_node.domain import USUAL_RIGHTS, Peer, Right
 from dicom_node.receive.authorisation import (
     Allowed,
@@ -14,7 +15,6 @@ from dicom_node.receive.authorisation import (
     Refusal,
     RefusalReason,
     authorise,
-    canonical_host,
     decode_ae_title,
 )
 
